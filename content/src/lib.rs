@@ -1,0 +1,1 @@
+//! Names of content, group ranges, manifests, safe relative paths and tickets.

@@ -1,0 +1,1 @@
+//! Kademlia and mDNS behaviours, the record store, and announce and lookup decisions.

@@ -1,0 +1,1 @@
+//! A Shoal node as a library: publish, get, find.

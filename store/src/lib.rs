@@ -1,0 +1,1 @@
+//! What this disk holds: shares, outboards and partial blobs.

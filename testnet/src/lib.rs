@@ -1,0 +1,1 @@
+//! Many Shoal nodes on one machine: clusters, faults, scenarios and the demo.

@@ -1,0 +1,2 @@
+//! Development commands: `cargo xtask ci` runs exactly what CI runs.
+fn main() {}
