@@ -1,0 +1,119 @@
+//! A substream of the range protocol, and the slots that bound how many of them one connection carries.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use futures::task::AtomicWaker;
+use futures::{AsyncRead, AsyncWrite};
+
+/// One substream: a request goes one way, its response the other.
+///
+/// Dropping it resets the substream and frees its slot. While it is held its connection is kept alive.
+pub struct RangeStream {
+    io: Pin<Box<dyn Duplex>>,
+    _slot: Option<Slot>,
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+impl RangeStream {
+    /// Wraps any byte stream, so that a source need not be a libp2p peer.
+    pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        RangeStream {
+            io: Box::pin(io),
+            _slot: None,
+        }
+    }
+
+    pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
+        RangeStream {
+            io: Box::pin(io),
+            _slot: Some(slot),
+        }
+    }
+}
+
+impl std::fmt::Debug for RangeStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RangeStream").finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for RangeStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.io.as_mut().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for RangeStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.as_mut().poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.as_mut().poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.as_mut().poll_close(cx)
+    }
+}
+
+/// The streams we have open on one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    used: Arc<AtomicUsize>,
+    freed: Freed,
+}
+
+impl Slots {
+    pub(super) fn new(freed: Freed) -> Self {
+        Slots {
+            used: Arc::default(),
+            freed,
+        }
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// Takes a slot. Only the behaviour takes, so checking [`Slots::used`] before is no race.
+    pub(super) fn take(&self) -> Slot {
+        self.used.fetch_add(1, Ordering::AcqRel);
+        Slot(self.clone())
+    }
+}
+
+/// One open stream of a connection; dropping it lets the next waiting open go.
+#[derive(Debug)]
+pub(super) struct Slot(Slots);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::AcqRel);
+        self.0.freed.signal();
+    }
+}
+
+/// Tells the behaviour that a slot became free somewhere.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Freed(Arc<(AtomicBool, AtomicWaker)>);
+
+impl Freed {
+    fn signal(&self) {
+        self.0.0.store(true, Ordering::Release);
+        self.0.1.wake();
+    }
+
+    /// Whether a slot was freed since the last call; the caller is woken for the next one.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> bool {
+        self.0.1.register(cx.waker());
+        self.0.0.swap(false, Ordering::AcqRel)
+    }
+}

@@ -1,0 +1,1 @@
+//! Opens, admissions and refusals between real swarms.

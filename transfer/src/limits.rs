@@ -1,0 +1,42 @@
+//! How much of this node the range protocol may use.
+
+use std::time::Duration;
+
+/// Bounds of the range protocol: how many streams, how many waiting, how long each step may take.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Transfers served to one peer at a time. Without it one peer could hold every slot of
+    /// [`Limits::total_transfers`].
+    pub per_peer_transfers: usize,
+    /// Transfers served at a time. Each holds read buffers, so this bounds memory whatever strangers ask.
+    pub total_transfers: usize,
+    /// Streams we open on one connection. Yamux ends the whole connection at the 513th.
+    pub streams_per_connection: usize,
+    /// Opens waiting for a dial or a free stream of one peer. More callers than this are refused at once.
+    pub waiting_per_peer: usize,
+    /// Opens waiting in total. Bounds what a burst of local work can queue inside the behaviour.
+    pub waiting_total: usize,
+    /// Time from asking for a stream to having it, dialling included. Without it a caller waits for as long as the
+    /// network likes.
+    pub open: Duration,
+    /// Time in which a request must arrive whole. Without it a peer that sends a byte a minute keeps a slot.
+    pub request: Duration,
+    /// Time a served stream may pass without taking a byte. Without it a peer that never reads keeps a slot.
+    pub write_stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            per_peer_transfers: 8,
+            total_transfers: 64,
+            streams_per_connection: 64,
+            waiting_per_peer: 512,
+            waiting_total: 1024,
+            open: Duration::from_secs(10),
+            request: Duration::from_secs(10),
+            write_stall: Duration::from_secs(20),
+        }
+    }
+}

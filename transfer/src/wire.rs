@@ -1,0 +1,281 @@
+//! The messages of the range protocol, byte by byte.
+//!
+//! A substream carries one request and its response. The requester writes a frame with a [`Request`] and closes its
+//! side. The server answers with a frame that holds a [`Header`]; if that says [`Header::Follows`] the body comes
+//! next: [chunks](Mark::Chunk) that together are the encoding which [`Tree::plan`](shoal_content::Tree::plan) gives
+//! for the ranges that follow, and a last mark that says how it ended. A frame is a big-endian `u32` length and that
+//! many bytes of canonical DAG-CBOR. A stream that ends before its last mark was lost.
+
+mod bounded;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use futures::{AsyncRead, AsyncReadExt};
+use libp2p::StreamProtocol;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::{ByteArray, ByteBuf};
+use shoal_content::{Digest, GroupRanges, NetworkName};
+
+pub(crate) use self::bounded::{Bounded, Pairs};
+
+/// Longest request. Without it a stranger decides how much we read before we may refuse.
+pub const MAX_REQUEST_LEN: usize = 256 * 1024;
+
+/// Longest header. Room for as many ranges as a set may have.
+pub const MAX_HEADER_LEN: usize = 64 * 1024;
+
+/// Longest chunk of a body. A longer one is a length that was made up.
+pub const MAX_CHUNK_LEN: u32 = 1024 * 1024;
+
+/// Longest credential in a request. Room for a signed token and no more.
+pub const MAX_CREDENTIAL_LEN: usize = 4096;
+
+/// Flag of a request: send the hashes above the groups and not the groups.
+const HASHES_ONLY: u64 = 1;
+
+/// The last mark of a whole body.
+const COMPLETE: u32 = 0;
+
+/// The last mark of a body cut short because the source changed under it.
+const CHANGED: u32 = u32::MAX;
+
+/// The last mark of a body cut short because the source could not be read.
+const FAILED: u32 = u32::MAX - 1;
+
+/// The id of the range protocol on `network`.
+pub(crate) fn range_protocol(network: &NetworkName) -> StreamProtocol {
+    protocol(network, "range/1")
+}
+
+/// The id of one of our protocols on `network`.
+pub(crate) fn protocol(network: &NetworkName, name: &str) -> StreamProtocol {
+    #[expect(clippy::expect_used, reason = "a protocol id only has to start with a slash")]
+    StreamProtocol::try_from_owned(format!("/shoal/{network}/{name}")).expect("starts with a slash")
+}
+
+/// Asks for ranges of one content: `[digest, [[start, length], …], flags, credential or null]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Of what.
+    pub digest: Digest,
+    /// Which groups. Asking beyond the end asks for the last group, which proves the size.
+    pub ranges: GroupRanges,
+    /// The bytes and the hashes above them, or the hashes alone.
+    pub want: Want,
+    /// Why the server should agree; nothing uses it yet.
+    pub credential: Option<Vec<u8>>,
+}
+
+/// What a request wants sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Groups and the hashes that lead to them.
+    Content,
+    /// Only the hashes, to find out where an old copy differs.
+    HashesOnly,
+}
+
+type RequestWire = (ByteArray<32>, Pairs, u64, Option<ByteBuf>);
+
+impl Request {
+    /// Encodes the request as a frame.
+    pub fn to_frame(&self) -> Vec<u8> {
+        let flags = match self.want {
+            Want::Content => 0,
+            Want::HashesOnly => HASHES_ONLY,
+        };
+        let wire: RequestWire = (
+            ByteArray::new(*self.digest.as_bytes()),
+            Pairs(self.ranges.clone()),
+            flags,
+            self.credential.clone().map(ByteBuf::from),
+        );
+        frame(&wire)
+    }
+
+    /// Decodes the content of a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let (digest, Pairs(ranges), flags, credential): RequestWire = decode(bytes)?;
+        let want = match flags {
+            0 => Want::Content,
+            HASHES_ONLY => Want::HashesOnly,
+            _ => return Err(WireError::Malformed("flags")),
+        };
+        if credential
+            .as_ref()
+            .is_some_and(|credential| credential.len() > MAX_CREDENTIAL_LEN)
+        {
+            return Err(WireError::Malformed("credential"));
+        }
+        let digest = Digest::from_bytes(digest.into_array());
+        Ok(Request {
+            digest,
+            ranges,
+            want,
+            credential: credential.map(ByteBuf::into_vec),
+        })
+    }
+
+    /// Reads a request. The caller sets the deadline.
+    pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Self, WireError> {
+        Request::decode(&read_frame(io, MAX_REQUEST_LEN).await?)
+    }
+}
+
+/// Opens a response: `[status, size, [[start, length], …] or null]`, where only status 0 has a size and ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// The body follows.
+    Follows {
+        /// How long the whole content is: a claim, until its last group is verified.
+        size: u64,
+        /// The groups that follow, if they are not all that were asked for.
+        ranges: Option<GroupRanges>,
+    },
+    /// The content is not here.
+    NotFound,
+    /// Too many transfers are served already: ask later.
+    Busy,
+    /// The content was here and its file changed since.
+    Changed,
+    /// The request could not be understood.
+    BadRequest,
+    /// The content is here and could not be read.
+    Failed,
+}
+
+type HeaderWire = (u64, u64, Option<Pairs>);
+
+impl Header {
+    /// Encodes the header as a frame.
+    pub fn to_frame(&self) -> Vec<u8> {
+        let wire: HeaderWire = match self {
+            Header::Follows { size, ranges } => (0, *size, ranges.clone().map(Pairs)),
+            Header::NotFound => (1, 0, None),
+            Header::Busy => (2, 0, None),
+            Header::Changed => (3, 0, None),
+            Header::BadRequest => (4, 0, None),
+            Header::Failed => (5, 0, None),
+        };
+        frame(&wire)
+    }
+
+    /// Decodes the content of a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        match decode::<HeaderWire>(bytes)? {
+            (0, size, ranges) => Ok(Header::Follows {
+                size,
+                ranges: ranges.map(|Pairs(ranges)| ranges),
+            }),
+            (1, 0, None) => Ok(Header::NotFound),
+            (2, 0, None) => Ok(Header::Busy),
+            (3, 0, None) => Ok(Header::Changed),
+            (4, 0, None) => Ok(Header::BadRequest),
+            (5, 0, None) => Ok(Header::Failed),
+            _ => Err(WireError::Malformed("status")),
+        }
+    }
+
+    /// Reads a header. The caller sets the deadline.
+    pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Self, WireError> {
+        Header::decode(&read_frame(io, MAX_HEADER_LEN).await?)
+    }
+}
+
+/// A word between the chunks of a body, a big-endian `u32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// This many bytes of the encoding come next.
+    Chunk(u32),
+    /// All was sent.
+    Complete,
+    /// The source changed while it was read; what came before was from what it was.
+    Changed,
+    /// The source could not be read further.
+    Failed,
+}
+
+impl Mark {
+    /// Encodes the mark.
+    pub fn to_bytes(self) -> [u8; 4] {
+        match self {
+            Mark::Chunk(len) => len,
+            Mark::Complete => COMPLETE,
+            Mark::Changed => CHANGED,
+            Mark::Failed => FAILED,
+        }
+        .to_be_bytes()
+    }
+
+    /// Decodes the mark.
+    pub fn decode(bytes: [u8; 4]) -> Result<Self, WireError> {
+        match u32::from_be_bytes(bytes) {
+            COMPLETE => Ok(Mark::Complete),
+            CHANGED => Ok(Mark::Changed),
+            FAILED => Ok(Mark::Failed),
+            len if len <= MAX_CHUNK_LEN => Ok(Mark::Chunk(len)),
+            len => Err(WireError::TooLong(len)),
+        }
+    }
+}
+
+/// Bytes that are not one of our messages, or that did not come.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The stream broke or ended early.
+    #[error("the stream broke")]
+    Io(#[from] io::Error),
+    /// A length beyond the cap, or a message of no bytes.
+    #[error("a message of {0} bytes is not allowed")]
+    TooLong(u32),
+    /// Not canonical DAG-CBOR of the right shape.
+    #[error("a message has a wrong {0}")]
+    Malformed(&'static str),
+}
+
+/// Reads one frame, taking memory only as bytes arrive.
+pub(crate) async fn read_frame(io: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Vec<u8>, WireError> {
+    let mut len = [0; 4];
+    io.read_exact(&mut len).await?;
+    let len = u32::from_be_bytes(len);
+    if len == 0 || usize::try_from(len).map_or(true, |len| len > max) {
+        return Err(WireError::TooLong(len));
+    }
+    let mut bytes = Vec::new();
+    io.take(u64::from(len)).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 != u64::from(len) {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(bytes)
+}
+
+/// Encodes a message with its length in front.
+pub(crate) fn frame(message: &impl Serialize) -> Vec<u8> {
+    let body = encode(message);
+    // Our own messages are far below 4 GiB; the receiver's cap is what counts.
+    let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    [len.to_be_bytes().as_slice(), body.as_slice()].concat()
+}
+
+fn encode(message: &impl Serialize) -> Vec<u8> {
+    #[expect(
+        clippy::expect_used,
+        reason = "plain tuples of numbers and bytes always encode"
+    )]
+    serde_ipld_dagcbor::to_vec(message).expect("a message encodes")
+}
+
+/// Decodes a message strictly: there is one way to write each.
+pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let message: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| WireError::Malformed("shape"))?;
+    if encode(&message) == bytes {
+        Ok(message)
+    } else {
+        Err(WireError::Malformed("encoding"))
+    }
+}
