@@ -1,0 +1,28 @@
+//! Digests are `b3sum`'s, and print as they parse.
+
+use super::*;
+
+#[test]
+fn the_digest_of_nothing_is_the_published_one() {
+    let hex = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+    assert_eq!(Digest::of(b"").to_string(), hex);
+    assert_eq!(hex.parse(), Ok(Digest::of(b"")));
+    assert_eq!(hex.to_uppercase().parse(), Ok(Digest::of(b"")));
+}
+
+#[test]
+fn anything_but_64_hex_digits_is_refused() {
+    let hex = Digest::of(b"x").to_string();
+    for bad in [
+        "",
+        &hex[1..],
+        &format!("{hex}0"),
+        &format!("{hex}00"),
+        &hex.replace('a', "g"),
+        &format!(" {hex}"),
+    ] {
+        if *bad != hex {
+            assert_eq!(bad.parse::<Digest>(), Err(ParseDigestError), "{bad:?}");
+        }
+    }
+}
