@@ -110,14 +110,14 @@ fn manifest(tree: &Tree, path: &str) -> Manifest {
 
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut report = |rule, path: &str, found: Vec<(usize, String)>| {
-        let path = path.to_owned();
-        violations.extend(found.into_iter().map(|(line, message)| Violation {
+    let mut report = |rule, path: &str, found: Found| {
+        let violation = |(line, message)| Violation {
             rule,
-            path: path.clone(),
+            path: path.to_owned(),
             line,
             message,
-        }));
+        };
+        violations.extend(found.into_iter().map(violation));
     };
     report(Rule::Manifest, ROOT, renames(&manifest(tree, ROOT)));
     for member in members(tree) {
@@ -130,89 +130,85 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
-fn inherits(member: &str, manifest: &Manifest) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
+/// Lines of one manifest, and what is wrong with each.
+type Found = Vec<(usize, String)>;
+
+fn inherits(member: &str, manifest: &Manifest) -> Found {
+    let mut found = Found::new();
+    let mut add = |line, message| found.push((line, message));
     let package = package_of(member);
-    if manifest
-        .entry("package", "name")
-        .is_none_or(|name| name.value != format!("\"{package}\""))
-    {
-        found.push((
+    let name = manifest.entry("package", "name").map(|name| &*name.value);
+    if name != Some(&format!("\"{package}\"")) {
+        add(
             1,
             format!("the package in the folder `{member}` should be called `{package}`"),
-        ));
+        );
     }
     for key in INHERITED {
         if !manifest.entry("package", key).is_some_and(|entry| entry.inherits) {
-            found.push((
+            add(
                 1,
                 format!("does not take its {key} from the root: write `{key}.workspace = true`"),
-            ));
+            );
         }
     }
-    if manifest
-        .entry("lints", "workspace")
-        .is_none_or(|entry| entry.value != "true")
-    {
-        found.push((
+    let lints = manifest.entry("lints", "workspace").map(|lints| &*lints.value);
+    if lints != Some("true") {
+        add(
             1,
             "does not take its lints from the root: write `workspace = true` in [lints]".to_owned(),
-        ));
+        );
     }
     for Entry { key, line, .. } in manifest.dependencies().filter(|entry| !entry.inherits) {
-        found.push((
+        add(
             *line,
             format!("`{key}` has a version of its own: write `{key}.workspace = true`"),
-        ));
+        );
     }
     found
 }
 
 /// A renamed package cannot be found by its name.
-fn renames(manifest: &Manifest) -> Vec<(usize, String)> {
+fn renames(manifest: &Manifest) -> Found {
     let renaming = manifest
         .dependencies()
         .filter(|entry| entry.value.contains("package="));
-    renaming
-        .map(|entry| {
-            (
-                entry.line,
-                format!("`{}` renames a package: use its own name", entry.key),
-            )
-        })
-        .collect()
+    let message = |key: &str| format!("`{key}` renames a package: use its own name");
+    renaming.map(|entry| (entry.line, message(&entry.key))).collect()
 }
 
-fn arrows(member: &str, manifest: &Manifest) -> Vec<(usize, String)> {
+fn arrows(member: &str, manifest: &Manifest) -> Found {
     let Some((_, allowed)) = ARROWS.iter().find(|(folder, _)| *folder == member) else {
         return vec![(1, "is not in the table of which crate may use which".to_owned())];
     };
-    let closed = CLOSED
-        .iter()
-        .filter(|closed| closed.folder == member)
-        .flat_map(|closed| closed.crates);
-    let closed: Vec<&str> = closed.copied().collect();
-    let mut found = Vec::new();
+    let mut found = Found::new();
+    let mut add = |line, message| found.push((line, message));
     for Entry {
         section, key, line, ..
     } in manifest.dependencies()
     {
         let for_tests = section.ends_with("dev-dependencies");
         if let Some(used) = key.strip_prefix(PREFIX) {
-            let of_tests = for_tests && (ALL_TESTS_MAY_USE.contains(&used) || reaches(member, used));
-            if !allowed.contains(&used) && !of_tests {
-                found.push((*line, format!("`{member}` must not use `{used}`")));
+            let by_tests = for_tests && (ALL_TESTS_MAY_USE.contains(&used) || reaches(member, used));
+            if !allowed.contains(&used) && !by_tests {
+                add(*line, format!("`{member}` must not use `{used}`"));
             }
         } else if member == UNPREFIXED {
-            found.push((
+            add(
                 *line,
                 format!("`{key}`: the development commands build in a second, from std alone"),
-            ));
-        } else if closed.contains(&key.as_str()) && !for_tests {
-            found.push((*line, format!("`{member}` must not know `{key}`")));
+            );
+        } else if is_closed(member, key) && !for_tests {
+            add(*line, format!("`{member}` must not know `{key}`"));
         }
     }
     found
+}
+
+fn is_closed(member: &str, to: &str) -> bool {
+    CLOSED
+        .iter()
+        .any(|closed| closed.folder == member && closed.crates.contains(&to))
 }
 
 /// Whether the arrows lead from one crate to another, over any number of others.
