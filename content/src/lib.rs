@@ -27,6 +27,8 @@ mod manifest;
 mod network;
 mod portable;
 mod range;
+#[cfg(test)]
+mod reference;
 mod relpath;
 mod sizes;
 mod ticket;

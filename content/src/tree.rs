@@ -8,7 +8,7 @@
 //! the pairs of its left half from `s + 1`, those of its right half from `s` plus [`left_groups`].
 //! A response to a range request is a walk in the same order: the pair of each node that leads to a wanted
 //! group, and each wanted group. It is byte for byte the encoding that the `bao-tree` crate makes for groups
-//! of 16 KiB, without its size header.
+//! of 16 KiB, without its size header, with whole groups even where `bao-tree` would send a part of one.
 
 use std::{iter::FusedIterator, ops::Range};
 

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{Digest, RelPath};
 
+#[cfg(test)]
+mod tests;
+
 /// Shortest page but for the last. Shorter ones cost more to ask for than to send.
 const MIN_PAGE_LEN: usize = 16 * 1024;
 
@@ -84,16 +87,31 @@ impl Pages {
         &self,
         pages: impl IntoIterator<Item = P>,
     ) -> Result<Manifest, ManifestError> {
+        let manifest = Manifest::new(self.gather(pages, MAX_MANIFEST_LEN)?)?;
+        if self.lists(&manifest.entries) {
+            Ok(manifest)
+        } else {
+            Err(ManifestError::NotCanonical)
+        }
+    }
+
+    /// Decodes pages as long as they begin as they should, and stops at the first that makes them too long.
+    fn gather<P: AsRef<[u8]>>(
+        &self,
+        pages: impl IntoIterator<Item = P>,
+        max_len: usize,
+    ) -> Result<Vec<Entry>, ManifestError> {
         let mut pages = pages.into_iter();
         let mut entries = Vec::new();
         let mut total_len = 0;
         for (index, page_ref) in self.refs.iter().enumerate() {
             let page = pages.next().ok_or(ManifestError::PageCount)?;
-            total_len += page.as_ref().len();
-            if page.as_ref().len() > MAX_PAGE_LEN || total_len > MAX_MANIFEST_LEN {
+            let page = page.as_ref();
+            total_len += page.len();
+            if page.len() > MAX_PAGE_LEN || total_len > max_len {
                 return Err(ManifestError::TooLong);
             }
-            match wire::decode(page.as_ref())? {
+            match wire::decode(page)? {
                 wire::Blob::Flat(page) if page.first().map(|e| &e.path) == Some(&page_ref.first) => {
                     entries.extend(page);
                 }
@@ -104,13 +122,9 @@ impl Pages {
             }
         }
         if pages.next().is_some() {
-            return Err(ManifestError::PageCount);
-        }
-        let manifest = Manifest::new(entries)?;
-        if self.lists(&manifest.entries) {
-            Ok(manifest)
+            Err(ManifestError::PageCount)
         } else {
-            Err(ManifestError::NotCanonical)
+            Ok(entries)
         }
     }
 
