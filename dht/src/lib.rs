@@ -1,1 +1,34 @@
-//! Kademlia and mDNS behaviours, the record store, and announce and lookup decisions.
+//! Finds who has content, and tells others that we have it: Kademlia, signed announcements and mDNS.
+//!
+//! One [`Behaviour`] holds an overlay per [`Scope`], `lan` and `wan`, and speaks to the node only in
+//! [`Event`]s. The node runs the swarm, feeds [`Behaviour::identified`] with what identify learns and
+//! [`Behaviour::set_own_addresses`] with where it listens, and moves the bytes.
+//!
+//! | to … | look at |
+//! | --- | --- |
+//! | see what it can do | [`Behaviour`], [`Event`] |
+//! | know which address goes where | [`AddressClass`], [`Scope`] |
+//! | read what travels | `wire`, `codec` |
+//! | follow an announcement | `provide`, then `record_store` at the other end |
+//! | follow a lookup | `lookup`, `overlay` |
+
+mod behaviour;
+mod codec;
+mod config;
+mod event;
+mod gate;
+mod lookup;
+mod neighbours;
+mod overlay;
+mod provide;
+mod record_store;
+mod scope;
+mod tally;
+mod wire;
+
+pub use behaviour::{Behaviour, MdnsError, Stats};
+pub use config::{Config, Limits};
+pub use event::Event;
+pub use lookup::{LookupId, Outcome};
+pub use provide::AnnounceId;
+pub use scope::{AddressClass, MAX_ADDRESS_LEN, MAX_ADDRESSES, Scope, Scopes};

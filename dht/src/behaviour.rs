@@ -1,0 +1,421 @@
+//! The façade: both overlays and the neighbours, as one behaviour.
+
+use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures_timer::Delay;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId, identify, mdns};
+use shoal_content::ProviderKey;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::lookup::{Ended, LookupId, Lookups};
+use crate::neighbours::Neighbours;
+use crate::overlay::{self, Overlay};
+use crate::provide::{AnnounceId, Task};
+use crate::scope::{AddressClass, Scope};
+use crate::tally::{Standing, Tally};
+
+/// Deadlines, renewals and expiry are this exact. A shorter tick would only wake an idle machine.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Answers after which a walk is not repeated because the table grew meanwhile: those of a full walk.
+const ENOUGH: usize = libp2p::kad::K_VALUE.get();
+
+/// Multicast DNS does not work here; everything else does.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot look for neighbours by multicast dns")]
+pub struct MdnsError(#[from] io::Error);
+
+/// Finds providers and tells that we are one, in every scope at once.
+///
+/// The node owns the swarm and calls the methods between polls.
+pub struct Behaviour {
+    inner: Inner,
+    lookups: Lookups,
+    tally: Tally,
+    neighbours: Neighbours,
+    withdrawals: u64,
+    events: VecDeque<Event>,
+    /// One [`Event::TableChanged`] stands for all changes of a turn.
+    table_changed: bool,
+    timer: Delay,
+    waker: Option<Waker>,
+}
+
+/// Numbers for a status page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Peers in the `lan` table.
+    pub lan_peers: usize,
+    /// Peers in the `wan` table.
+    pub wan_peers: usize,
+    /// Strangers' records held.
+    pub records: usize,
+    /// Keys of our own that are announced.
+    pub own_keys: usize,
+    /// Lookups that run or wait.
+    pub lookups: usize,
+}
+
+#[derive(NetworkBehaviour)]
+pub struct Inner {
+    lan: Toggle<Overlay>,
+    wan: Toggle<Overlay>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+impl Behaviour {
+    /// Makes a behaviour that knows nobody. Multicast DNS may be forbidden where it runs; then it goes
+    /// without, and says so.
+    pub fn new(config: &Config) -> (Self, Option<MdnsError>) {
+        let overlay =
+            |scope| Toggle::from(config.scopes.contains(scope).then(|| Overlay::new(scope, config)));
+        let wants_mdns = config.mdns && config.scopes.contains(Scope::Lan);
+        let heard = wants_mdns.then(|| {
+            mdns::tokio::Behaviour::new(mdns::Config::default(), config.keypair.public().to_peer_id())
+        });
+        let (mdns, error) = match heard.transpose() {
+            Ok(mdns) => (mdns, None),
+            Err(error) => (None, Some(MdnsError(error))),
+        };
+        let inner = Inner {
+            lan: overlay(Scope::Lan),
+            wan: overlay(Scope::Wan),
+            mdns: mdns.into(),
+        };
+        let behaviour = Self {
+            inner,
+            lookups: Lookups::new(config.limits.lookups, config.limits.lookup_deadline),
+            tally: Tally::default(),
+            neighbours: Neighbours::default(),
+            withdrawals: 0,
+            events: VecDeque::new(),
+            table_changed: false,
+            timer: Delay::new(TICK),
+            waker: None,
+        };
+        (behaviour, error)
+    }
+
+    /// Takes what identify learned about a peer over the connection to `connected_over`.
+    ///
+    /// This is what fills the tables: a peer that serves an overlay joins it with those of its addresses
+    /// that belong there, and one that does not leaves it.
+    pub fn identified(&mut self, peer: PeerId, info: &identify::Info, connected_over: &Multiaddr) {
+        let over = AddressClass::of(connected_over);
+        for overlay in self.overlays() {
+            overlay.identified(peer, &info.protocols, &info.listen_addrs, over);
+        }
+        self.wake();
+    }
+
+    /// Sets where this node listens and where the internet is known to reach it.
+    ///
+    /// Private and loopback ones are told in `lan`, and only `external` ones that are global in `wan`.
+    pub fn set_own_addresses(&mut self, listen: &[Multiaddr], external: &[Multiaddr]) {
+        let now = Instant::now();
+        for overlay in self.overlays() {
+            overlay.set_own_addresses(listen, external, now);
+        }
+        self.wake();
+    }
+
+    /// Adds a peer that our own user or our own notes vouch for. It stays in a table when it answers.
+    ///
+    /// Names are not resolved here: dial them, and [`Behaviour::identified`] does the rest.
+    pub fn add_known_peer(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        for overlay in self.overlays() {
+            overlay.add_peer(peer, addresses, AddressClass::Loopback);
+        }
+        self.wake();
+    }
+
+    /// Meets more of the network now. It happens by itself when a table gains peers, and every few minutes.
+    pub fn bootstrap(&mut self) {
+        for overlay in self.overlays() {
+            overlay.bootstrap();
+        }
+        self.wake();
+    }
+
+    /// Announces keys, and keeps announcing them until they are withdrawn.
+    ///
+    /// Each announcement holds for `ttl`; announcing a key again changes its `ttl`. Without peers or
+    /// addresses it waits for them. [`Event::Announced`] tells how it goes.
+    pub fn announce(&mut self, id: AnnounceId, keys: &[ProviderKey], ttl: Duration) {
+        let can_now = self.overlays().any(Overlay::can_announce);
+        for overlay in self.overlays() {
+            // Nobody waits for a scope without peers while another one has them.
+            let task = if can_now && !overlay.can_announce() {
+                Task::Renew
+            } else {
+                Task::Announce(id)
+            };
+            overlay.announce(task, keys, ttl);
+        }
+        self.wake();
+    }
+
+    /// Stops announcing keys, and tells the nodes known to hold their records. Ends with
+    /// [`Event::Withdrawn`].
+    pub fn withdraw(&mut self, keys: &[ProviderKey]) {
+        self.withdrawals += 1;
+        let task = Task::Withdraw(self.withdrawals);
+        let now = Instant::now();
+        for overlay in self.overlays() {
+            overlay.withdraw(task, keys, now);
+        }
+        self.wake();
+    }
+
+    /// Looks for providers of a key, from what we hold ourselves outwards. Ends with
+    /// [`Event::LookupEnded`].
+    pub fn find(&mut self, id: LookupId, key: ProviderKey) {
+        let inner = &self.inner;
+        let scopes = [(Scope::Lan, &inner.lan), (Scope::Wan, &inner.wan)];
+        let scopes = scopes
+            .into_iter()
+            .filter(|(_, overlay)| overlay.is_enabled())
+            .map(|(scope, _)| scope);
+        self.lookups.find(id, key, scopes);
+        self.wake();
+    }
+
+    /// Ends a lookup whose caller has enough.
+    pub fn stop_find(&mut self, id: LookupId) {
+        self.lookups.stop(id);
+        self.wake();
+    }
+
+    /// Everybody in the routing tables, with their addresses.
+    pub fn table(&mut self) -> Vec<(Scope, PeerId, Vec<Multiaddr>)> {
+        let of = |overlay: &mut Overlay| {
+            let scope = overlay.scope();
+            overlay
+                .table()
+                .into_iter()
+                .map(move |(peer, addresses)| (scope, peer, addresses))
+        };
+        self.overlays().flat_map(of).collect()
+    }
+
+    /// Numbers for a status page.
+    pub fn stats(&mut self) -> Stats {
+        let mut stats = Stats {
+            lookups: self.lookups.len(),
+            ..Stats::default()
+        };
+        for overlay in self.overlays() {
+            match overlay.scope() {
+                Scope::Lan => stats.lan_peers = overlay.peers(),
+                Scope::Wan => stats.wan_peers = overlay.peers(),
+            }
+            stats.records += overlay.records();
+            stats.own_keys = stats.own_keys.max(overlay.own_keys());
+        }
+        stats
+    }
+
+    fn overlays(&mut self) -> impl Iterator<Item = &mut Overlay> {
+        self.inner.lan.as_mut().into_iter().chain(self.inner.wan.as_mut())
+    }
+
+    fn overlay(&mut self, scope: Scope) -> Option<&mut Overlay> {
+        match scope {
+            Scope::Lan => self.inner.lan.as_mut(),
+            Scope::Wan => self.inner.wan.as_mut(),
+        }
+    }
+
+    /// The methods change what the next poll does; the swarm may be asleep.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn on_inner(&mut self, event: InnerEvent) {
+        match event {
+            InnerEvent::Lan(event) => self.on_overlay(Scope::Lan, event),
+            InnerEvent::Wan(event) => self.on_overlay(Scope::Wan, event),
+            InnerEvent::Mdns(mdns::Event::Discovered(heard)) => {
+                for (peer, address) in heard {
+                    self.neighbours.heard(peer, &address);
+                }
+            }
+            InnerEvent::Mdns(mdns::Event::Expired(gone)) => {
+                for (peer, address) in gone {
+                    self.neighbours.expired(&peer, &address);
+                }
+            }
+        }
+    }
+
+    fn on_overlay(&mut self, scope: Scope, event: overlay::Event) {
+        match event {
+            overlay::Event::Found {
+                id,
+                provider,
+                addresses,
+            } => {
+                if let Some(addresses) = self.lookups.found(id, provider, addresses) {
+                    self.events.push_back(Event::Found {
+                        id,
+                        provider,
+                        addresses,
+                    });
+                }
+            }
+            overlay::Event::WalkEnded { id, asked } => self.lookups.walk_ended(id, scope, asked, ENOUGH),
+            overlay::Event::Task(task, note) => self.tally.note(scope, task, note),
+            overlay::Event::TableGrew => {
+                self.lookups.table_grew(scope);
+                self.table_changed = true;
+            }
+            overlay::Event::TableChanged => self.table_changed = true,
+        }
+    }
+
+    /// Acts on what the books say. True when the overlays have something new to do.
+    fn work(&mut self, now: Instant) -> bool {
+        let has_peers = |overlay: &Toggle<Overlay>| overlay.as_ref().is_some_and(Overlay::has_peers);
+        let (lan, wan) = (has_peers(&self.inner.lan), has_peers(&self.inner.wan));
+        let walks = self
+            .lookups
+            .begin(now, |scope| if scope == Scope::Lan { lan } else { wan });
+        let began = !walks.is_empty();
+        for walk in walks {
+            if let Some(overlay) = self.overlay(walk.scope) {
+                overlay.find(walk.id, walk.key);
+            }
+        }
+        for Ended { id, asked, outcome } in self.lookups.take_ended() {
+            for overlay in self.overlays() {
+                overlay.stop_find(id);
+            }
+            self.events.push_back(Event::LookupEnded { id, asked, outcome });
+        }
+        for Standing {
+            task,
+            asked,
+            acknowledged,
+            done,
+        } in self.tally.take_changed()
+        {
+            match task {
+                Task::Announce(id) => {
+                    self.events.push_back(Event::Announced {
+                        id,
+                        acknowledged,
+                        asked,
+                        done,
+                    });
+                }
+                Task::Withdraw(_) if done => {
+                    self.events.push_back(Event::Withdrawn { acknowledged, asked });
+                }
+                Task::Withdraw(_) | Task::Renew => {}
+            }
+        }
+        while let Some((peer, addresses)) = self.neighbours.next(now) {
+            self.events.push_back(Event::PeerDiscovered { peer, addresses });
+        }
+        if std::mem::take(&mut self.table_changed) {
+            self.events.push_back(Event::TableChanged);
+        }
+        began
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<Inner>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner
+            .handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.inner
+            .handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        remote: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner
+            .handle_established_outbound_connection(connection, peer, remote, role, port_use)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.inner.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.inner.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(event));
+            }
+            match self.inner.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => {
+                    self.on_inner(event);
+                    continue;
+                }
+                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
+                Poll::Pending => {}
+            }
+            let now = Instant::now();
+            if self.timer.poll_unpin(cx).is_ready() {
+                self.timer.reset(TICK);
+                self.lookups.tick(now);
+                for overlay in self.overlays() {
+                    overlay.tick(now);
+                }
+                continue;
+            }
+            if !self.work(now) && self.events.is_empty() {
+                self.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the façade tells the node.
+
+use libp2p::{Multiaddr, PeerId};
+
+use crate::lookup::{LookupId, Outcome};
+use crate::provide::AnnounceId;
+
+/// Something that happened in the overlays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A lookup met a provider, or new addresses of one that it met before. Never ourselves.
+    Found {
+        /// The lookup.
+        id: LookupId,
+        /// Who says that it provides the key.
+        provider: PeerId,
+        /// Where it may be dialled. Empty when it is connected already and no address is known.
+        addresses: Vec<Multiaddr>,
+    },
+    /// A lookup is over. Every lookup ends with exactly one of these.
+    LookupEnded {
+        /// The lookup.
+        id: LookupId,
+        /// How many nodes answered.
+        asked: usize,
+        /// Why it ended.
+        outcome: Outcome,
+    },
+    /// An announcement went on.
+    ///
+    /// Once it is done the same id is told again only when no overlay but the first had peers at that time.
+    Announced {
+        /// The announcement.
+        id: AnnounceId,
+        /// Nodes that keep every key they were told.
+        acknowledged: usize,
+        /// Nodes that were chosen to be told.
+        asked: usize,
+        /// Whether every one of them has answered or was given up.
+        done: bool,
+    },
+    /// A withdrawal is over: those known to hold the records were told.
+    Withdrawn {
+        /// Nodes that confirmed.
+        acknowledged: usize,
+        /// Nodes that were told.
+        asked: usize,
+    },
+    /// A neighbour was heard by multicast DNS. It may belong to any libp2p application: dial it and see.
+    PeerDiscovered {
+        /// The neighbour.
+        peer: PeerId,
+        /// Where it says that it is.
+        addresses: Vec<Multiaddr>,
+    },
+    /// A routing table gained or lost a peer, or learned another address.
+    TableChanged,
+}

@@ -1,0 +1,70 @@
+//! Takes what multicast DNS hears with care: anybody on the network can say anything, as often as they like.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use libp2p::{Multiaddr, PeerId};
+
+use crate::scope::{AddressClass, Scope};
+
+/// Neighbours remembered, so that each is told once. A flood of invented ones must not fill memory.
+const MAX_KNOWN: usize = 256;
+
+/// Neighbours told per second: each is a dial.
+const PER_SECOND: u32 = 8;
+
+/// Neighbours heard, and those not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    known: HashMap<PeerId, Vec<Multiaddr>>,
+    waiting: VecDeque<PeerId>,
+    second: Option<Instant>,
+    told: u32,
+}
+
+impl Neighbours {
+    /// Notes that a neighbour said where it is.
+    pub(crate) fn heard(&mut self, peer: PeerId, address: &Multiaddr) {
+        if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&peer) {
+            return;
+        }
+        let known = self.known.entry(peer).or_default();
+        let usable = Scope::Lan.usable(known.iter().chain([address]), AddressClass::Private);
+        if usable != *known {
+            *known = usable;
+            if !self.waiting.contains(&peer) {
+                self.waiting.push_back(peer);
+            }
+        }
+    }
+
+    /// Notes that a neighbour has not said so for a while.
+    pub(crate) fn expired(&mut self, peer: &PeerId, address: &Multiaddr) {
+        if let Some(known) = self.known.get_mut(peer) {
+            let gone = Scope::Lan.usable([address], AddressClass::Private);
+            known.retain(|address| !gone.contains(address));
+            if known.is_empty() {
+                self.known.remove(peer);
+            }
+        }
+    }
+
+    /// The next neighbour to tell, if one may be told now.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<(PeerId, Vec<Multiaddr>)> {
+        let is_new_second = self
+            .second
+            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1));
+        if is_new_second {
+            self.second = Some(now);
+            self.told = 0;
+        }
+        while self.told < PER_SECOND {
+            let peer = self.waiting.pop_front()?;
+            if let Some(addresses) = self.known.get(&peer) {
+                self.told += 1;
+                return Some((peer, addresses.clone()));
+            }
+        }
+        None
+    }
+}

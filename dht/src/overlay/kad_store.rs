@@ -1,0 +1,96 @@
+//! The record store as Kademlia sees it: our own keys first, then strangers' records.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::iter;
+use std::time::Instant;
+
+use libp2p::kad::store::{Error, RecordStore as KadRecordStore, Result};
+use libp2p::kad::{K_VALUE, ProviderRecord, Record, RecordKey};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::ProviderKey;
+
+use crate::record_store::RecordStore;
+
+/// Our own keys and strangers' records. The two never compete for room.
+pub struct KadStore {
+    local: PeerId,
+    own: HashSet<ProviderKey>,
+    own_addresses: Vec<Multiaddr>,
+    pub(crate) records: RecordStore,
+}
+
+impl KadStore {
+    pub(crate) fn new(local: PeerId, records: RecordStore) -> Self {
+        Self {
+            local,
+            own: HashSet::new(),
+            own_addresses: Vec::new(),
+            records,
+        }
+    }
+
+    pub(crate) fn provide(&mut self, keys: &[ProviderKey]) {
+        self.own.extend(keys);
+    }
+
+    pub(crate) fn stop_providing(&mut self, keys: &[ProviderKey]) {
+        for key in keys {
+            self.own.remove(key);
+        }
+    }
+
+    /// Sets where we say that we are.
+    pub(crate) fn set_own_addresses(&mut self, addresses: Vec<Multiaddr>) {
+        self.own_addresses = addresses;
+    }
+
+    pub(crate) fn own_addresses(&self) -> &[Multiaddr] {
+        &self.own_addresses
+    }
+}
+
+/// Kademlia's own ways to store are refused: everything arrives as a signed announcement.
+impl KadRecordStore for KadStore {
+    type RecordsIter<'a> = iter::Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = iter::Empty<Cow<'a, ProviderRecord>>;
+
+    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
+        None
+    }
+
+    fn put(&mut self, _: Record) -> Result<()> {
+        Err(Error::MaxRecords)
+    }
+
+    fn remove(&mut self, _: &RecordKey) {}
+
+    fn records(&self) -> Self::RecordsIter<'_> {
+        iter::empty()
+    }
+
+    fn add_provider(&mut self, _: ProviderRecord) -> Result<()> {
+        Err(Error::MaxProvidedKeys)
+    }
+
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        let Ok(bytes) = <[u8; 32]>::try_from(key.as_ref()) else {
+            return Vec::new();
+        };
+        let provider_key = ProviderKey::from_bytes(bytes);
+        // Without an address in this scope Kademlia would fill in all of ours, whatever their scope.
+        let is_own = self.own.contains(&provider_key) && !self.own_addresses.is_empty();
+        let own = is_own.then(|| (self.local, self.own_addresses.clone()));
+        let strangers = self.records.sample(&provider_key, K_VALUE.get(), Instant::now());
+        own.into_iter()
+            .chain(strangers)
+            .map(|(provider, addresses)| ProviderRecord::new(key.clone(), provider, addresses))
+            .collect()
+    }
+
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        iter::empty()
+    }
+
+    fn remove_provider(&mut self, _: &RecordKey, _: &PeerId) {}
+}

@@ -1,0 +1,112 @@
+//! The overlay as a swarm sees it: everything goes to the behaviours underneath, within the scope.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId};
+
+use super::{Event, Overlay, Protocols};
+use crate::gate::{Gate, Offer};
+use crate::scope::AddressClass;
+
+impl Overlay {
+    fn gate<H>(&self, handler: H, remote: &Multiaddr) -> Gate<H> {
+        let is_ours = self.scope.speaks_over(AddressClass::of(remote));
+        Gate::new(handler, if is_ours { Offer::Open } else { Offer::Closed })
+    }
+}
+
+impl NetworkBehaviour for Overlay {
+    type ConnectionHandler = Gate<THandler<Protocols>>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        let inner = self
+            .protocols
+            .handle_established_inbound_connection(connection, peer, local, remote)?;
+        Ok(self.gate(inner, remote))
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        Ok(peer.map(|peer| self.dial_addresses(peer)).unwrap_or_default())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        remote: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        let inner = self
+            .protocols
+            .handle_established_outbound_connection(connection, peer, remote, role, port_use)?;
+        Ok(self.gate(inner, remote))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.protocols.on_swarm_event(event);
+        match event {
+            FromSwarm::ConnectionEstablished(established) => {
+                let class = AddressClass::of(established.endpoint.get_remote_address());
+                self.connections.insert(established.connection_id, class);
+                self.dial_failures.remove(&established.peer_id);
+            }
+            FromSwarm::ConnectionClosed(closed) => {
+                self.connections.remove(&closed.connection_id);
+            }
+            FromSwarm::DialFailure(failure) => {
+                if let Some(peer) = failure.peer_id {
+                    self.on_dial_failure(peer, failure.error);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.protocols
+            .on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ToSwarm::GenerateEvent(event));
+            }
+            match self.protocols.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_protocols(event, Instant::now()),
+                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
+                Poll::Pending => {
+                    if !self.work(Instant::now()) && self.events.is_empty() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}

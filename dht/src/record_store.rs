@@ -1,0 +1,251 @@
+//! What strangers asked this node to remember: who provides which key.
+//!
+//! Owns: every stranger's record, in memory, within fixed limits.  Hears: checked announcements, the time.
+//! Tells: a fair sample of the providers of a key. Nothing here can refuse our own keys: they are not here.
+//!
+//! The sender is the peer that delivered an announcement, and quotas count senders, because identities to
+//! sign with cost nothing while connections are limited. Under pressure the sender that holds most loses
+//! first, so that one who fills the store cannot push out those who hold little.
+
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::ProviderKey;
+
+use crate::wire::Receipt;
+
+/// How long a record may live. A stranger's clock or claim must not make us remember for ever.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// Strangers' records.
+#[derive(Debug)]
+pub(crate) struct RecordStore {
+    max_records: usize,
+    max_providers: usize,
+    by_key: HashMap<ProviderKey, Vec<Record>>,
+    by_sender: HashMap<PeerId, BTreeSet<(ProviderKey, PeerId)>>,
+    /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
+    by_size: BTreeSet<(usize, PeerId)>,
+    len: usize,
+    /// Where the next sample starts in a key's list; it moves, so that every provider has its turn.
+    turn: Cell<usize>,
+}
+
+/// One announcement as it was taken: who provides, where, and for how long.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) provider: PeerId,
+    pub(crate) sender: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+    pub(crate) sequence: u64,
+    pub(crate) received: Instant,
+    /// None withdraws what the provider announced before.
+    pub(crate) ttl: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Record {
+    offer: Arc<Offer>,
+    expires: Instant,
+    /// When its last announcement can no longer be replayed. Until then a record that was withdrawn or
+    /// shortened stays, unseen, as the memory of its sequence number.
+    forget: Instant,
+}
+
+impl RecordStore {
+    pub(crate) fn new(max_records: usize, max_providers: usize) -> Self {
+        Self {
+            max_records,
+            max_providers,
+            by_key: HashMap::new(),
+            by_sender: HashMap::new(),
+            by_size: BTreeSet::new(),
+            len: 0,
+            turn: Cell::new(0),
+        }
+    }
+
+    /// Stores, renews or withdraws the offer's record of each key.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        offer: Offer,
+        keys: impl IntoIterator<Item = &'a ProviderKey>,
+    ) -> Receipt {
+        let offer = Arc::new(offer);
+        let mut receipt = Receipt::default();
+        for key in keys {
+            let count = if self.apply_one(&offer, key) {
+                &mut receipt.stored
+            } else {
+                &mut receipt.refused
+            };
+            *count = count.saturating_add(1);
+        }
+        receipt
+    }
+
+    /// Up to `max` live providers of a key with their addresses; others each time, when there are more.
+    pub(crate) fn sample(
+        &self,
+        key: &ProviderKey,
+        max: usize,
+        now: Instant,
+    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let live: Vec<_> = self
+            .by_key
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter(|record| record.expires > now)
+            .collect();
+        let start = self.turn.get();
+        self.turn.set(start.wrapping_add(max));
+        let (before, after) = live.split_at(start.checked_rem(live.len()).unwrap_or(0));
+        let in_turn = after.iter().chain(before).take(max);
+        in_turn
+            .map(|record| (record.offer.provider, record.offer.addresses.clone()))
+            .collect()
+    }
+
+    /// Where a provider of a key said that it is.
+    pub(crate) fn addresses(&self, key: &ProviderKey, provider: &PeerId) -> &[Multiaddr] {
+        self.find(key, provider)
+            .map_or(&[], |record| &record.offer.addresses)
+    }
+
+    /// Drops every record that nobody needs to remember.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let of_key = |(key, records): (&ProviderKey, &Vec<Record>)| {
+            let gone = records.iter().filter(|record| record.forget <= now);
+            gone.map(|record| (*key, record.offer.provider))
+                .collect::<Vec<_>>()
+        };
+        let gone: Vec<_> = self.by_key.iter().flat_map(of_key).collect();
+        for (key, provider) in gone {
+            self.remove(&key, &provider);
+        }
+    }
+
+    /// How many records are held.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn apply_one(&mut self, offer: &Arc<Offer>, key: &ProviderKey) -> bool {
+        let now = offer.received;
+        let old = self
+            .find(key, &offer.provider)
+            .filter(|record| record.forget > now);
+        let seen_until = old.map(|record| record.forget);
+        match old.map(|record| record.offer.sequence) {
+            Some(sequence) if sequence > offer.sequence => return false,
+            Some(sequence) if sequence == offer.sequence => return true,
+            None if offer.ttl.is_none() => return true,
+            _ => {}
+        }
+        self.remove(key, &offer.provider);
+        if seen_until.is_none() && !self.make_room(key, &offer.sender, now) {
+            return false;
+        }
+        let expires = now + offer.ttl.unwrap_or_default().min(MAX_AGE);
+        let forget = seen_until.map_or(expires, |seen_until| seen_until.max(expires));
+        self.insert(
+            *key,
+            Record {
+                offer: offer.clone(),
+                expires,
+                forget,
+            },
+        );
+        true
+    }
+
+    /// Pushes out one record where a limit is reached; false when the newcomer should lose instead.
+    fn make_room(&mut self, key: &ProviderKey, sender: &PeerId, now: Instant) -> bool {
+        if let Some(records) = self.by_key.get(key)
+            && records.len() >= self.max_providers
+        {
+            let mut shares: HashMap<PeerId, usize> = HashMap::new();
+            for record in records {
+                *shares.entry(record.offer.sender).or_default() += 1;
+            }
+            let loses = |record: &&Record| {
+                let share = shares.get(&record.offer.sender).copied();
+                (record.expires <= now, share, Reverse(record.offer.received))
+            };
+            if let Some(provider) = records
+                .iter()
+                .max_by_key(loses)
+                .map(|record| record.offer.provider)
+            {
+                self.remove(key, &provider);
+            }
+        }
+        if self.len < self.max_records {
+            return true;
+        }
+        let held = self.by_sender.get(sender).map_or(0, BTreeSet::len);
+        let Some((most, largest)) = self.by_size.last().copied() else {
+            return false;
+        };
+        // Strictly more even afterwards: otherwise two equals would push each other out in turn.
+        if most <= held + 1 {
+            return false;
+        }
+        if let Some((key, provider)) = self.by_sender.get(&largest).and_then(BTreeSet::first).copied() {
+            self.remove(&key, &provider);
+        }
+        true
+    }
+
+    fn find(&self, key: &ProviderKey, provider: &PeerId) -> Option<&Record> {
+        self.by_key
+            .get(key)?
+            .iter()
+            .find(|record| record.offer.provider == *provider)
+    }
+
+    fn insert(&mut self, key: ProviderKey, record: Record) {
+        let (sender, provider) = (record.offer.sender, record.offer.provider);
+        self.by_key.entry(key).or_default().push(record);
+        self.len += 1;
+        self.account(sender, |held| held.insert((key, provider)));
+    }
+
+    fn remove(&mut self, key: &ProviderKey, provider: &PeerId) {
+        let Some(records) = self.by_key.get_mut(key) else {
+            return;
+        };
+        let Some(at) = records
+            .iter()
+            .position(|record| record.offer.provider == *provider)
+        else {
+            return;
+        };
+        let record = records.remove(at);
+        self.len -= 1;
+        if records.is_empty() {
+            self.by_key.remove(key);
+        }
+        self.account(record.offer.sender, |held| held.remove(&(*key, *provider)));
+    }
+
+    /// Changes what a sender holds and keeps its size in step.
+    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<(ProviderKey, PeerId)>) -> bool) {
+        let held = self.by_sender.entry(sender).or_default();
+        self.by_size.remove(&(held.len(), sender));
+        change(held);
+        if held.is_empty() {
+            self.by_sender.remove(&sender);
+        } else {
+            self.by_size.insert((held.len(), sender));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
