@@ -65,11 +65,10 @@ impl Manifest {
         }
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         check_paths(&entries)?;
-        let sizes = entries.iter().map(|e| e.size);
-        let total_size = sizes
-            .into_iter()
-            .try_fold(0, u64::checked_add)
-            .ok_or(ManifestError::TotalSize)?;
+        let total_size = entries
+            .iter()
+            .try_fold(0, |sum: u64, entry| sum.checked_add(entry.size));
+        let total_size = total_size.ok_or(ManifestError::TotalSize)?;
         pages::check_len(&entries)?;
         Ok(Self { entries, total_size })
     }

@@ -113,10 +113,8 @@ impl Decoder {
         else {
             return Err(BadBytes::OutOfTurn);
         };
-        let (Some((left_cv, rest)), Some(expected)) = (pair.split_first_chunk(), self.expected.last()) else {
-            return Err(BadBytes::OutOfTurn);
-        };
-        let Some(right_cv) = rest.first_chunk() else {
+        let cvs = (pair.first_chunk(), pair.last_chunk(), self.expected.last());
+        let (Some(left_cv), Some(right_cv), Some(expected)) = cvs else {
             return Err(BadBytes::OutOfTurn);
         };
         if parent_cv(left_cv, right_cv, is_root) != *expected {
