@@ -1,0 +1,6 @@
+//! Real swarms over the in-process transport: whole networks in one test.
+
+mod announcing;
+mod finding;
+mod hostile;
+mod net;
