@@ -10,9 +10,6 @@ mod handler;
 mod opener;
 mod stream;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -31,7 +28,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
 
-use self::admission::{Admission, Permit};
+use self::admission::Admission;
 use self::handler::{Handler, OpenHere};
 use self::opener::Order;
 pub use self::opener::{OpenError, Opener};
@@ -71,14 +68,8 @@ pub struct Inbound {
     pub peer: PeerId,
     /// The connection it came on.
     pub connection: ConnectionId,
-    pub(crate) stream: InboundStream,
-}
-
-/// The stream and the permit to serve it.
-#[derive(Debug)]
-pub(crate) struct InboundStream {
-    pub(crate) stream: RangeStream,
-    pub(crate) permit: Permit,
+    /// The substream. Dropping it makes room for another.
+    pub stream: RangeStream,
 }
 
 /// The admitted substreams, in the order in which they came. Bounded by [`Limits::total_transfers`].

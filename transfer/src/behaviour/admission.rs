@@ -56,7 +56,7 @@ impl Admission {
 
 /// The right to serve one transfer, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(super) struct Permit {
     admission: Admission,
     peer: PeerId,
 }

@@ -18,10 +18,10 @@ use libp2p::swarm::handler::{
 use libp2p::swarm::{ConnectionHandler, ConnectionId, Stream, StreamProtocol, SubstreamProtocol};
 use libp2p::{PeerId, swarm};
 
+use super::Inbound;
 use super::admission::Admission;
 use super::opener::OpenError;
 use super::stream::{RangeStream, Slot};
-use super::{Inbound, InboundStream};
 use crate::wire;
 
 /// Refusals being written on one connection. Further streams are reset: a peer that opens this many beyond its
@@ -56,7 +56,7 @@ impl Handler {
         let stream = match self.admission.admit(self.peer) {
             None => stream,
             Some(permit) => {
-                let stream = InboundStream { stream, permit };
+                let stream = stream.with_permit(permit);
                 let inbound = Inbound {
                     peer: self.peer,
                     connection: self.connection,
@@ -64,7 +64,7 @@ impl Handler {
                 };
                 match self.incoming.try_send(inbound) {
                     Ok(()) => return,
-                    Err(refused) => refused.into_inner().stream.stream,
+                    Err(refused) => refused.into_inner().stream,
                 }
             }
         };

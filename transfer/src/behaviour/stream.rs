@@ -9,31 +9,50 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 use futures::{AsyncRead, AsyncWrite};
 
+use super::admission::Permit;
+
 /// One substream: a request goes one way, its response the other.
 ///
-/// Dropping it resets the substream and frees its slot. While it is held its connection is kept alive.
+/// Dropping it resets the substream and frees its slot, or the permit under which it was admitted. While it is held its
+/// connection is kept alive.
 pub struct RangeStream {
     io: Pin<Box<dyn Duplex>>,
-    _slot: Option<Slot>,
+    _held: Held,
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
+/// What goes with the stream.
+enum Held {
+    Nothing,
+    /// Ours: its place among the streams we have open on a connection.
+    Slot(#[expect(dead_code, reason = "held to be dropped")] Slot),
+    /// Theirs: the right to be served.
+    Permit(#[expect(dead_code, reason = "held to be dropped")] Permit),
+}
+
 impl RangeStream {
     /// Wraps any byte stream, so that a source need not be a libp2p peer.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         RangeStream {
             io: Box::pin(io),
-            _slot: None,
+            _held: Held::Nothing,
         }
     }
 
     pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
         RangeStream {
             io: Box::pin(io),
-            _slot: Some(slot),
+            _held: Held::Slot(slot),
+        }
+    }
+
+    pub(super) fn with_permit(self, permit: Permit) -> Self {
+        RangeStream {
+            _held: Held::Permit(permit),
+            ..self
         }
     }
 }

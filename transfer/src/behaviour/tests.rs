@@ -1,1 +1,0 @@
-//! Opens, admissions and refusals between real swarms.

@@ -1,0 +1,194 @@
+//! Fetches one content from several peers at once.
+//!
+//! Owns: the requests under way and who the sources are. Decisions are the [`Scheduler`]'s.
+//! Hears: sources found, groups verified and written, requests ended, the time.
+//! Tells: the caller how it goes; the [`Partial`] every verified group.
+//! Ends: all verified and written, nobody left to ask, no progress for too long, or the disk failed.
+
+mod batch;
+mod driver;
+mod timer;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use libp2p::{Multiaddr, PeerId};
+use shoal_store::{Partial, WriteError};
+
+use self::driver::Driver;
+use crate::have::Holding;
+use crate::scheduler::Failure;
+use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream};
+
+#[cfg(doc)]
+use crate::scheduler::Scheduler;
+
+/// Opens a stream to a source. Implemented by [`Opener`]; tests and other kinds of sources bring their own.
+pub trait Open: Send + Sync {
+    /// Opens a stream, within a deadline.
+    fn open(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    ) -> BoxFuture<'static, Result<RangeStream, OpenError>>;
+}
+
+impl Open for Opener {
+    fn open(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    ) -> BoxFuture<'static, Result<RangeStream, OpenError>> {
+        let opener = self.clone();
+        async move { Opener::open(&opener, peer, addresses).await }.boxed()
+    }
+}
+
+/// A peer that may hold the content, or news of one.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Who.
+    pub peer: PeerId,
+    /// Where to reach it, if it is not connected.
+    pub addresses: Vec<Multiaddr>,
+    /// What it says it holds, if it was asked. Say it again when that grows.
+    pub holding: Option<Holding>,
+}
+
+/// Sources as they are found. Its end means that no more will come.
+pub type SourceStream = BoxStream<'static, Source>;
+
+/// What to fetch and with what.
+pub struct FetchJob {
+    /// Where verified groups go; it names the content. What it has already is not asked for again.
+    pub partial: Partial,
+    /// How to reach sources.
+    pub opener: Arc<dyn Open>,
+    /// Where disk writes run.
+    pub pool: Arc<dyn Pool>,
+    /// Whom to ask.
+    pub sources: SourceStream,
+    /// How.
+    pub options: FetchOptions,
+}
+
+/// How to fetch.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FetchOptions {
+    /// Time without a verified group after which the fetch ends, counted from the first request.
+    pub timeout: Duration,
+    /// The size that a manifest or a ticket gives: a claim that saves a round trip for small contents.
+    pub size_hint: Option<u64>,
+    /// Any number that differs between nodes, so that those who start together start at different places.
+    pub salt: u64,
+    /// Sent with every request.
+    pub credential: Option<Vec<u8>>,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        FetchOptions {
+            timeout: Duration::from_secs(60),
+            size_hint: None,
+            salt: 0,
+            credential: None,
+        }
+    }
+}
+
+/// How a fetch goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchEvent {
+    /// The size is proven. `received` bytes are here already.
+    Size {
+        /// Of the whole content.
+        size: u64,
+        /// What is here already, from before.
+        received: u64,
+    },
+    /// These bytes of the content are verified and written.
+    Verified {
+        /// Who sent them.
+        peer: PeerId,
+        /// How many.
+        bytes: u64,
+    },
+    /// A source is asked no more. If it sent a bad group it should be told: it may not know that its file changed.
+    Dropped(Dropped),
+}
+
+/// A source that is asked no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Who.
+    pub peer: PeerId,
+    /// Why.
+    pub reason: Failure,
+}
+
+/// A fetch that has everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// How long the content is.
+    pub size: u64,
+    /// Verified bytes from each source; those that were here before are not among them.
+    pub sources: Vec<(PeerId, u64)>,
+    /// Who was dropped on the way.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Why a fetch ended without everything. What is verified stays in the [`Partial`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No source was found.
+    #[error("nobody offers it")]
+    NoSource,
+    /// Sources were found, and none is left that could bring the rest.
+    #[error("none of its providers could deliver it")]
+    AllFailed {
+        /// Who was dropped, in order.
+        dropped: Vec<Dropped>,
+    },
+    /// Nothing was verified for [`FetchOptions::timeout`].
+    #[error("no progress for {} s", .after.as_secs())]
+    TimedOut {
+        /// How long.
+        after: Duration,
+        /// Who was dropped, in order.
+        dropped: Vec<Dropped>,
+    },
+    /// Verified bytes could not be written.
+    #[error("could not write what was received")]
+    Write(#[from] WriteError),
+    /// The node is shutting down.
+    #[error(transparent)]
+    PoolClosed(#[from] PoolClosed),
+}
+
+/// Fetches what is missing of a content, telling `observer` how it goes.
+///
+/// A source that is busy, slow or lost is asked again later; one that is proven to send bad bytes is dropped.
+///
+/// # Errors
+/// See [`FetchError`]. Whatever it is, another fetch into the same [`Partial`] continues.
+///
+/// # Cancel safety
+/// Dropping the future resets every stream and has the pool sync the partial; verified groups are kept, except those
+/// of the batches that were not handed to the disk yet.
+pub async fn fetch(job: FetchJob, observer: impl FnMut(FetchEvent) + Send) -> Result<Fetched, FetchError> {
+    let sources = job.sources.fuse();
+    Driver::new(job.partial, job.opener, job.pool, job.options, observer)
+        .run(sources)
+        .await
+}

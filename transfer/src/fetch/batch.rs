@@ -1,0 +1,154 @@
+//! Bytes on their way from a stream to the disk: read, verified in place, handed over in one piece.
+
+use std::sync::{Mutex, PoisonError};
+
+use shoal_content::{BadBytes, Decoder, GroupRanges, PARENT_LEN, Step};
+use shoal_store::{Partial, Verified, WriteError};
+
+/// Bytes per batch: large against a system call, small against what a fetch may hold in memory.
+pub(super) const BATCH_LEN: usize = 512 * 1024;
+
+/// Full-sized buffers kept for the next request. Fresh memory costs a page fault per 4 KiB.
+const MAX_SPARE: usize = 8;
+
+/// Buffers that are used again.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// A buffer of [`BATCH_LEN`], or less if that is all that will ever be needed.
+    pub(super) fn take(&self, needed: u64) -> Vec<u8> {
+        match usize::try_from(needed) {
+            Ok(needed) if needed < BATCH_LEN => vec![0; needed],
+            _ => self.spare().pop().unwrap_or_else(|| vec![0; BATCH_LEN]),
+        }
+    }
+
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        let mut spare = self.spare();
+        if buffer.len() == BATCH_LEN && spare.len() < MAX_SPARE {
+            spare.push(buffer);
+        }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A buffer, how far it is filled and verified, and what the verified part is.
+#[derive(Debug)]
+pub(super) struct Batch {
+    buffer: Vec<u8>,
+    filled: usize,
+    verified: usize,
+    items: Vec<Item>,
+    groups: GroupRanges,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    Parent { index: u64, at: usize },
+    Leaf { group: u64, at: usize, len: usize },
+}
+
+impl Batch {
+    pub(super) fn new(buffer: Vec<u8>) -> Self {
+        Batch {
+            buffer,
+            filled: 0,
+            verified: 0,
+            items: Vec::new(),
+            groups: GroupRanges::empty(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether a step of `len` bytes still fits.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.buffer.len() - self.verified >= len
+    }
+
+    /// Where to read into.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    /// So many bytes were read into [`Batch::space`].
+    pub(super) fn read(&mut self, len: usize) {
+        self.filled = (self.filled + len).min(self.buffer.len());
+    }
+
+    /// Verifies all whole steps that were read.
+    pub(super) fn verify(&mut self, decoder: &mut Decoder) -> Result<(), BadBytes> {
+        while let Some(step) = decoder.next_step() {
+            let at = self.verified;
+            let end = at + step.len();
+            let Some(bytes) = self.buffer.get(at..end).filter(|_| end <= self.filled) else {
+                return Ok(());
+            };
+            match step {
+                Step::Parent { index, .. } => {
+                    let pair = bytes.first_chunk::<PARENT_LEN>().ok_or(BadBytes::OutOfTurn)?;
+                    decoder.push_parent(pair)?;
+                    self.items.push(Item::Parent { index, at });
+                }
+                Step::Leaf { group, len, .. } => {
+                    decoder.push_leaf(bytes)?;
+                    self.items.push(Item::Leaf { group, at, len });
+                    self.groups.insert(group..group + 1);
+                }
+            }
+            self.verified = end;
+        }
+        Ok(())
+    }
+
+    /// The groups that are verified.
+    pub(super) fn groups(&self) -> &GroupRanges {
+        &self.groups
+    }
+
+    /// Whether bytes were read that are not part of a whole step.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.buffer.get(self.verified..self.filled).unwrap_or_default()
+    }
+
+    /// Starts a batch with what is left over of the last.
+    pub(super) fn continuing(buffer: Vec<u8>, rest: &[u8]) -> Self {
+        let mut batch = Batch::new(buffer);
+        if let Some(space) = batch.space().get_mut(..rest.len()) {
+            space.copy_from_slice(rest);
+        }
+        batch.read(rest.len());
+        batch
+    }
+
+    /// Writes the verified part. Blocks.
+    pub(super) fn write(&self, partial: &Partial) -> Result<(), WriteError> {
+        let verified: Option<Vec<Verified<'_>>> =
+            self.items.iter().map(|item| self.verified(*item)).collect();
+        partial.write(&verified.ok_or(WriteError::Misfit)?)
+    }
+
+    fn verified(&self, item: Item) -> Option<Verified<'_>> {
+        Some(match item {
+            Item::Parent { index, at } => Verified::Parent {
+                index,
+                pair: self.buffer.get(at..)?.first_chunk()?,
+            },
+            Item::Leaf { group, at, len } => Verified::Leaf {
+                group,
+                bytes: self.buffer.get(at..at + len)?,
+            },
+        })
+    }
+
+    /// Gives the buffer back.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}

@@ -1,0 +1,301 @@
+//! Carries out what the scheduler decides.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::BoxFuture;
+use futures::stream::{Fuse, FuturesUnordered};
+use futures::{FutureExt, StreamExt, select_biased};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::{GroupRanges, Tree};
+use shoal_store::Partial;
+
+use super::batch::Buffers;
+use super::timer::Timer;
+use super::transfer::{Ended, Event, Order, Shared, transfer};
+use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Open, Source, SourceStream};
+use crate::Pool;
+use crate::scheduler::{Action, Failure, RequestId, Scheduler, SourceId};
+
+/// Events of transfers that wait for the driver; each transfer adds one of its own. Full means transfers wait.
+const EVENT_QUEUE: usize = 16;
+
+/// Peers remembered as unfit, so that they are not tried again when they are found again. Trying one more of a
+/// thousand liars costs less than remembering them all.
+const MAX_BANNED: usize = 1024;
+
+/// Drops that are reported at the end; each is told to the observer.
+const MAX_REPORTED: usize = 256;
+
+/// Longest sleep of a fetch that has nothing to wait for but sources.
+const IDLE: Duration = Duration::from_secs(60);
+
+pub(super) struct Driver<F> {
+    shared: Arc<Shared>,
+    options: FetchOptions,
+    observer: F,
+    scheduler: Scheduler,
+    /// The shape of the content, once its size is proven.
+    tree: Option<Tree>,
+    peers: HashMap<PeerId, SourceId>,
+    sources: BTreeMap<SourceId, (PeerId, Vec<Multiaddr>)>,
+    next_source: u64,
+    banned: HashSet<PeerId>,
+    /// Requests that may be stopped.
+    stops: HashMap<RequestId, oneshot::Sender<()>>,
+    running: FuturesUnordered<BoxFuture<'static, (RequestId, Result<(), Ended>)>>,
+    tell: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+    /// When a group was last verified, or the first request made.
+    progress_at: Option<Instant>,
+    received: HashMap<PeerId, u64>,
+    dropped: Vec<Dropped>,
+    _sync: SyncOnDrop,
+}
+
+impl<F: FnMut(FetchEvent) + Send> Driver<F> {
+    pub(super) fn new(
+        partial: Partial,
+        opener: Arc<dyn Open>,
+        pool: Arc<dyn Pool>,
+        options: FetchOptions,
+        observer: F,
+    ) -> Self {
+        let (tell, events) = mpsc::channel(EVENT_QUEUE);
+        let sync = SyncOnDrop {
+            partial: partial.clone(),
+            pool: pool.clone(),
+        };
+        let shared = Shared {
+            digest: partial.digest(),
+            partial,
+            opener,
+            pool,
+            credential: options.credential.clone(),
+            buffers: Buffers::default(),
+        };
+        Driver {
+            shared: Arc::new(shared),
+            scheduler: Scheduler::new(options.salt),
+            options,
+            observer,
+            tree: None,
+            peers: HashMap::new(),
+            sources: BTreeMap::new(),
+            next_source: 0,
+            banned: HashSet::new(),
+            stops: HashMap::new(),
+            running: FuturesUnordered::new(),
+            tell,
+            events,
+            progress_at: None,
+            received: HashMap::new(),
+            dropped: Vec::new(),
+            _sync: sync,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut found: Fuse<SourceStream>) -> Result<Fetched, FetchError> {
+        if let Some(size) = self.shared.partial.size() {
+            self.on_proven(size, None);
+        }
+        let mut timer = Timer::new(Instant::now(), IDLE);
+        loop {
+            let now = Instant::now();
+            for action in self.scheduler.poll(now) {
+                self.apply(action, now);
+            }
+            if let Some(tree) = self.tree.filter(|_| self.scheduler.is_done()) {
+                let sources = self.received.into_iter().collect();
+                return Ok(Fetched {
+                    size: tree.size(),
+                    sources,
+                    dropped: self.dropped,
+                });
+            }
+            if found.is_done() && self.running.is_empty() && !self.scheduler.has_hope() {
+                return Err(self.all_failed());
+            }
+            let timeout = self.progress_at.map(|at| at + self.options.timeout);
+            if timeout.is_some_and(|at| at <= now) {
+                return Err(FetchError::TimedOut {
+                    after: self.options.timeout,
+                    dropped: self.dropped,
+                });
+            }
+            let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
+            timer.set(now, wake.unwrap_or(now + IDLE));
+            select_biased! {
+                event = self.events.next() => self.on_event(event),
+                ended = self.running.select_next_some() => self.on_ended(ended)?,
+                source = found.next() => self.on_source(source),
+                () = (&mut timer).fuse() => {}
+            }
+        }
+    }
+
+    fn all_failed(self) -> FetchError {
+        if self.next_source == 0 {
+            FetchError::NoSource
+        } else {
+            FetchError::AllFailed {
+                dropped: self.dropped,
+            }
+        }
+    }
+
+    fn on_source(&mut self, source: Option<Source>) {
+        let Some(Source {
+            peer,
+            addresses,
+            holding,
+        }) = source
+        else {
+            return;
+        };
+        if self.banned.contains(&peer) {
+            return;
+        }
+        let (holds, size) = match holding {
+            Some(holding) => (Some(holding.ranges), Some(holding.size)),
+            None => (None, self.options.size_hint),
+        };
+        if let Some(id) = self.peers.get(&peer) {
+            if let Some((_, known)) = self.sources.get_mut(id).filter(|_| !addresses.is_empty()) {
+                *known = addresses;
+            }
+            if let (Some(holds), Some(size)) = (holds, size) {
+                self.scheduler.source_holds(*id, holds, size);
+            }
+            return;
+        }
+        let id = SourceId(self.next_source);
+        if self.scheduler.source_found(id, holds, size) {
+            self.next_source += 1;
+            self.peers.insert(peer, id);
+            self.sources.insert(id, (peer, addresses));
+        }
+    }
+
+    fn apply(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::Request { id, source, ranges } => {
+                let Some((peer, addresses)) = self.sources.get(&source).cloned() else {
+                    return;
+                };
+                let size = self.tree.map(|tree| tree.size());
+                let order = Order {
+                    id,
+                    peer,
+                    addresses,
+                    ranges,
+                    size,
+                };
+                let (stop, stopped) = oneshot::channel();
+                self.stops.insert(id, stop);
+                self.progress_at.get_or_insert(now);
+                let transfer = transfer(self.shared.clone(), order, self.tell.clone(), stopped);
+                self.running.push(transfer.map(move |ended| (id, ended)).boxed());
+            }
+            Action::Cancel { id } => {
+                if let Some(stop) = self.stops.remove(&id) {
+                    // It may have ended just now.
+                    let _ = stop.send(());
+                }
+            }
+            Action::Drop { source, reason } => self.forget(source, reason),
+        }
+    }
+
+    fn forget(&mut self, source: SourceId, reason: Failure) {
+        let Some((peer, _)) = self.sources.remove(&source) else {
+            return;
+        };
+        self.peers.remove(&peer);
+        tracing::debug!(%peer, %reason, digest = %self.shared.digest, "source dropped");
+        if reason.is_proof() && self.banned.len() < MAX_BANNED {
+            self.banned.insert(peer);
+        }
+        let dropped = Dropped { peer, reason };
+        (self.observer)(FetchEvent::Dropped(dropped.clone()));
+        if self.dropped.len() < MAX_REPORTED {
+            self.dropped.push(dropped);
+        }
+    }
+
+    fn on_event(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
+            Some(Event::Proven(id, size)) => {
+                // Of two proofs under way the second finds nothing left to do.
+                if self.tree.is_none() {
+                    self.on_proven(size, Some(id));
+                }
+            }
+            Some(Event::Written { id, peer, groups }) => self.on_written(id, peer, &groups),
+            None => {}
+        }
+    }
+
+    fn on_proven(&mut self, size: u64, by: Option<RequestId>) {
+        self.tree = Some(Tree::new(size));
+        let partial = &self.shared.partial;
+        self.scheduler.size_proven(size, partial.missing(), by);
+        (self.observer)(FetchEvent::Size {
+            size,
+            received: partial.received(),
+        });
+    }
+
+    fn on_written(&mut self, id: RequestId, peer: PeerId, groups: &GroupRanges) {
+        let now = Instant::now();
+        self.progress_at = Some(now);
+        let mut bytes = 0;
+        for range in groups.iter() {
+            if let Some(tree) = self.tree {
+                bytes += tree.group_span(range.end - 1).end - tree.group_span(range.start).start;
+            }
+            self.scheduler.verified(id, range, now);
+        }
+        let total = self.received.entry(peer).or_default();
+        *total = total.saturating_add(bytes);
+        (self.observer)(FetchEvent::Verified { peer, bytes });
+    }
+
+    fn on_ended(&mut self, (id, ended): (RequestId, Result<(), Ended>)) -> Result<(), FetchError> {
+        self.stops.remove(&id);
+        // Everything it told us was told before it ended.
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            self.on_event(Some(event));
+        }
+        let now = Instant::now();
+        match ended {
+            Ok(()) => self.scheduler.finished(id, now),
+            Err(Ended::Failure(failure)) => self.scheduler.failed(id, failure, now),
+            Err(Ended::Write(error)) => return Err(error.into()),
+            Err(Ended::PoolClosed(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Has the pool sync what was received, however the fetch ends, so that the next one need not hash it again.
+struct SyncOnDrop {
+    partial: Partial,
+    pool: Arc<dyn Pool>,
+}
+
+impl Drop for SyncOnDrop {
+    fn drop(&mut self) {
+        let partial = self.partial.clone();
+        self.pool.run(Box::new(move || {
+            if !partial.is_complete()
+                && let Err(error) = partial.sync()
+            {
+                tracing::debug!(digest = %partial.digest(), %error, "could not sync a partial content");
+            }
+        }));
+    }
+}

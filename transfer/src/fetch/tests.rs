@@ -1,0 +1,1 @@
+//! Fetches against fake peers on in-memory pipes.

@@ -1,0 +1,422 @@
+//! One request: opens a stream, asks, verifies what comes and hands it to the disk.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, Fuse, select};
+use futures::{AsyncRead, AsyncWriteExt, FutureExt, SinkExt};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Tree};
+use shoal_store::{Partial, WriteError};
+
+use super::Open;
+use super::batch::{Batch, Buffers};
+use crate::pool::{OnPool, on_pool};
+use crate::scheduler::{Failure, RequestId};
+use crate::wire::{Header, Mark, Request, Want, WireError};
+use crate::{OpenError, Pool, PoolClosed, RangeStream};
+
+/// Batches of one request on their way to the disk. Beyond them the network waits for the disk.
+const MAX_WRITES: usize = 2;
+
+/// Bytes read at once: they are verified while they are in the cache.
+const READ_LEN: usize = 128 * 1024;
+
+/// Age at which a batch goes to the disk although it is not full, so that slow sources show progress.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// Most bytes kept in memory to prove a size. Nothing is written before it is proven.
+const MAX_PROOF_LEN: u64 = 2 * 1024 * 1024;
+
+/// What all requests of a fetch share.
+pub(super) struct Shared {
+    pub(super) digest: Digest,
+    pub(super) partial: Partial,
+    pub(super) opener: Arc<dyn Open>,
+    pub(super) pool: Arc<dyn Pool>,
+    pub(super) credential: Option<Vec<u8>>,
+    pub(super) buffers: Buffers,
+}
+
+/// What to ask of whom.
+pub(super) struct Order {
+    pub(super) id: RequestId,
+    pub(super) peer: PeerId,
+    pub(super) addresses: Vec<Multiaddr>,
+    pub(super) ranges: GroupRanges,
+    /// The proven size. Without one this request is to prove it.
+    pub(super) size: Option<u64>,
+}
+
+/// What the driver is told while a request runs.
+pub(super) enum Event {
+    /// Of what was asked for, only this follows.
+    Follows(RequestId, GroupRanges),
+    /// The size is proven.
+    Proven(RequestId, u64),
+    /// These groups are written.
+    Written {
+        id: RequestId,
+        peer: PeerId,
+        groups: GroupRanges,
+    },
+}
+
+/// Why a request ended early.
+pub(super) enum Ended {
+    Failure(Failure),
+    Write(WriteError),
+    PoolClosed(PoolClosed),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Ended::Failure(failure)
+    }
+}
+
+impl From<WriteError> for Ended {
+    fn from(error: WriteError) -> Self {
+        Ended::Write(error)
+    }
+}
+
+impl From<PoolClosed> for Ended {
+    fn from(error: PoolClosed) -> Self {
+        Ended::PoolClosed(error)
+    }
+}
+
+/// Runs one request to its end, or until `stop`. Whatever it verified is written when it returns.
+pub(super) async fn transfer(
+    shared: Arc<Shared>,
+    order: Order,
+    events: mpsc::Sender<Event>,
+    stop: oneshot::Receiver<()>,
+) -> Result<(), Ended> {
+    let mut stop = stop.fuse();
+    let asking = Box::pin(ask(&shared, &order));
+    let (stream, size, follows) = match select(&mut stop, asking).await {
+        Either::Left(_) => return Ok(()),
+        Either::Right((asked, _)) => asked?,
+    };
+    let tree = Tree::new(size);
+    let asked = tree.clip(&order.ranges);
+    let follows = match follows {
+        Some(follows) if !follows.difference(&asked).is_empty() => {
+            return Err(misbehaved("it offers what was not asked for"));
+        }
+        Some(follows) => follows,
+        None => asked.clone(),
+    };
+    match order.size {
+        Some(proven) if proven != size => return Err(Failure::WrongSize { claimed: size }.into()),
+        None if tree.encoded_len(&follows) > MAX_PROOF_LEN => {
+            return Err(Failure::WrongSize { claimed: size }.into());
+        }
+        // It does not have what would prove the size.
+        None if !follows.contains(tree.groups() - 1) => return Ok(()),
+        _ => {}
+    }
+    let needed = tree.encoded_len(&follows);
+    let buffer = match (order.size, usize::try_from(needed)) {
+        // A proof is kept whole.
+        (None, Ok(needed)) => vec![0; needed],
+        _ => shared.buffers.take(needed),
+    };
+    let mut receiver = Receiver {
+        id: order.id,
+        peer: order.peer,
+        events,
+        stop,
+        stream,
+        chunk_left: 0,
+        decoder: Decoder::new(shared.digest, tree, &follows),
+        proof: order.size.is_none().then_some(size),
+        batch: Batch::new(buffer),
+        batch_since: Instant::now(),
+        needed,
+        writes: VecDeque::new(),
+        shared,
+    };
+    if receiver.proof.is_none() && follows != asked {
+        receiver.tell(Event::Follows(order.id, follows)).await;
+    }
+    let received = receiver.receive().await;
+    receiver.flush().await?;
+    while !receiver.writes.is_empty() {
+        receiver.await_write().await?;
+    }
+    received
+}
+
+/// Opens a stream, sends the request and reads the header.
+async fn ask(shared: &Shared, order: &Order) -> Result<(RangeStream, u64, Option<GroupRanges>), Ended> {
+    let mut stream = shared
+        .opener
+        .open(order.peer, order.addresses.clone())
+        .await
+        .map_err(|error| match error {
+            OpenError::Lost => Failure::Lost,
+            other => Failure::Unreachable(other.to_string()),
+        })?;
+    let request = Request {
+        digest: shared.digest,
+        ranges: order.ranges.clone(),
+        want: Want::Content,
+        credential: shared.credential.clone(),
+    };
+    let sent = async {
+        stream.write_all(&request.to_frame()).await?;
+        stream.flush().await
+    };
+    sent.await.map_err(|_| Failure::Lost)?;
+    match Header::read(&mut stream).await {
+        Ok(Header::Follows { size, ranges }) => Ok((stream, size, ranges)),
+        Ok(Header::NotFound) => Err(Failure::NotFound.into()),
+        Ok(Header::Busy) => Err(Failure::Busy.into()),
+        Ok(Header::Changed) => Err(Failure::Changed.into()),
+        Ok(Header::Failed) => Err(Failure::Unreadable.into()),
+        Ok(Header::BadRequest) => Err(misbehaved("it does not understand the request")),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+/// A response that is being received.
+struct Receiver {
+    shared: Arc<Shared>,
+    id: RequestId,
+    peer: PeerId,
+    events: mpsc::Sender<Event>,
+    stop: Fuse<oneshot::Receiver<()>>,
+    stream: RangeStream,
+    /// Bytes left of the chunk that is being read.
+    chunk_left: usize,
+    decoder: Decoder,
+    /// The size to be proven. Until it is, everything stays in the batch.
+    proof: Option<u64>,
+    batch: Batch,
+    /// When the batch was begun.
+    batch_since: Instant,
+    /// Bytes of encoding still to be read, as the header promised.
+    needed: u64,
+    writes: VecDeque<OnPool<(Batch, Result<(), WriteError>)>>,
+}
+
+/// What happened first.
+enum Woken {
+    Stopped,
+    Wrote(Result<(Batch, Result<(), WriteError>), PoolClosed>),
+    Read(io::Result<usize>),
+}
+
+impl Receiver {
+    async fn receive(&mut self) -> Result<(), Ended> {
+        loop {
+            self.batch.verify(&mut self.decoder).map_err(Self::blame)?;
+            if self.decoder.is_done() {
+                return self.end().await;
+            }
+            if self.proof.is_none()
+                && (!self.batch.has_room(self.decoder.next_len())
+                    || self.batch_since.elapsed() >= FLUSH_AFTER)
+            {
+                self.flush().await?;
+            }
+            if self.chunk_left == 0 && !self.next_chunk().await? {
+                return Ok(());
+            }
+            let max = self.chunk_left.min(READ_LEN);
+            match self.read(max).await? {
+                None => return Ok(()),
+                Some(0) => return Err(Failure::Lost.into()),
+                Some(read) => {
+                    self.chunk_left -= read;
+                    self.needed = self.needed.saturating_sub(read as u64);
+                }
+            }
+        }
+    }
+
+    /// All is verified: nothing but the last word may follow.
+    async fn end(&mut self) -> Result<(), Ended> {
+        if self.chunk_left > 0 || !self.batch.rest().is_empty() {
+            return Err(misbehaved("it sends more than was asked for"));
+        }
+        match self.mark().await? {
+            None | Some(Mark::Complete) => Ok(()),
+            Some(Mark::Chunk(_)) => Err(misbehaved("it sends more than was asked for")),
+            // What came is verified: that the file changed since takes nothing from it, but there will be no more.
+            Some(Mark::Changed) => Err(Failure::Changed.into()),
+            Some(Mark::Failed) => Err(Failure::Unreadable.into()),
+        }
+    }
+
+    /// Reads the mark of the next chunk. False if the request was stopped.
+    async fn next_chunk(&mut self) -> Result<bool, Ended> {
+        match self.mark().await? {
+            None => Ok(false),
+            Some(Mark::Chunk(len)) => {
+                self.chunk_left = usize::try_from(len).unwrap_or(usize::MAX);
+                if self.chunk_left as u64 > self.needed {
+                    return Err(misbehaved("it sends more than was asked for"));
+                }
+                Ok(true)
+            }
+            Some(Mark::Complete) => Err(misbehaved("it ends before everything was sent")),
+            Some(Mark::Changed) => Err(Failure::Changed.into()),
+            Some(Mark::Failed) => Err(Failure::Unreadable.into()),
+        }
+    }
+
+    async fn mark(&mut self) -> Result<Option<Mark>, Ended> {
+        let mut word = [0; 4];
+        let mut at = 0;
+        while let Some(space) = word.get_mut(at..).filter(|space| !space.is_empty()) {
+            match self.read_into(Space::Given(space)).await? {
+                None => return Ok(None),
+                Some(0) => return Err(Failure::Lost.into()),
+                Some(read) => at += read,
+            }
+        }
+        Mark::decode(word).map(Some).map_err(broken)
+    }
+
+    async fn read(&mut self, max: usize) -> Result<Option<usize>, Ended> {
+        self.read_into(Space::Batch(max)).await
+    }
+
+    /// Reads some bytes, while writes go on. Nothing if the request was stopped.
+    async fn read_into(&mut self, mut into: Space<'_>) -> Result<Option<usize>, Ended> {
+        loop {
+            let woken = poll_fn(|cx| {
+                if self.stop.poll_unpin(cx).is_ready() {
+                    return Poll::Ready(Woken::Stopped);
+                }
+                if let Some(write) = self.writes.front_mut()
+                    && let Poll::Ready(wrote) = write.poll_unpin(cx)
+                {
+                    return Poll::Ready(Woken::Wrote(wrote));
+                }
+                let space = match &mut into {
+                    Space::Given(space) => space,
+                    Space::Batch(max) => {
+                        let space = self.batch.space();
+                        let len = space.len().min(*max);
+                        space.get_mut(..len).unwrap_or_default()
+                    }
+                };
+                Pin::new(&mut self.stream).poll_read(cx, space).map(Woken::Read)
+            });
+            match woken.await {
+                Woken::Stopped => return Ok(None),
+                Woken::Wrote(wrote) => {
+                    self.writes.pop_front();
+                    self.on_wrote(wrote).await?;
+                }
+                Woken::Read(Err(_)) => return Err(Failure::Lost.into()),
+                Woken::Read(Ok(read)) => {
+                    if matches!(into, Space::Batch(_)) {
+                        if self.batch.is_empty() && self.batch.rest().is_empty() {
+                            self.batch_since = Instant::now();
+                        }
+                        self.batch.read(read);
+                    }
+                    return Ok(Some(read));
+                }
+            }
+        }
+    }
+
+    /// Hands what is verified to the disk, waiting if the disk is behind.
+    async fn flush(&mut self) -> Result<(), Ended> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        if let Some(size) = self.proof {
+            if !self.decoder.size_is_proven() {
+                return Ok(());
+            }
+            let partial = self.shared.partial.clone();
+            on_pool(&*self.shared.pool, move || partial.claim_size(size)).await??;
+            self.proof = None;
+            self.tell(Event::Proven(self.id, size)).await;
+        }
+        while self.writes.len() >= MAX_WRITES {
+            self.await_write().await?;
+        }
+        let rest = self.batch.rest();
+        let needed = self.needed.saturating_add(rest.len() as u64);
+        let next = Batch::continuing(self.shared.buffers.take(needed), rest);
+        let full = std::mem::replace(&mut self.batch, next);
+        self.batch_since = Instant::now();
+        let partial = self.shared.partial.clone();
+        self.writes.push_back(on_pool(&*self.shared.pool, move || {
+            let written = full.write(&partial);
+            (full, written)
+        }));
+        Ok(())
+    }
+
+    async fn await_write(&mut self) -> Result<(), Ended> {
+        if let Some(write) = self.writes.pop_front() {
+            let wrote = write.await;
+            self.on_wrote(wrote).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_wrote(
+        &mut self,
+        wrote: Result<(Batch, Result<(), WriteError>), PoolClosed>,
+    ) -> Result<(), Ended> {
+        let (batch, written) = wrote?;
+        written?;
+        let groups = batch.groups().clone();
+        self.shared.buffers.give_back(batch.into_buffer());
+        self.tell(Event::Written {
+            id: self.id,
+            peer: self.peer,
+            groups,
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn tell(&mut self, event: Event) {
+        // The driver outlives its transfers; without one there is nobody to tell.
+        let _ = self.events.send(event).await;
+    }
+
+    fn blame(bad: BadBytes) -> Ended {
+        let group = match bad {
+            BadBytes::Group { group } => Some(group),
+            _ => None,
+        };
+        Failure::BadBytes { group }.into()
+    }
+}
+
+/// Where to read to.
+enum Space<'a> {
+    /// The batch, so many bytes at most.
+    Batch(usize),
+    Given(&'a mut [u8]),
+}
+
+fn misbehaved(how: &str) -> Ended {
+    Failure::Misbehaved(how.to_owned()).into()
+}
+
+fn broken(error: WireError) -> Ended {
+    match error {
+        WireError::Io(_) => Failure::Lost.into(),
+        other => Failure::Misbehaved(other.to_string()).into(),
+    }
+}

@@ -1,0 +1,382 @@
+//! Decides which groups to ask of which source, and whom to stop asking.
+//!
+//! Owns: the groups not yet verified, what each source holds, how fast it is, and what it was asked.
+//! Hears: sources found, groups verified, requests answered, ended and failed, and the time.
+//! Tells: what to request, what to cancel, whom to drop and why.
+//! Ends: all is verified, or nobody is left who could help.
+//!
+//! Pure: no clock, no randomness, no channel. The same events give the same actions.
+//!
+//! How it decides: every source is asked for pieces that take it about [`PIECE_TIME`], the next one before the last
+//! has ended, so that fast sources take more and no round trip is spent idle. When nothing is left to ask for, an
+//! idle source takes over the tail of the request that would end last; what little is left then is asked of two.
+
+mod assign;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use shoal_content::{GROUP_LEN, GroupRanges, Tree};
+
+use self::source::Source;
+
+/// Time without a verified group after which a request is given up. Long enough for a slow link to send one group,
+/// short enough that a silent peer does not hold up a download.
+pub const STALL: Duration = Duration::from_secs(20);
+
+/// Time a piece should take its source: long against a round trip, short against the whole.
+pub const PIECE_TIME: Duration = Duration::from_secs(2);
+
+/// Requests of one fetch at a time. Each has buffers, so this bounds memory.
+pub const MAX_REQUESTS: usize = 16;
+
+/// Sources of one fetch at a time. What is found beyond them is not needed while they work.
+pub const MAX_SOURCES: usize = 64;
+
+/// Names a source. What is behind it, a peer or a local copy, is the driver's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u64);
+
+/// Names a request; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(u64);
+
+/// What the driver must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask `source` for `ranges`.
+    Request {
+        /// Names the request in what is reported about it.
+        id: RequestId,
+        /// Whom to ask.
+        source: SourceId,
+        /// For what; at most a few hundred ranges.
+        ranges: GroupRanges,
+    },
+    /// Stop the request. What it has verified still counts; nothing else about it is listened to.
+    Cancel {
+        /// Which.
+        id: RequestId,
+    },
+    /// Forget the source; its requests are cancelled already.
+    Drop {
+        /// Whom.
+        source: SourceId,
+        /// Why.
+        reason: Failure,
+    },
+}
+
+/// Why a request failed, and why a source was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It sent bytes that do not match the digest.
+    #[error("sent bytes that do not match")]
+    BadBytes {
+        /// In which group, if it was not among the hashes above the groups.
+        group: Option<u64>,
+    },
+    /// It says the content is another size than it is.
+    #[error("claims a size of {claimed} bytes")]
+    WrongSize {
+        /// What it says.
+        claimed: u64,
+    },
+    /// It sent what the protocol does not allow.
+    #[error("broke the protocol: {0}")]
+    Misbehaved(String),
+    /// It does not have the content.
+    #[error("does not have it")]
+    NotFound,
+    /// Its file changed.
+    #[error("its file changed")]
+    Changed,
+    /// It could not read its file.
+    #[error("could not read its file")]
+    Unreadable,
+    /// It serves too many others.
+    #[error("is busy")]
+    Busy,
+    /// It sent nothing that verifies for [`STALL`].
+    #[error("stopped sending")]
+    Stalled,
+    /// The connection was lost.
+    #[error("connection lost")]
+    Lost,
+    /// No connection could be made.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    /// Whether it proves the source unfit, so that it is not worth another try when it is found again.
+    pub fn is_proof(&self) -> bool {
+        match self {
+            Failure::BadBytes { .. } | Failure::WrongSize { .. } | Failure::Misbehaved(_) => true,
+            Failure::NotFound
+            | Failure::Changed
+            | Failure::Unreadable
+            | Failure::Busy
+            | Failure::Stalled
+            | Failure::Lost
+            | Failure::Unreachable(_) => false,
+        }
+    }
+}
+
+/// The decisions of one fetch.
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    /// The shape of the content, once a source has proven its size.
+    tree: Option<Tree>,
+    /// What is not verified yet; empty until the size is proven.
+    missing: GroupRanges,
+    sources: BTreeMap<SourceId, Source>,
+    requests: BTreeMap<RequestId, Request>,
+    next_request: u64,
+    /// Where the next piece starts, so that nodes that start together do not all ask for the same one.
+    cursor: u64,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Request {
+    source: SourceId,
+    /// What it is still expected to bring.
+    todo: GroupRanges,
+    /// When it was made, or last brought a group.
+    progress_at: Instant,
+}
+
+impl Scheduler {
+    /// Starts with nothing known. Nodes that start together should differ in `salt`.
+    pub fn new(salt: u64) -> Self {
+        Scheduler {
+            cursor: salt,
+            ..Scheduler::default()
+        }
+    }
+
+    /// The size is proven, by the request `by` or long ago, and `missing` is what is not verified and kept.
+    pub fn size_proven(&mut self, size: u64, missing: GroupRanges, by: Option<RequestId>) {
+        let tree = Tree::new(size);
+        self.tree = Some(tree);
+        self.missing = missing;
+        // A small content is asked for whole anyway, and the front of it is the nicer part to have first.
+        self.cursor = if size > assign::SALTED_FROM {
+            self.cursor % tree.groups()
+        } else {
+            0
+        };
+        // The proof brings groups too; the others under way have nothing left to prove.
+        let proofs: Vec<RequestId> = self.requests.keys().copied().collect();
+        for id in proofs {
+            match self.requests.get_mut(&id) {
+                Some(request) if Some(id) == by => {
+                    request.todo = tree.clip(&request.todo).intersection(&self.missing);
+                }
+                _ => self.cancel(id),
+            }
+        }
+    }
+
+    /// A source was found. `holds` is what it says it has, if it was asked; `size` is its claim.
+    ///
+    /// False if there are [`MAX_SOURCES`] already and this one is not taken.
+    pub fn source_found(&mut self, id: SourceId, holds: Option<GroupRanges>, size: Option<u64>) -> bool {
+        let has_room = self.sources.len() < MAX_SOURCES;
+        if has_room {
+            self.sources.entry(id).or_insert_with(|| Source::new(holds, size));
+        }
+        has_room
+    }
+
+    /// A known source says anew what it has.
+    pub fn source_holds(&mut self, id: SourceId, holds: GroupRanges, size: u64) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.updated(holds, size);
+        }
+    }
+
+    /// The header of a response said that of the groups asked for only these follow.
+    pub fn follows(&mut self, id: RequestId, ranges: &GroupRanges) {
+        if self.tree.is_none() {
+            return;
+        }
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let absent = request.todo.difference(ranges);
+        request.todo = request.todo.intersection(ranges);
+        if let Some(source) = self.sources.get_mut(&request.source) {
+            source.lacks(&absent);
+        }
+    }
+
+    /// Groups are verified and kept.
+    pub fn verified(&mut self, id: RequestId, groups: Range<u64>, now: Instant) {
+        let bytes = (groups.end - groups.start).saturating_mul(GROUP_LEN);
+        self.missing.remove(groups.clone());
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.progress_at = now;
+            if let Some(source) = self.sources.get_mut(&request.source) {
+                source.delivered(bytes, now);
+            }
+        }
+        for request in self.requests.values_mut() {
+            request.todo.remove(groups.clone());
+        }
+    }
+
+    /// A response ended as it should.
+    pub fn finished(&mut self, id: RequestId, now: Instant) {
+        if let Some(request) = self.remove(id)
+            && let Some(source) = self.sources.get_mut(&request.source)
+        {
+            source.ended(now);
+            match self.tree {
+                // What it did not bring, it does not have: do not ask the same again.
+                Some(_) => source.lacks(&request.todo),
+                None => source.may_prove = false,
+            }
+        }
+    }
+
+    /// A request failed; its source is asked again later or dropped.
+    pub fn failed(&mut self, id: RequestId, failure: Failure, now: Instant) {
+        if let Some(request) = self.remove(id) {
+            self.blame(request.source, failure, now);
+        }
+    }
+
+    /// Gives what is to be done now. Call it after every report and at [`Scheduler::next_wake`].
+    pub fn poll(&mut self, now: Instant) -> Vec<Action> {
+        self.give_up_stalled(now);
+        self.cancel_needless();
+        if !self.is_done() {
+            self.assign(now);
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Scheduler::poll`] may decide something new although nothing is reported.
+    pub fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let stalls = self.requests.values().map(|request| request.progress_at + STALL);
+        let retries = self
+            .sources
+            .values()
+            .filter_map(|source| source.retry_at)
+            .filter(|at| *at > now);
+        // An idle source waits for a chance to take over from a slow one.
+        let takeovers = (!self.requests.is_empty()
+            && self.sources.values().any(|source| source.is_idle(now)))
+        .then(|| now + assign::TAKEOVER_CHECK);
+        stalls.chain(retries).chain(takeovers).min()
+    }
+
+    /// Whether everything is verified.
+    pub fn is_done(&self) -> bool {
+        self.tree.is_some() && self.missing.is_empty()
+    }
+
+    /// Whether any source that is known could still bring something, now or later.
+    pub fn has_hope(&self) -> bool {
+        !self.requests.is_empty() || self.sources.values().any(|source| self.could_help(source))
+    }
+
+    fn could_help(&self, source: &Source) -> bool {
+        match self.tree {
+            None => source.may_prove,
+            Some(_) => !source.held_of(&self.missing).is_empty(),
+        }
+    }
+
+    fn give_up_stalled(&mut self, now: Instant) {
+        let stalled: Vec<(RequestId, SourceId)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| now.saturating_duration_since(request.progress_at) >= STALL)
+            .map(|(id, request)| (*id, request.source))
+            .collect();
+        for (id, source) in stalled {
+            self.cancel(id);
+            self.blame(source, Failure::Stalled, now);
+        }
+    }
+
+    /// Cancels requests whose groups were all brought or taken over by others.
+    fn cancel_needless(&mut self) {
+        if self.tree.is_none() {
+            return;
+        }
+        let needless: Vec<RequestId> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.todo.is_empty())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in needless {
+            self.cancel(id);
+        }
+    }
+
+    fn request(&mut self, source: SourceId, ranges: GroupRanges, now: Instant) {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.started(now);
+        }
+        self.requests.insert(
+            id,
+            Request {
+                source,
+                todo: ranges.clone(),
+                progress_at: now,
+            },
+        );
+        self.actions.push(Action::Request { id, source, ranges });
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        if let Some(source) = self.sources.get_mut(&request.source) {
+            source.active = source.active.saturating_sub(1);
+        }
+        Some(request)
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        if self.remove(id).is_some() {
+            self.actions.push(Action::Cancel { id });
+        }
+    }
+
+    fn blame(&mut self, id: SourceId, failure: Failure, now: Instant) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        if source.failed(&failure, now) {
+            return;
+        }
+        let requests: Vec<RequestId> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.source == id)
+            .map(|(id, _)| *id)
+            .collect();
+        for request in requests {
+            self.cancel(request);
+        }
+        self.sources.remove(&id);
+        self.actions.push(Action::Drop {
+            source: id,
+            reason: failure,
+        });
+    }
+}

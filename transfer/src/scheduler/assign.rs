@@ -1,0 +1,246 @@
+//! Who is asked for what next.
+
+use std::time::{Duration, Instant};
+
+use shoal_content::{GROUP_LEN, GroupRanges, Tree};
+
+use super::source::Source;
+use super::{MAX_REQUESTS, PIECE_TIME, RequestId, Scheduler, SourceId};
+
+/// Contents up to this size are asked for from the front, and whole while their size is a mere claim.
+pub(super) const SALTED_FROM: u64 = 16 * 1024 * 1024;
+
+/// A claim up to this size is fetched whole to prove it: one round trip for a small file.
+const WHOLE_UP_TO: u64 = 1024 * 1024;
+
+/// Groups from the front that come with the proof of a larger size: what a liar can make us fetch in vain.
+const HEAD: u64 = 4;
+
+/// Proofs under way at a time. One honest source is enough.
+const MAX_PROOFS: usize = 3;
+
+/// Ranges in one request. A fragmented rest is asked for in several.
+const MAX_RANGES: usize = 256;
+
+/// Smallest piece in groups; smaller ones cost more in round trips than they balance.
+const MIN_PIECE: u64 = 16;
+
+/// Piece for a source of unknown speed.
+const FIRST_PIECE: u64 = 64;
+
+/// Largest piece: 32 MiB. A larger one gains nothing and takes longer to take back.
+const MAX_PIECE: u64 = 2048;
+
+/// Requests to one source at a time: the second is there when the first ends.
+const MAX_PER_SOURCE: usize = 2;
+
+/// Rest of a request in groups that is repeated rather than split: splitting costs more than it saves.
+const REPEAT_UP_TO: u64 = 16;
+
+/// A request that ends sooner than this is left alone.
+const TAKEOVER_FROM: Duration = Duration::from_millis(500);
+
+/// How often an idle source looks for something to take over.
+pub(super) const TAKEOVER_CHECK: Duration = Duration::from_millis(250);
+
+/// Time a request may take to its first group before an idle source takes it over.
+const FIRST_GROUP_WITHIN: Duration = Duration::from_secs(2);
+
+impl Scheduler {
+    pub(super) fn assign(&mut self, now: Instant) {
+        let Some(tree) = self.tree else {
+            return self.ask_for_proofs(now);
+        };
+        let mut unasked = self.missing.clone();
+        for request in self.requests.values() {
+            unasked = unasked.difference(&request.todo);
+        }
+        for source in self.by_rank(now, 0) {
+            if self.requests.len() >= MAX_REQUESTS {
+                return;
+            }
+            if !self.ask_for_piece(source, &mut unasked, tree, now) {
+                self.take_over(source, now);
+            }
+        }
+        for source in self.by_rank(now, 1) {
+            if self.requests.len() >= MAX_REQUESTS {
+                return;
+            }
+            if self.is_due(source, now) {
+                self.ask_for_piece(source, &mut unasked, tree, now);
+            }
+        }
+    }
+
+    /// The sources that may be asked and have `active` requests, by rank.
+    fn by_rank(&self, now: Instant, active: usize) -> Vec<SourceId> {
+        let mut found: Vec<(u64, SourceId)> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| {
+                source.active == active && source.active < MAX_PER_SOURCE && source.may_ask(now)
+            })
+            .map(|(id, source)| (source.rank(now), *id))
+            .collect();
+        found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        found.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Asks for the last group, which proves the size, with a little from the front or all of a small content.
+    fn ask_for_proofs(&mut self, now: Instant) {
+        for id in self.by_rank(now, 0) {
+            if self.requests.len() >= MAX_PROOFS {
+                return;
+            }
+            let Some(source) = self.sources.get(&id).filter(|source| source.may_prove) else {
+                continue;
+            };
+            let ranges = if source.claims.is_some_and(|size| size <= WHOLE_UP_TO) {
+                GroupRanges::all(u64::MAX)
+            } else {
+                [0..HEAD, u64::MAX - 1..u64::MAX].into_iter().collect()
+            };
+            self.request(id, ranges, now);
+        }
+    }
+
+    /// Whether a source with one request under way should get the next.
+    fn is_due(&self, id: SourceId, now: Instant) -> bool {
+        let Some(source) = self.sources.get(&id) else {
+            return false;
+        };
+        let todo: u64 = self
+            .requests
+            .values()
+            .filter(|request| request.source == id)
+            .map(|request| request.todo.len())
+            .sum();
+        todo <= piece(source, now) / 2
+    }
+
+    fn ask_for_piece(&mut self, id: SourceId, unasked: &mut GroupRanges, tree: Tree, now: Instant) -> bool {
+        let Some(source) = self.sources.get(&id) else {
+            return false;
+        };
+        let mut held = source.held_of(unasked);
+        if held.is_empty() {
+            return false;
+        }
+        // What partial holders lack is rarer: ask for that first, and leave to them what they can give.
+        let others = self.sources.iter().filter(|(other, _)| **other != id);
+        let rare = others
+            .filter_map(|(_, source)| source.partial(tree))
+            .fold(held.clone(), |rare, has| rare.difference(has));
+        if !rare.is_empty() {
+            held = rare;
+        }
+        let mut groups = piece(source, now);
+        let askable = self.sources.values().filter(|source| source.may_ask(now)).count() as u64;
+        if askable > 1 {
+            // Pieces shrink towards the end, so that all sources end together.
+            groups = groups.min((unasked.len() / (2 * askable)).max(MIN_PIECE));
+        }
+        let mut ahead = held.clone();
+        ahead.remove(0..self.cursor);
+        let from = if ahead.is_empty() { &held } else { &ahead };
+        let ranges: GroupRanges = from.first_groups(groups).iter().take(MAX_RANGES).collect();
+        self.cursor = ranges.iter().last().map_or(0, |range| range.end);
+        *unasked = unasked.difference(&ranges);
+        self.request(id, ranges, now);
+        true
+    }
+
+    /// Lets an idle source take the tail of the request that would end last, or repeat it if little is left.
+    fn take_over(&mut self, id: SourceId, now: Instant) {
+        let Some(source) = self.sources.get(&id) else {
+            return;
+        };
+        let slowest = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.source != id && !source.held_of(&request.todo).is_empty())
+            .filter(|(request, _)| !self.is_repeated(**request))
+            .map(|(request, _)| (self.time_left(*request, now), *request))
+            .filter(|(left, _)| *left >= TAKEOVER_FROM)
+            .max();
+        let Some((_, slow_id)) = slowest else { return };
+        let our_speed = source.speed(now);
+        let Some(slow) = self.requests.get(&slow_id) else {
+            return;
+        };
+        let their_speed = self.sources.get(&slow.source).and_then(|slow| slow.speed(now));
+        let left = slow.todo.len();
+        let repeats = left <= REPEAT_UP_TO;
+        let keep = if repeats {
+            0
+        } else {
+            share(left, their_speed, our_speed)
+        };
+        let tail = source.held_of(&slow.todo.difference(&slow.todo.first_groups(keep)));
+        let tail: GroupRanges = tail.iter().take(MAX_RANGES).collect();
+        if tail.is_empty() {
+            return;
+        }
+        if let Some(slow) = self.requests.get_mut(&slow_id).filter(|_| !repeats) {
+            slow.todo = slow.todo.difference(&tail);
+        }
+        self.request(id, tail, now);
+    }
+
+    /// Whether any of what this request is to bring was asked for twice.
+    fn is_repeated(&self, id: RequestId) -> bool {
+        let Some(request) = self.requests.get(&id) else {
+            return false;
+        };
+        let others = self.requests.iter().filter(|(other, _)| **other != id);
+        others
+            .into_iter()
+            .any(|(_, other)| !other.todo.intersection(&request.todo).is_empty())
+    }
+
+    /// Time until a request ends, if its source goes on as it does.
+    fn time_left(&self, id: RequestId, now: Instant) -> Duration {
+        let Some(request) = self.requests.get(&id) else {
+            return Duration::ZERO;
+        };
+        let quiet = now.saturating_duration_since(request.progress_at);
+        let speed = self
+            .sources
+            .get(&request.source)
+            .and_then(|source| source.speed(now));
+        let of_source = self
+            .requests
+            .values()
+            .filter(|other| other.source == request.source);
+        let bytes = of_source
+            .map(|other| other.todo.len())
+            .sum::<u64>()
+            .saturating_mul(GROUP_LEN);
+        match speed {
+            // Silence longer than its speed explains counts for more than its speed.
+            Some(speed) => Duration::from_millis(bytes.saturating_mul(1000) / speed.max(1)).max(quiet),
+            None if quiet >= FIRST_GROUP_WITHIN => Duration::MAX,
+            None => Duration::ZERO,
+        }
+    }
+}
+
+/// The groups that take a source about [`PIECE_TIME`].
+fn piece(source: &Source, now: Instant) -> u64 {
+    source.speed(now).map_or(FIRST_PIECE, |speed| {
+        (speed.saturating_mul(PIECE_TIME.as_secs()) / GROUP_LEN).clamp(MIN_PIECE, MAX_PIECE)
+    })
+}
+
+/// How many of `groups` the slow source keeps, so that both end together.
+fn share(groups: u64, their_speed: Option<u64>, our_speed: Option<u64>) -> u64 {
+    let (theirs, ours) = match (their_speed, our_speed) {
+        (Some(theirs), Some(ours)) => (u128::from(theirs), u128::from(ours)),
+        (Some(_), None) => (1, 1),
+        (None, _) => (0, 1),
+    };
+    let kept = u128::from(groups) * theirs / (theirs + ours).max(1);
+    // At least one group changes hands, else nothing would.
+    u64::try_from(kept).unwrap_or(groups).min(groups - 1)
+}

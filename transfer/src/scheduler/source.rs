@@ -1,0 +1,201 @@
+//! What is known of one source: its groups, its speed, its failures.
+
+use std::time::{Duration, Instant};
+
+use shoal_content::{GroupRanges, Tree};
+
+use super::Failure;
+
+/// Time over which speed is measured; shorter windows measure the batches of the writer.
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// First wait before a source is asked again.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// Longest wait before a source is asked again: about the time a provider takes to restart.
+const LAST_RETRY: Duration = Duration::from_secs(15);
+
+/// Failures in a row after which a source that never brought a group is dropped. More would only delay the answer
+/// that nobody can be reached.
+const MAX_FAILURES_UNPROVEN: u32 = 3;
+
+/// Failures in a row after which a source that did bring groups is dropped, unless only its connection is lost: a
+/// provider that restarts must be able to go on.
+const MAX_FAILURES: u32 = 6;
+
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Everything, as far as we know, if it does not say.
+    holds: Option<GroupRanges>,
+    /// The size it claims.
+    pub(super) claims: Option<u64>,
+    /// Whether it may be able to prove the size: it has the last group, or we do not know.
+    pub(super) may_prove: bool,
+    /// Requests under way.
+    pub(super) active: usize,
+    /// Not to be asked before.
+    pub(super) retry_at: Option<Instant>,
+    /// Whether it ever brought a group.
+    has_delivered: bool,
+    /// Whether it was asked since it last brought one.
+    owes: bool,
+    /// Failures since it last brought a group: how often it was busy or failed, and how often it failed.
+    waits: u32,
+    failures: u32,
+    speed: Speed,
+}
+
+/// Bytes per second while requests are under way.
+#[derive(Debug, Default)]
+struct Speed {
+    measured: Option<u64>,
+    since: Option<Instant>,
+    bytes: u64,
+}
+
+impl Source {
+    pub(super) fn new(holds: Option<GroupRanges>, claims: Option<u64>) -> Self {
+        Source {
+            may_prove: holds_last(holds.as_ref(), claims),
+            holds,
+            claims,
+            active: 0,
+            retry_at: None,
+            has_delivered: false,
+            owes: false,
+            waits: 0,
+            failures: 0,
+            speed: Speed::default(),
+        }
+    }
+
+    pub(super) fn updated(&mut self, holds: GroupRanges, claims: u64) {
+        self.may_prove = holds_last(Some(&holds), Some(claims));
+        self.holds = Some(holds);
+        self.claims = Some(claims);
+    }
+
+    /// The groups of `wanted` that it holds, as far as we know.
+    pub(super) fn held_of(&self, wanted: &GroupRanges) -> GroupRanges {
+        self.holds
+            .as_ref()
+            .map_or_else(|| wanted.clone(), |holds| holds.intersection(wanted))
+    }
+
+    /// It turned out not to hold these.
+    pub(super) fn lacks(&mut self, absent: &GroupRanges) {
+        if !absent.is_empty() {
+            let holds = self.holds.take().unwrap_or_else(|| GroupRanges::all(u64::MAX));
+            self.holds = Some(holds.difference(absent));
+        }
+    }
+
+    /// The groups it is known to hold, if it says that it does not hold all.
+    pub(super) fn partial(&self, tree: Tree) -> Option<&GroupRanges> {
+        let all = GroupRanges::all(tree.groups());
+        self.holds
+            .as_ref()
+            .filter(|holds| !all.difference(holds).is_empty())
+    }
+
+    /// Whether it could be asked now and is asked nothing.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.active == 0 && self.may_ask(now)
+    }
+
+    pub(super) fn may_ask(&self, now: Instant) -> bool {
+        self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    pub(super) fn started(&mut self, now: Instant) {
+        if self.active == 0 {
+            self.speed.since = Some(now);
+            self.speed.bytes = 0;
+        }
+        self.active += 1;
+        self.owes = true;
+    }
+
+    pub(super) fn delivered(&mut self, bytes: u64, now: Instant) {
+        self.has_delivered = true;
+        self.owes = false;
+        self.waits = 0;
+        self.failures = 0;
+        self.speed.bytes = self.speed.bytes.saturating_add(bytes);
+        if let Some(sample) = self.speed.sample(now, WINDOW) {
+            self.speed.measured = Some(self.speed.measured.map_or(sample, |old| old / 2 + sample / 2));
+            self.speed.since = Some(now);
+            self.speed.bytes = 0;
+        }
+    }
+
+    /// A request ended in order: a measure, if there is none yet.
+    pub(super) fn ended(&mut self, now: Instant) {
+        if self.speed.measured.is_none() {
+            self.speed.measured = self.speed.sample(now, Duration::ZERO);
+        }
+    }
+
+    /// Bytes per second, as far as known.
+    pub(super) fn speed(&self, now: Instant) -> Option<u64> {
+        self.speed
+            .measured
+            .or_else(|| self.speed.sample(now, Duration::ZERO))
+    }
+
+    /// Where it stands when there is little to ask for: the fastest first, but before them those not tried yet, and
+    /// last those that owe us an answer.
+    pub(super) fn rank(&self, now: Instant) -> u64 {
+        let unknown = if self.owes { 0 } else { u64::MAX };
+        self.speed(now).unwrap_or(unknown)
+    }
+
+    /// Takes note of a failure. False means that the source is not worth asking again.
+    pub(super) fn failed(&mut self, failure: &Failure, now: Instant) -> bool {
+        if *failure != Failure::Busy {
+            self.failures = self.failures.saturating_add(1);
+        }
+        let is_final = match failure {
+            Failure::NotFound | Failure::Changed => true,
+            proof if proof.is_proof() => true,
+            // How long it stays busy is no fault of its own; the fetch as a whole has a time limit.
+            Failure::Busy => false,
+            Failure::Lost | Failure::Unreachable(_) => {
+                !self.has_delivered && self.failures >= MAX_FAILURES_UNPROVEN
+            }
+            _ => {
+                let max = if self.has_delivered {
+                    MAX_FAILURES
+                } else {
+                    MAX_FAILURES_UNPROVEN
+                };
+                self.failures >= max
+            }
+        };
+        if *failure == Failure::Stalled {
+            self.speed = Speed::default();
+        }
+        let wait = FIRST_RETRY.saturating_mul(1 << self.waits.min(8)).min(LAST_RETRY);
+        self.waits = self.waits.saturating_add(1);
+        self.retry_at = Some(now + wait);
+        !is_final
+    }
+}
+
+impl Speed {
+    fn sample(&self, now: Instant, at_least: Duration) -> Option<u64> {
+        let elapsed = now.saturating_duration_since(self.since?);
+        if self.bytes == 0 || elapsed < at_least {
+            return None;
+        }
+        let micros = elapsed.as_micros().max(1);
+        u64::try_from(u128::from(self.bytes) * 1_000_000 / micros).ok()
+    }
+}
+
+fn holds_last(holds: Option<&GroupRanges>, claims: Option<u64>) -> bool {
+    match (holds, claims) {
+        (Some(holds), Some(size)) => holds.contains(Tree::new(size).groups() - 1),
+        _ => true,
+    }
+}

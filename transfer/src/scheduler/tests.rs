@@ -1,0 +1,517 @@
+//! Simulated downloads: peers of any speed that lie, hang, vanish, return, refuse and hold parts.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Time without progress after which a fetch gives up.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+const STEP: Duration = Duration::from_millis(50);
+
+/// What a simulated source does.
+#[derive(Clone, Debug)]
+struct Peer {
+    /// Groups per second; none is a source that accepts and never sends.
+    speed: u64,
+    holds: Option<GroupRanges>,
+    says: Option<GroupRanges>,
+    /// Sends a bad group instead of this one.
+    lies_at: Option<u64>,
+    /// Loses its connections after so many groups.
+    vanishes_after: Option<u64>,
+    /// Comes back this long after it vanished, and vanishes no more.
+    returns_after: Option<Duration>,
+    /// Refuses so many requests first.
+    busy: u32,
+    found_at: Duration,
+}
+
+impl Peer {
+    fn honest(speed: u64) -> Self {
+        Peer {
+            speed,
+            holds: None,
+            says: None,
+            lies_at: None,
+            vanishes_after: None,
+            returns_after: None,
+            busy: 0,
+            found_at: Duration::ZERO,
+        }
+    }
+
+    /// Whether it alone can bring everything in the end.
+    fn is_good(&self) -> bool {
+        let stays = self.vanishes_after.is_none()
+            || self
+                .returns_after
+                .is_some_and(|after| after < Duration::from_secs(4));
+        self.speed >= 4 && self.holds.is_none() && self.lies_at.is_none() && self.busy < 4 && stays
+    }
+}
+
+struct Outcome {
+    done: bool,
+    took: Duration,
+    /// Groups that were sent, verified or not.
+    sent: u64,
+    /// Groups verified, counted per source.
+    by_source: BTreeMap<SourceId, u64>,
+    dropped: BTreeMap<SourceId, Failure>,
+    longest_silence: Duration,
+    requests: usize,
+}
+
+struct Sim {
+    size: u64,
+    peers: Vec<Peer>,
+    sent: Vec<u64>,
+    gone_since: Vec<Option<Instant>>,
+    refused: Vec<u32>,
+}
+
+struct Flight {
+    source: SourceId,
+    left: GroupRanges,
+    due: u64,
+}
+
+impl Sim {
+    fn new(groups: u64, peers: Vec<Peer>) -> Self {
+        let count = peers.len();
+        Sim {
+            size: groups * GROUP_LEN - 5,
+            peers,
+            sent: vec![0; count],
+            gone_since: vec![None; count],
+            refused: vec![0; count],
+        }
+    }
+
+    fn run(mut self, limit: Duration) -> Outcome {
+        let start = Instant::now();
+        let mut now = start;
+        let mut scheduler = Scheduler::new(12_345);
+        let all = GroupRanges::all(Tree::new(self.size).groups());
+        let mut verified = GroupRanges::empty();
+        let mut flights: BTreeMap<RequestId, Flight> = BTreeMap::new();
+        let mut outcome = Outcome {
+            done: false,
+            took: Duration::ZERO,
+            sent: 0,
+            by_source: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            longest_silence: Duration::ZERO,
+            requests: 0,
+        };
+        let mut last_progress = start;
+        while now - start < limit {
+            for (i, peer) in self.peers.iter().enumerate() {
+                let at = start + peer.found_at;
+                if at <= now && now < at + STEP {
+                    scheduler.source_found(SourceId(i as u64), peer.says.clone(), Some(self.size));
+                }
+            }
+            for action in scheduler.poll(now) {
+                match action {
+                    Action::Request { id, source, ranges } => {
+                        assert!(!outcome.dropped.contains_key(&source), "asked a dropped source");
+                        assert!(ranges.range_count() <= 256);
+                        outcome.requests += 1;
+                        self.on_request(&mut scheduler, &mut flights, id, source, ranges, now);
+                    }
+                    Action::Cancel { id } => {
+                        flights.remove(&id);
+                    }
+                    Action::Drop { source, reason } => {
+                        outcome.dropped.insert(source, reason);
+                        assert!(flights.values().all(|flight| flight.source != source));
+                    }
+                }
+            }
+            for source in (0..self.peers.len()).map(|i| SourceId(i as u64)) {
+                let per_source = flights.values().filter(|flight| flight.source == source).count();
+                assert!(per_source <= 2, "more than two requests to one source");
+            }
+            assert!(flights.len() <= MAX_REQUESTS);
+            if scheduler.is_done() {
+                outcome.done = true;
+                break;
+            }
+            let everybody_found = self.peers.iter().all(|peer| start + peer.found_at < now);
+            if everybody_found && !scheduler.has_hope() {
+                break;
+            }
+            now += STEP;
+            let before = verified.len();
+            self.advance(
+                &mut scheduler,
+                &mut flights,
+                &mut verified,
+                &all,
+                &mut outcome,
+                now,
+            );
+            if verified.len() > before {
+                last_progress = now;
+            }
+            outcome.longest_silence = outcome.longest_silence.max(now - last_progress);
+            if outcome.longest_silence >= TIMEOUT {
+                break;
+            }
+        }
+        assert!(!outcome.done || verified == all, "done without everything");
+        outcome.took = now - start;
+        outcome
+    }
+
+    fn is_here(&self, i: usize, now: Instant) -> bool {
+        match (self.gone_since[i], self.peers[i].returns_after) {
+            (None, _) => true,
+            (Some(gone), Some(after)) => gone + after <= now,
+            (Some(_), None) => false,
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        scheduler: &mut Scheduler,
+        flights: &mut BTreeMap<RequestId, Flight>,
+        id: RequestId,
+        source: SourceId,
+        ranges: GroupRanges,
+        now: Instant,
+    ) {
+        let i = source.0 as usize;
+        if !self.is_here(i, now) {
+            return scheduler.failed(id, Failure::Unreachable("gone".into()), now);
+        }
+        if self.refused[i] < self.peers[i].busy {
+            self.refused[i] += 1;
+            return scheduler.failed(id, Failure::Busy, now);
+        }
+        let asked = Tree::new(self.size).clip(&ranges);
+        let left = self.peers[i]
+            .holds
+            .as_ref()
+            .map_or(asked.clone(), |holds| holds.intersection(&asked));
+        scheduler.follows(id, &left);
+        flights.insert(id, Flight { source, left, due: 0 });
+    }
+
+    fn advance(
+        &mut self,
+        scheduler: &mut Scheduler,
+        flights: &mut BTreeMap<RequestId, Flight>,
+        verified: &mut GroupRanges,
+        all: &GroupRanges,
+        outcome: &mut Outcome,
+        now: Instant,
+    ) {
+        let ids: Vec<RequestId> = flights.keys().copied().collect();
+        for id in ids {
+            let Some(flight) = flights.get(&id) else { continue };
+            let source = flight.source;
+            let i = source.0 as usize;
+            let shared = flights.values().filter(|flight| flight.source == source).count() as u64;
+            let Some(flight) = flights.get_mut(&id) else {
+                continue;
+            };
+            // Twenty steps make a second.
+            flight.due += self.peers[i].speed * 1000 / shared / 20;
+            let mut failure = None;
+            while flight.due >= 1000 && failure.is_none() {
+                let Some(group) = flight.left.iter().next().map(|range| range.start) else {
+                    break;
+                };
+                flight.due -= 1000;
+                flight.left.remove(group..group + 1);
+                outcome.sent += 1;
+                self.sent[i] += 1;
+                if self.peers[i].lies_at.is_some_and(|at| group >= at) {
+                    failure = Some(Failure::BadBytes { group: Some(group) });
+                } else if self.peers[i]
+                    .vanishes_after
+                    .is_some_and(|after| self.sent[i] > after)
+                {
+                    self.peers[i].vanishes_after = None;
+                    self.gone_since[i] = Some(now);
+                } else {
+                    verified.insert(group..group + 1);
+                    *outcome.by_source.entry(source).or_default() += 1;
+                    if scheduler.tree.is_none()
+                        && all.contains(group)
+                        && group + 1 == Tree::new(self.size).groups()
+                    {
+                        scheduler.size_proven(self.size, all.difference(verified), Some(id));
+                    }
+                    scheduler.verified(id, group..group + 1, now);
+                }
+                if !self.is_here(i, now) {
+                    failure = Some(Failure::Lost);
+                }
+            }
+            if !self.is_here(i, now) {
+                failure = Some(Failure::Lost);
+            }
+            if let Some(failure) = failure {
+                flights.remove(&id);
+                scheduler.failed(id, failure, now);
+            } else if flights.get(&id).is_some_and(|flight| flight.left.is_empty()) {
+                flights.remove(&id);
+                scheduler.finished(id, now);
+            }
+        }
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(3600);
+
+#[test]
+fn one_source_brings_everything_once() {
+    let outcome = Sim::new(5000, vec![Peer::honest(500)]).run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!(outcome.sent, 5000);
+    // Pieces of two seconds at 500 groups a second, and a few while the speed was unknown.
+    assert!(outcome.requests <= 20, "{} requests", outcome.requests);
+    assert!(
+        outcome.took <= Duration::from_millis(10_500),
+        "{:?}",
+        outcome.took
+    );
+}
+
+#[test]
+fn a_small_content_is_one_request() {
+    for groups in [1, 2, 64] {
+        let outcome = Sim::new(groups, vec![Peer::honest(5000)]).run(LIMIT);
+        assert!(outcome.done);
+        assert_eq!((outcome.requests, outcome.sent), (1, groups));
+    }
+}
+
+#[test]
+fn sources_share_by_speed_and_end_together() {
+    let peers = vec![Peer::honest(400), Peer::honest(400), Peer::honest(100)];
+    let outcome = Sim::new(9000, peers).run(LIMIT);
+    assert!(outcome.done);
+    // 9000 groups at 900 a second.
+    assert!(
+        outcome.took <= Duration::from_millis(11_000),
+        "{:?}",
+        outcome.took
+    );
+    assert!(outcome.sent <= 9000 + 9000 / 50, "{} sent", outcome.sent);
+    assert!(outcome.by_source[&SourceId(2)] < 1500);
+}
+
+#[test]
+fn an_idle_source_takes_over_the_tail_of_a_slow_one() {
+    // The slow one looked fast when it was asked.
+    let mut peers = vec![Peer::honest(2), Peer::honest(2000)];
+    peers[1].found_at = Duration::from_secs(3);
+    let outcome = Sim::new(2000, peers).run(LIMIT);
+    assert!(outcome.done);
+    assert!(outcome.took <= Duration::from_secs(8), "{:?}", outcome.took);
+}
+
+#[test]
+fn a_silent_source_is_given_up_in_time() {
+    let mut peers = vec![Peer::honest(0), Peer::honest(100)];
+    peers[1].found_at = Duration::from_secs(1);
+    let outcome = Sim::new(3000, peers).run(LIMIT);
+    assert!(outcome.done);
+    assert!(outcome.took <= Duration::from_secs(40), "{:?}", outcome.took);
+
+    let outcome = Sim::new(100, vec![Peer::honest(0)]).run(LIMIT);
+    assert!(!outcome.done, "nobody brings anything");
+    assert_eq!(outcome.requests, 3, "asked again after each stall");
+}
+
+#[test]
+fn one_bad_group_drops_its_source() {
+    let liar = Peer {
+        lies_at: Some(0),
+        ..Peer::honest(1000)
+    };
+    let late_liar = Peer {
+        lies_at: Some(500),
+        ..Peer::honest(1000)
+    };
+    let outcome = Sim::new(1000, vec![liar, late_liar, Peer::honest(50)]).run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!(
+        outcome.dropped[&SourceId(0)],
+        Failure::BadBytes { group: Some(0) }
+    );
+    assert!(matches!(outcome.dropped[&SourceId(1)], Failure::BadBytes { .. }));
+    assert!(outcome.sent <= 1000 + 2 * 10 + 64, "{} sent", outcome.sent);
+}
+
+#[test]
+fn a_provider_that_restarts_goes_on_serving() {
+    let returns_after = Some(Duration::from_secs(40));
+    let peer = Peer {
+        vanishes_after: Some(300),
+        returns_after,
+        ..Peer::honest(100)
+    };
+    let outcome = Sim::new(1000, vec![peer]).run(LIMIT);
+    assert!(outcome.done);
+    assert!(outcome.took <= Duration::from_secs(70), "{:?}", outcome.took);
+    assert!(outcome.sent <= 1001, "{} sent", outcome.sent);
+}
+
+#[test]
+fn a_busy_source_is_asked_again_later() {
+    let outcome = Sim::new(
+        60,
+        vec![Peer {
+            busy: 5,
+            ..Peer::honest(100)
+        }],
+    )
+    .run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!(outcome.requests, 6);
+}
+
+#[test]
+fn partial_holders_together_make_a_whole() {
+    let part = |range: Range<u64>| {
+        let holds = Some(GroupRanges::from(range));
+        Peer {
+            holds: holds.clone(),
+            says: holds,
+            ..Peer::honest(100)
+        }
+    };
+    let outcome = Sim::new(900, vec![part(0..300), part(600..900), part(250..650)]).run(LIMIT);
+    assert!(outcome.done);
+    assert!(outcome.took <= Duration::from_secs(6), "{:?}", outcome.took);
+
+    let outcome = Sim::new(900, vec![part(0..300), part(600..900)]).run(LIMIT);
+    assert!(
+        !outcome.done && outcome.took < Duration::from_secs(60),
+        "ends when nobody has the rest"
+    );
+}
+
+#[test]
+fn a_holder_of_less_than_it_says_is_not_asked_for_ever() {
+    let less = Peer {
+        holds: Some(GroupRanges::from(600..900)),
+        ..Peer::honest(100)
+    };
+    let outcome = Sim::new(900, vec![less.clone()]).run(LIMIT);
+    assert!(!outcome.done && outcome.requests < 20);
+    let outcome = Sim::new(900, vec![less, Peer::honest(50)]).run(LIMIT);
+    assert!(outcome.done);
+}
+
+#[test]
+fn what_partial_holders_have_is_left_to_them() {
+    let has_front = Some(GroupRanges::from(0..1500));
+    let partial = Peer {
+        holds: has_front.clone(),
+        says: has_front,
+        ..Peer::honest(100)
+    };
+    let outcome = Sim::new(3000, vec![Peer::honest(100), partial]).run(LIMIT);
+    assert!(outcome.done);
+    assert!(outcome.took <= Duration::from_secs(17), "{:?}", outcome.took);
+    assert!(outcome.by_source[&SourceId(1)] >= 1400);
+}
+
+#[test]
+fn nothing_found_means_no_hope() {
+    let scheduler = Scheduler::new(0);
+    assert!(!scheduler.has_hope() && !scheduler.is_done());
+}
+
+#[test]
+fn a_resumed_fetch_asks_only_for_what_is_missing() {
+    let now = Instant::now();
+    let mut scheduler = Scheduler::new(7);
+    let missing: GroupRanges = [3..5, 40..41].into_iter().collect();
+    scheduler.size_proven(100 * GROUP_LEN, missing.clone(), None);
+    scheduler.source_found(SourceId(1), None, None);
+    let actions = scheduler.poll(now);
+    let [Action::Request { id, ranges, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(*ranges, missing);
+    scheduler.verified(*id, 3..5, now);
+    scheduler.verified(*id, 40..41, now);
+    assert!(scheduler.is_done());
+    assert_eq!(scheduler.poll(now), [Action::Cancel { id: *id }]);
+}
+
+fn any_peer(groups: u64) -> impl Strategy<Value = Peer> {
+    let speed = prop_oneof![1 => Just(0_u64), 2 => 2_u64..20, 4 => 20_u64..3000];
+    let part = (0..groups, 0..groups).prop_map(|(a, b)| GroupRanges::from(a.min(b)..a.max(b) + 1));
+    let holds = prop_oneof![3 => Just(None), 1 => part.prop_map(Some)];
+    let lies_at = prop_oneof![3 => Just(None), 1 => (0..groups).prop_map(Some)];
+    let vanishes = prop_oneof![3 => Just(None), 1 => (0..groups).prop_map(Some)];
+    let returns =
+        prop_oneof![1 => Just(None), 2 => (100_u64..10_000).prop_map(|ms| Some(Duration::from_millis(ms)))];
+    (
+        speed,
+        holds,
+        any::<bool>(),
+        lies_at,
+        vanishes,
+        returns,
+        0_u32..6,
+        0_u64..5000,
+    )
+        .prop_map(
+            |(speed, holds, says, lies_at, vanishes_after, returns_after, busy, found_at)| Peer {
+                speed,
+                says: holds.clone().filter(|_| says),
+                holds,
+                lies_at,
+                vanishes_after,
+                returns_after,
+                busy,
+                found_at: Duration::from_millis(found_at),
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_crowd_ends_and_a_good_source_is_enough(
+        groups in 1_u64..4000,
+        peers in prop::collection::vec(any_peer(4000), 1..8),
+    ) {
+        let peers: Vec<Peer> = peers
+            .into_iter()
+            .map(|mut peer| {
+                let all = GroupRanges::all(groups);
+                peer.holds = peer.holds.map(|holds| holds.intersection(&all));
+                peer.says = peer.says.map(|says| says.intersection(&all));
+                peer
+            })
+            .collect();
+        let good = peers.iter().any(Peer::is_good);
+        let slowest = peers.iter().filter(|peer| peer.is_good()).map(|peer| peer.speed).max().unwrap_or(1);
+        let evil = peers.iter().filter(|peer| !peer.is_good()).count() as u64;
+        let count = peers.len() as u64;
+        let outcome = Sim::new(groups, peers).run(LIMIT);
+        prop_assert!(outcome.took < LIMIT, "did not end");
+        if good {
+            prop_assert!(outcome.done, "a good source was there: {:?}", outcome.dropped);
+            let alone = Duration::from_secs(groups / slowest + 1);
+            prop_assert!(outcome.took <= alone * 3 + Duration::from_secs(90), "took {:?}, alone {alone:?}", outcome.took);
+            // Stalls overlap at most once per way to go silent.
+            prop_assert!(outcome.longest_silence <= STALL * 3 + Duration::from_secs(15), "{:?}", outcome.longest_silence);
+        }
+        let waste = outcome.sent.saturating_sub(groups);
+        let allowed = groups / 5 + count * 40 + evil * 70;
+        prop_assert!(waste <= allowed, "{waste} of {groups} wasted, {allowed} allowed");
+    }
+}
