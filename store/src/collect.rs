@@ -1,0 +1,162 @@
+//! Removes what nobody needs: what was left by a publish or a download that was killed, or whose part is gone.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use shoal_content::Digest;
+
+use crate::{
+    Store, StoreError,
+    db::{Holder, Read},
+    disk::Outboard,
+    partial::record,
+    stamp::FileId,
+    store::{Inner, TEMPORARY, lock},
+};
+
+#[cfg(test)]
+mod tests;
+
+impl Store {
+    /// Removes what nobody needs. Gives how many things that was.
+    ///
+    /// Looks at every row and file of the store, so it is not part of opening it; now and then is enough.
+    pub fn collect(&self) -> Result<u64, StoreError> {
+        let inner = &self.inner;
+        let mut collected = inner.collect_downloads()?;
+        collected += inner.collect_sources()?;
+        collected += inner.collect_cached()?;
+        collected += inner.collect_partials().map_err(StoreError::Io)?;
+        collected += inner.collect_outboards()?;
+        Ok(collected)
+    }
+}
+
+impl Inner {
+    /// Forgets the folders of downloads that somebody has removed.
+    fn collect_downloads(&self) -> Result<u64, StoreError> {
+        let mut collected = 0;
+        for (path, row) in self.db.read(|read| read.downloads())? {
+            let is_ours = self
+                .files
+                .stat(&path)
+                .is_ok_and(|metadata| FileId::of(&metadata) == row.id);
+            if !is_ours {
+                self.commit(&[], |change| {
+                    change.write.remove_download(&path)?;
+                    change.release_manifest(&row.cid.digest(), Holder::Download(&path))
+                })?;
+                collected += 1;
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Forgets files in place that belong to no share and no download.
+    fn collect_sources(&self) -> Result<u64, StoreError> {
+        // Nothing has this path, so nothing is kept on its account.
+        let nobody = Path::new("");
+        let paths_of = |read: &Read| {
+            let needed = self.needed(read)?;
+            let paths = read.sources_below(Path::new("/"))?.map(|row| Ok(row?.0));
+            let is_left_over = |path: &Result<PathBuf, StoreError>| match path {
+                Ok(path) => !path.ancestors().any(|ancestor| needed.contains(ancestor)),
+                Err(_) => true,
+            };
+            paths.filter(is_left_over).collect::<Result<Vec<_>, StoreError>>()
+        };
+        let paths = self.db.read(paths_of)?;
+        if !paths.is_empty() {
+            self.commit(&[], |change| change.remove_sources(&paths, nobody))?;
+        }
+        Ok(paths.len() as u64)
+    }
+
+    fn needed(&self, read: &Read) -> Result<HashSet<PathBuf>, StoreError> {
+        let mut needed: HashSet<PathBuf> = lock(&self.publishing).iter().cloned().collect();
+        needed.extend(read.shares()?.into_iter().map(|(path, _)| path));
+        needed.extend(read.downloads()?.into_iter().map(|(path, _)| path));
+        Ok(needed)
+    }
+
+    /// Forgets small blobs that were only put there to be found.
+    fn collect_cached(&self) -> Result<u64, StoreError> {
+        let cached = self.db.read(|read| {
+            let mut cached = Vec::new();
+            for row in read.blobs()? {
+                let digest = row?.0;
+                if read.is_cached(&digest)? {
+                    cached.push(digest);
+                }
+            }
+            Ok(cached)
+        })?;
+        if !cached.is_empty() {
+            self.commit(&[], |change| {
+                cached
+                    .iter()
+                    .try_for_each(|digest| change.release(digest, Holder::Cache))
+            })?;
+        }
+        Ok(cached.len() as u64)
+    }
+
+    /// Removes records and hash trees whose part file is gone, and temporary files.
+    fn collect_partials(&self) -> io::Result<u64> {
+        let mut collected = 0;
+        for stem in record::stems(&self.partials)? {
+            let is_temporary = stem.starts_with(TEMPORARY);
+            let is_live = || lock(&self.live).keys().any(|path| record::stem(path) == stem);
+            let is_needed = if is_temporary {
+                !lock(&self.publishing).is_empty()
+            } else {
+                is_live() || self.has_part(&stem)?
+            };
+            if is_needed {
+                continue;
+            }
+            collected += 1;
+            if is_temporary {
+                self.partials.remove(OsStr::new(&stem))?;
+            } else {
+                record::remove(&self.partials, &stem)?;
+            }
+        }
+        Ok(collected)
+    }
+
+    fn has_part(&self, stem: &str) -> io::Result<bool> {
+        let Some(record) = record::read(&self.partials, stem)? else {
+            return Ok(false);
+        };
+        let part = Path::new(OsStr::from_bytes(&record.part));
+        Ok(self
+            .files
+            .stat(part)
+            .is_ok_and(|metadata| FileId::of(&metadata) == record.id))
+    }
+
+    /// Removes outboard files that no row speaks of.
+    fn collect_outboards(&self) -> Result<u64, StoreError> {
+        let names = self.outboards.names().map_err(StoreError::Io)?;
+        let mut collected = 0;
+        for name in names {
+            let _names = lock(&self.outboard_names);
+            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
+            let row = digest
+                .map(|digest| self.db.read(|read| read.blob(&digest)))
+                .transpose()?
+                .flatten();
+            if row.is_none_or(|row| row.outboard != Outboard::File) {
+                self.outboards.remove(&name).map_err(StoreError::Io)?;
+                collected += 1;
+            }
+        }
+        Ok(collected)
+    }
+}

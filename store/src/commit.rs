@@ -1,0 +1,271 @@
+//! What is noted together, and in which order it reaches the disk.
+//!
+//! Outboard files are durable under their final names before the transaction that speaks of them; those that
+//! nothing speaks of any more are removed after it. Both happen while nobody else does either, so a file is
+//! never removed that somebody has just put there.
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    io, panic,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use shoal_content::{Digest, Encoded, Kind, Root};
+
+use crate::{
+    StoreError,
+    db::{Holder, Write},
+    disk::{BlobRow, Outboard, ShareRow, SourceRow, SourceState},
+    files::Handle,
+    owned,
+    stamp::Stamp,
+    store::{Inner, lock, outboard_name},
+};
+
+/// Syncs under way at once. A disk finishes many together in little more than the time of one.
+const SYNC_THREADS: usize = 16;
+
+/// A blob that lies in a file in place, and is not noted yet.
+#[derive(Debug)]
+pub(crate) struct NewBlob {
+    pub(crate) digest: Digest,
+    pub(crate) stamp: Stamp,
+    pub(crate) is_fresh: bool,
+    pub(crate) outboard: NewOutboard,
+}
+
+/// Its hash tree.
+#[derive(Debug)]
+pub(crate) enum NewOutboard {
+    Inline(Vec<u8>),
+    /// A file in `partials`, not synced yet.
+    File {
+        name: OsString,
+        handle: Handle,
+    },
+}
+
+/// A transaction, and the outboard files to remove after it.
+pub(crate) struct Change<'a, 'txn> {
+    pub(crate) write: &'a mut Write<'txn>,
+    publishing: &'a [PathBuf],
+    freed: Vec<Digest>,
+}
+
+impl Inner {
+    /// Notes `blobs`, each at its path, and whatever else `change` does, durably and at once.
+    pub(crate) fn commit<T>(
+        &self,
+        blobs: &[(PathBuf, NewBlob)],
+        change: impl FnOnce(&mut Change<'_, '_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        sync_outboards(blobs).map_err(StoreError::Io)?;
+        let _names = lock(&self.outboard_names);
+        let mut has_files = false;
+        for (_, blob) in blobs {
+            if let NewOutboard::File { name, .. } = &blob.outboard {
+                let renamed = self
+                    .partials
+                    .rename(name, &self.outboards, &outboard_name(&blob.digest));
+                renamed.map_err(StoreError::Io)?;
+                has_files = true;
+            }
+        }
+        if has_files {
+            self.outboards.sync().map_err(StoreError::Io)?;
+        }
+        let publishing = lock(&self.publishing).clone();
+        let (value, freed) = self.db.write(|write| {
+            let mut under_way = Change {
+                write,
+                publishing: &publishing,
+                freed: Vec::new(),
+            };
+            for (path, blob) in blobs {
+                under_way.put_source(path, blob)?;
+            }
+            let value = change(&mut under_way)?;
+            Ok((value, under_way.freed))
+        })?;
+        self.remove_outboards(&freed)?;
+        Ok(value)
+    }
+
+    /// Removes outboard files unless their blobs came back meanwhile. What fails here is left to a later
+    /// [`Store::collect`](crate::Store::collect).
+    fn remove_outboards(&self, freed: &[Digest]) -> Result<(), StoreError> {
+        for digest in freed {
+            if self.db.read(|read| read.blob(digest))?.is_none()
+                && let Err(error) = self.outboards.remove(&outboard_name(digest))
+            {
+                tracing::debug!(%error, "could not remove a hash tree that is not needed");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Change<'_, '_> {
+    fn put_source(&mut self, path: &Path, blob: &NewBlob) -> Result<(), StoreError> {
+        if let Some(old) = self.write.remove_source(path)?
+            && old.digest != blob.digest
+        {
+            self.release(&old.digest, Holder::Source(path))?;
+        }
+        let outboard = match &blob.outboard {
+            NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
+            NewOutboard::File { .. } => Outboard::File,
+        };
+        let state = if blob.is_fresh {
+            SourceState::Fresh
+        } else {
+            SourceState::Good
+        };
+        self.write.set_source(
+            path,
+            &SourceRow {
+                digest: blob.digest,
+                stamp: blob.stamp,
+                state,
+            },
+        )?;
+        self.write.hold(
+            &blob.digest,
+            &BlobRow {
+                size: blob.stamp.size,
+                outboard,
+            },
+            Holder::Source(path),
+        )
+    }
+
+    /// Notes a known file at a new path.
+    pub(crate) fn move_source(&mut self, to: &Path, row: &SourceRow) -> Result<(), StoreError> {
+        let Some(blob) = self.write.blob(&row.digest)? else {
+            return Ok(());
+        };
+        if let Some(old) = self.write.remove_source(to)?
+            && old.digest != row.digest
+        {
+            self.release(&old.digest, Holder::Source(to))?;
+        }
+        self.write.set_source(to, row)?;
+        self.write.hold(&row.digest, &blob, Holder::Source(to))
+    }
+
+    /// Forgets files in place, unless something other than `root` needs them: a share, a download, or a
+    /// publish that is under way.
+    pub(crate) fn remove_sources(&mut self, paths: &[PathBuf], root: &Path) -> Result<(), StoreError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut needed: HashSet<PathBuf> = self.publishing.iter().cloned().collect();
+        needed.extend(self.write.shares()?.into_iter().map(|(path, _)| path));
+        needed.extend(self.write.downloads()?.into_iter().map(|(path, _)| path));
+        needed.remove(root);
+        for path in paths {
+            if path.ancestors().any(|ancestor| needed.contains(ancestor)) {
+                continue;
+            }
+            if let Some(old) = self.write.remove_source(path)? {
+                self.release(&old.digest, Holder::Source(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is published at `path`, in place of what was.
+    pub(crate) fn put_share(
+        &mut self,
+        path: &Path,
+        row: &ShareRow,
+        encoded: Option<&Encoded>,
+    ) -> Result<(), StoreError> {
+        if let Some(encoded) = encoded {
+            self.put_manifest(encoded, Holder::Share(path))?;
+        }
+        match self.write.set_share(path, row)? {
+            Some(old) if old.cid != row.cid => self.release_share(path, &old),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets what was published at `path`, but for the files.
+    pub(crate) fn remove_share(&mut self, path: &Path, row: &ShareRow) -> Result<(), StoreError> {
+        self.write.remove_share(path)?;
+        self.release_share(path, row)
+    }
+
+    fn release_share(&mut self, path: &Path, row: &ShareRow) -> Result<(), StoreError> {
+        match row.cid.kind() {
+            Kind::Directory => self.release_manifest(&row.cid.digest(), Holder::Share(path)),
+            Kind::File => Ok(()),
+        }
+    }
+
+    /// Keeps a manifest with its pages.
+    pub(crate) fn put_manifest(&mut self, encoded: &Encoded, holder: Holder<'_>) -> Result<(), StoreError> {
+        let root = encoded.cid().digest();
+        self.put_owned(&root, &encoded.root, holder)?;
+        encoded
+            .pages
+            .iter()
+            .try_for_each(|page| self.put_owned(&Digest::of(page), page, Holder::Manifest(&root)))
+    }
+
+    fn put_owned(&mut self, digest: &Digest, bytes: &[u8], holder: Holder<'_>) -> Result<(), StoreError> {
+        self.write.own(digest, bytes)?;
+        self.write.hold(digest, &owned::row(bytes), holder)
+    }
+
+    /// Drops a reason to keep a manifest, and its pages with the last.
+    pub(crate) fn release_manifest(&mut self, root: &Digest, holder: Holder<'_>) -> Result<(), StoreError> {
+        let bytes = self.write.owned(root)?;
+        self.release(root, holder)?;
+        if self.write.is_held(root)? {
+            return Ok(());
+        }
+        if let Some(Ok(Root::Paged(pages))) = bytes.map(|bytes| Root::decode(&bytes)) {
+            for page in pages.iter() {
+                self.release(&page.digest, Holder::Manifest(root))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, digest: &Digest, holder: Holder<'_>) -> Result<(), StoreError> {
+        if self.write.release(digest, holder)? {
+            self.freed.push(*digest);
+        }
+        Ok(())
+    }
+}
+
+fn sync_outboards(blobs: &[(PathBuf, NewBlob)]) -> io::Result<()> {
+    let files: Vec<&Handle> = blobs
+        .iter()
+        .filter_map(|(_, blob)| match &blob.outboard {
+            NewOutboard::File { handle, .. } => Some(handle),
+            NewOutboard::Inline(_) => None,
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            file.sync_data()?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..SYNC_THREADS.min(files.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        work()?;
+        helpers
+            .into_iter()
+            .try_for_each(|h| h.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+    })
+}

@@ -1,0 +1,180 @@
+//! The database: which bytes have which digest, where they lie, and what the user shares.
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | `blobs` | digest | size and hash tree of a blob |
+//! | `keys` | provider key | digest, for every row of `blobs`, on the network the store was opened for |
+//! | `sources` | path | digest and stamp of a file in place |
+//! | `owned` | digest | the bytes of a blob that lies nowhere else: a manifest or a page of one |
+//! | `holders` | digest, [`Holder`] | nothing: a blob lives as long as it has a holder |
+//! | `shares` | path | what was published |
+//! | `downloads` | path | a folder in which a directory is being put together |
+//! | `meta` | name | version of these tables; the network |
+
+use std::{
+    io,
+    sync::{PoisonError, RwLock},
+};
+
+use redb::{Database, ReadableDatabase, WriteTransaction};
+use shoal_content::NetworkName;
+
+use crate::{disk::Damaged, files::Dir};
+
+mod backend;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use backend::DATABASE;
+pub(crate) use tables::{Holder, Read, Write};
+
+/// Memory for pages of the database. What does not fit is in the system's cache anyway; more would only
+/// count against this process.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Trouble with the store's own files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk failed, or is full. After that the store opens its database again by itself, and goes on.
+    #[error("the store could not be read or written")]
+    Io(#[source] io::Error),
+    /// The disk failed earlier, and the database could not be opened again since.
+    #[error("the store's database is closed after an earlier failure")]
+    Failed,
+    /// The tables were made by a later version of this program.
+    #[error("the store's database is of a later version")]
+    Newer,
+    /// The bytes in the database are not what was written there.
+    #[error("the store's database is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<Damaged> for StoreError {
+    fn from(Damaged: Damaged) -> Self {
+        Self::Damaged("a row does not decode".to_owned())
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            // Not what a disk says, but what redb makes of bytes that are not its own or end too soon.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Self::Damaged(error.to_string())
+            }
+            redb::Error::Io(error) => Self::Io(error),
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed => Self::Failed,
+            redb::Error::UpgradeRequired(_) => Self::Newer,
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// Every operation of redb has an error of its own; to us they are all the same.
+macro_rules! from_redb {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_redb!(
+    CommitError,
+    DatabaseError,
+    StorageError,
+    TableError,
+    TransactionError
+);
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Db {
+    dir: Dir,
+    network: NetworkName,
+    /// Nothing after the disk failed, until the next call opens it again.
+    current: RwLock<Option<Database>>,
+}
+
+impl Db {
+    /// Opens the database in `dir`, making it if it is not there.
+    pub(crate) fn open(dir: Dir, network: &NetworkName) -> Result<Self, StoreError> {
+        let database = backend::open(&dir)?;
+        let db = Self {
+            dir,
+            network: network.clone(),
+            current: RwLock::new(Some(database)),
+        };
+        db.prepare()?;
+        Ok(db)
+    }
+
+    /// Makes the tables on first use, and the keys again when the network is another than last time.
+    fn prepare(&self) -> Result<(), StoreError> {
+        let is_ready = self.with(|database| {
+            // Before the first write there are no tables to read from.
+            match Read::new(&database.begin_read()?, &self.network) {
+                Ok(read) => read.has_our_keys(),
+                Err(redb::TableError::TableDoesNotExist(_)) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })?;
+        if is_ready {
+            Ok(())
+        } else {
+            self.write(|write| write.derive_keys())
+        }
+    }
+
+    /// Runs `f` on one state of the tables.
+    pub(crate) fn read<T>(&self, f: impl Fn(&Read) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.with(|database| f(&Read::new(&database.begin_read()?, &self.network)?))
+    }
+
+    /// Runs `f` in a transaction that is durable when this returns; nothing is changed if it fails.
+    pub(crate) fn write<T>(
+        &self,
+        f: impl FnOnce(&mut Write<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // Only the beginning is tried again on a database that failed earlier: `f` runs once.
+        let transaction = self.with(begin_write)?;
+        let mut write = Write::new(&transaction, &self.network)?;
+        let value = f(&mut write)?;
+        drop(write);
+        transaction.commit()?;
+        Ok(value)
+    }
+
+    /// Runs `f` on the database, and once more on one opened anew if a disk failed earlier.
+    fn with<T>(&self, f: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            match current.as_ref().map(&f) {
+                None | Some(Err(StoreError::Failed)) => {}
+                Some(done) => return done,
+            }
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one must be gone before the file is opened again.
+        *current = None;
+        f(current.insert(backend::open(&self.dir)?))
+    }
+}
+
+fn begin_write(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write()?;
+    // Peers choose our keys, so a torn commit must not be able to pass for a whole one; and opening after a
+    // crash must not walk the whole file.
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}

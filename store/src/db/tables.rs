@@ -1,0 +1,357 @@
+//! The tables of the database, and the rules that hold between them.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
+};
+use shoal_content::{Digest, NetworkName, ProviderKey};
+
+use super::StoreError;
+use crate::disk::{BlobRow, Damaged, DownloadRow, Outboard, ShareRow, SourceRow};
+
+type Bytes = &'static [u8];
+
+const BLOBS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("blobs");
+const KEYS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("keys");
+const SOURCES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("sources");
+const OWNED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("owned");
+const HOLDERS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("holders");
+const SHARES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("shares");
+const DOWNLOADS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("downloads");
+const META: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("meta");
+
+/// Row of `meta` that names the network of the provider keys.
+const NETWORK: Bytes = b"network";
+
+/// Why a blob is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder<'a> {
+    /// A file in place has these bytes.
+    Source(&'a Path),
+    /// It is the root of the manifest of a directory that is shared at this path.
+    Share(&'a Path),
+    /// It is a page of this manifest.
+    Manifest(&'a Digest),
+    /// It is the root of the manifest of a directory that is being put together at this path.
+    Download(&'a Path),
+    /// It was put there to be found, and may go whenever the store is tidied.
+    Cache,
+}
+
+impl Holder<'_> {
+    fn key(&self, digest: &Digest) -> Vec<u8> {
+        let (tag, bytes) = match self {
+            Self::Source(path) => (b's', path.as_os_str().as_bytes()),
+            Self::Share(path) => (b'd', path.as_os_str().as_bytes()),
+            Self::Manifest(root) => (b'm', root.as_bytes().as_slice()),
+            Self::Download(path) => (b'p', path.as_os_str().as_bytes()),
+            Self::Cache => (b'c', [].as_slice()),
+        };
+        [digest.as_bytes(), [tag].as_slice(), bytes].concat()
+    }
+}
+
+/// All tables in one state, to be read ([`Read`]) or changed ([`Write`]).
+#[derive(Debug)]
+pub(crate) struct Tables<T> {
+    blobs: T,
+    keys: T,
+    sources: T,
+    owned: T,
+    holders: T,
+    shares: T,
+    downloads: T,
+    meta: T,
+    /// The network whose provider keys are in `keys`.
+    network: NetworkName,
+}
+
+pub(crate) type Read = Tables<ReadOnlyTable<Bytes, Bytes>>;
+pub(crate) type Write<'txn> = Tables<Table<'txn, Bytes, Bytes>>;
+
+impl<T> Tables<T> {
+    fn open(
+        network: &NetworkName,
+        open: impl Fn(TableDefinition<'static, Bytes, Bytes>) -> Result<T, TableError>,
+    ) -> Result<Self, TableError> {
+        Ok(Self {
+            network: network.clone(),
+            blobs: open(BLOBS)?,
+            keys: open(KEYS)?,
+            sources: open(SOURCES)?,
+            owned: open(OWNED)?,
+            holders: open(HOLDERS)?,
+            shares: open(SHARES)?,
+            downloads: open(DOWNLOADS)?,
+            meta: open(META)?,
+        })
+    }
+}
+
+impl Read {
+    pub(super) fn new(transaction: &ReadTransaction, network: &NetworkName) -> Result<Self, TableError> {
+        Self::open(network, |table| transaction.open_table(table))
+    }
+}
+
+impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
+    /// Whether the provider keys are those of the network of this transaction.
+    pub(super) fn has_our_keys(&self) -> Result<bool, StoreError> {
+        let known = self.meta.get(NETWORK)?;
+        Ok(known.is_some_and(|known| known.value() == self.network.as_str().as_bytes()))
+    }
+
+    /// What is known of a blob.
+    pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, StoreError> {
+        let row = self.blobs.get(digest.as_bytes().as_slice())?;
+        Ok(row.map(|row| BlobRow::decode(row.value())).transpose()?)
+    }
+
+    /// The blob whose providers are recorded under `key`.
+    pub(crate) fn digest_for(&self, key: &ProviderKey) -> Result<Option<Digest>, StoreError> {
+        let row = self.keys.get(key.as_bytes().as_slice())?;
+        Ok(row.map(|row| digest_of(row.value())).transpose()?)
+    }
+
+    /// The content of a file in place.
+    pub(crate) fn source(&self, path: &Path) -> Result<Option<SourceRow>, StoreError> {
+        let row = self.sources.get(path.as_os_str().as_bytes())?;
+        Ok(row.map(|row| SourceRow::decode(row.value())).transpose()?)
+    }
+
+    /// The files in place at `path` itself and below it, in the order of their bytes.
+    pub(crate) fn sources_below(
+        &self,
+        path: &Path,
+    ) -> Result<impl Iterator<Item = Result<(PathBuf, SourceRow), StoreError>>, StoreError> {
+        let (start, end) = below(path);
+        let own = self.source(path)?.map(|row| Ok((path.to_owned(), row)));
+        let rows = self.sources.range::<&[u8]>(start.as_slice()..end.as_slice())?;
+        Ok(own.into_iter().chain(rows.map(|row| {
+            let (key, value) = row?;
+            Ok((path_of(key.value()), SourceRow::decode(value.value())?))
+        })))
+    }
+
+    /// The bytes of a blob that lies in the database.
+    pub(crate) fn owned(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .owned
+            .get(digest.as_bytes().as_slice())?
+            .map(|row| row.value().to_vec()))
+    }
+
+    /// The files in place that have the bytes of a blob, as far as is known; at most `limit`.
+    pub(crate) fn places(&self, digest: &Digest, limit: usize) -> Result<Vec<PathBuf>, StoreError> {
+        let prefix = Holder::Source(Path::new("")).key(digest);
+        let rows = self.holders.range::<&[u8]>(prefix.as_slice()..)?;
+        let mut places = Vec::new();
+        for row in rows.take(limit) {
+            let key = row?.0;
+            let Some(path) = key.value().strip_prefix(prefix.as_slice()) else {
+                break;
+            };
+            places.push(path_of(path));
+        }
+        Ok(places)
+    }
+
+    /// Where a manifest is shared.
+    pub(crate) fn shared_at(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        let prefix = Holder::Share(Path::new("")).key(digest);
+        let mut rows = self.holders.range::<&[u8]>(prefix.as_slice()..)?;
+        let Some((key, _)) = rows.next().transpose()? else {
+            return Ok(None);
+        };
+        Ok(key.value().strip_prefix(prefix.as_slice()).map(path_of))
+    }
+
+    /// Whether a blob was put there to be found.
+    pub(crate) fn is_cached(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.holders.get(Holder::Cache.key(digest).as_slice())?.is_some())
+    }
+
+    /// Whether anything still needs a blob.
+    pub(crate) fn is_held(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let mut rows = self.holders.range::<&[u8]>(digest.as_bytes().as_slice()..)?;
+        Ok(rows
+            .next()
+            .transpose()?
+            .is_some_and(|(key, _)| key.value().starts_with(digest.as_bytes())))
+    }
+
+    /// What the user published at `path`.
+    pub(crate) fn share(&self, path: &Path) -> Result<Option<ShareRow>, StoreError> {
+        let row = self.shares.get(path.as_os_str().as_bytes())?;
+        Ok(row.map(|row| ShareRow::decode(row.value())).transpose()?)
+    }
+
+    /// Everything the user published, by path.
+    pub(crate) fn shares(&self) -> Result<Vec<(PathBuf, ShareRow)>, StoreError> {
+        let rows = self.shares.iter()?;
+        rows.map(|row| {
+            let (key, value) = row?;
+            Ok((path_of(key.value()), ShareRow::decode(value.value())?))
+        })
+        .collect()
+    }
+
+    /// The folders in which directories are being put together.
+    pub(crate) fn downloads(&self) -> Result<Vec<(PathBuf, DownloadRow)>, StoreError> {
+        let rows = self.downloads.iter()?;
+        rows.map(|row| {
+            let (key, value) = row?;
+            Ok((path_of(key.value()), DownloadRow::decode(value.value())?))
+        })
+        .collect()
+    }
+
+    /// Which directory is being put together at `path`.
+    pub(crate) fn download(&self, path: &Path) -> Result<Option<DownloadRow>, StoreError> {
+        let row = self.downloads.get(path.as_os_str().as_bytes())?;
+        Ok(row.map(|row| DownloadRow::decode(row.value())).transpose()?)
+    }
+
+    /// Every blob, by digest.
+    pub(crate) fn blobs(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Digest, BlobRow), StoreError>>, StoreError> {
+        Ok(self.blobs.iter()?.map(|row| {
+            let (key, value) = row?;
+            Ok((digest_of(key.value())?, BlobRow::decode(value.value())?))
+        }))
+    }
+}
+
+impl<'txn> Write<'txn> {
+    pub(super) fn new(
+        transaction: &'txn WriteTransaction,
+        network: &NetworkName,
+    ) -> Result<Self, TableError> {
+        Self::open(network, |table| transaction.open_table(table))
+    }
+
+    /// Derives every provider key anew, for the network of this transaction.
+    pub(super) fn derive_keys(&mut self) -> Result<(), StoreError> {
+        self.keys.retain(|_, _| false)?;
+        for row in self.blobs.iter()? {
+            let digest = digest_of(row?.0.value())?;
+            let key = ProviderKey::derive(&self.network, &digest);
+            self.keys
+                .insert(key.as_bytes().as_slice(), digest.as_bytes().as_slice())?;
+        }
+        self.meta.insert(NETWORK, self.network.as_str().as_bytes())?;
+        Ok(())
+    }
+
+    /// Notes that a blob is here because of `holder`.
+    pub(crate) fn hold(
+        &mut self,
+        digest: &Digest,
+        row: &BlobRow,
+        holder: Holder<'_>,
+    ) -> Result<(), StoreError> {
+        let bytes = digest.as_bytes().as_slice();
+        if self.blobs.insert(bytes, row.encode().as_slice())?.is_none() {
+            let key = ProviderKey::derive(&self.network, digest);
+            self.keys.insert(key.as_bytes().as_slice(), bytes)?;
+        }
+        self.holders
+            .insert(holder.key(digest).as_slice(), [].as_slice())?;
+        Ok(())
+    }
+
+    /// Drops a reason to keep a blob, and the blob with the last one.
+    ///
+    /// Gives true if the blob had an outboard file, which is then to be removed once this is durable.
+    pub(crate) fn release(&mut self, digest: &Digest, holder: Holder<'_>) -> Result<bool, StoreError> {
+        self.holders.remove(holder.key(digest).as_slice())?;
+        if self.is_held(digest)? {
+            return Ok(false);
+        }
+        self.forget_blob(digest)
+    }
+
+    /// Drops a blob; the answer is that of [`release`](Self::release).
+    pub(crate) fn forget_blob(&mut self, digest: &Digest) -> Result<bool, StoreError> {
+        let bytes = digest.as_bytes().as_slice();
+        let key = ProviderKey::derive(&self.network, digest);
+        self.keys.remove(key.as_bytes().as_slice())?;
+        self.owned.remove(bytes)?;
+        let Some(row) = self.blobs.remove(bytes)? else {
+            return Ok(false);
+        };
+        Ok(BlobRow::decode(row.value())?.outboard == Outboard::File)
+    }
+
+    /// Keeps the bytes of a blob in the database itself.
+    pub(crate) fn own(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.owned.insert(digest.as_bytes().as_slice(), bytes)?;
+        Ok(())
+    }
+
+    /// Notes the content of a file in place, whose blob is [held](Self::hold) for it.
+    pub(crate) fn set_source(&mut self, path: &Path, row: &SourceRow) -> Result<(), StoreError> {
+        self.sources
+            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        Ok(())
+    }
+
+    /// Forgets a file in place, without releasing its blob.
+    pub(crate) fn remove_source(&mut self, path: &Path) -> Result<Option<SourceRow>, StoreError> {
+        let row = self.sources.remove(path.as_os_str().as_bytes())?;
+        Ok(row.map(|row| SourceRow::decode(row.value())).transpose()?)
+    }
+
+    /// Notes what was published at `path`; gives what was published there before.
+    pub(crate) fn set_share(&mut self, path: &Path, row: &ShareRow) -> Result<Option<ShareRow>, StoreError> {
+        let old = self
+            .shares
+            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        Ok(old.map(|row| ShareRow::decode(row.value())).transpose()?)
+    }
+
+    /// Forgets what was published at `path`.
+    pub(crate) fn remove_share(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.shares.remove(path.as_os_str().as_bytes())?;
+        Ok(())
+    }
+
+    /// Notes a folder in which a directory is being put together.
+    pub(crate) fn set_download(&mut self, path: &Path, row: &DownloadRow) -> Result<(), StoreError> {
+        self.downloads
+            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        Ok(())
+    }
+
+    /// Forgets such a folder.
+    pub(crate) fn remove_download(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.downloads.remove(path.as_os_str().as_bytes())?;
+        Ok(())
+    }
+}
+
+/// The keys of everything below a folder: from its path and a slash up to what sorts right after all of those.
+fn below(path: &Path) -> (Vec<u8>, Vec<u8>) {
+    let mut start = path.as_os_str().as_bytes().to_vec();
+    if start.last() == Some(&b'/') {
+        start.pop();
+    }
+    let mut end = start.clone();
+    start.push(b'/');
+    end.push(b'/' + 1);
+    (start, end)
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn digest_of(bytes: &[u8]) -> Result<Digest, Damaged> {
+    Ok(Digest::from_bytes(bytes.try_into().map_err(|_| Damaged)?))
+}

@@ -1,0 +1,223 @@
+//! Gives a directory its final name, or gives it up.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{Missing, PartialDirectory, Placed, open_parent};
+use crate::{
+    FinishError, FinishOptions, Replace, Share, ShareState, StoreError, commit::Change, db::Holder,
+    disk::ShareRow, files::Dir, finish::Name, partial::record, share::seconds, stamp::Stamp, store::lock,
+};
+
+/// Rows moved in one transaction.
+const BATCH_ROWS: usize = 10_000;
+
+impl PartialDirectory {
+    /// Gives the directory its final name in one step, and shares it there if asked to.
+    ///
+    /// It is durable when this returns. Files that were not placed are left out, which is an error if the
+    /// directory is to be shared. With [`Replace::Overwrite`], a folder that has the name keeps its other files,
+    /// and the step is one for each file.
+    pub fn finish(&self, target: &Path, options: &FinishOptions) -> Result<Option<Share>, FinishError> {
+        let io = |source| FinishError::Io {
+            path: target.to_owned(),
+            source,
+        };
+        let mut placed = lock(&self.placed);
+        if options.share_as.is_some() && placed.done.iter().any(|done| !done) {
+            return Err(FinishError::Incomplete {
+                path: self.path.clone(),
+            });
+        }
+        let final_name = Name::new(&self.store.inner.files, target).map_err(io)?;
+        self.note(&mut placed)?;
+        self.sync(&placed).map_err(io)?;
+        let moved = match final_name.dir.open_dir(&final_name.name) {
+            Ok(existing) if options.replace == Replace::Overwrite => {
+                self.merge(&existing, &placed).map_err(io)?;
+                Moved::Files
+            }
+            _ => {
+                final_name.take(&self.parent, &self.name, Replace::Never)?;
+                self.parent.sync().map_err(io)?;
+                Moved::Folder
+            }
+        };
+        let share = options.share_as.as_ref().map(|name| ShareRow {
+            cid: self.cid,
+            name: name.clone(),
+            size: self.manifest.total_size(),
+            files: self.manifest.entries().len() as u64,
+            published_at: seconds(SystemTime::now()),
+        });
+        self.move_rows(&final_name.path, share.as_ref(), moved)?;
+        if let Some(row) = &share {
+            self.store
+                .inner
+                .journal
+                .note(&final_name.path, Some(row.cid))
+                .map_err(StoreError::Io)?;
+        }
+        Ok(share.map(|row| Share::new(final_name.path, row, ShareState::Ok)))
+    }
+
+    /// Removes what was placed, and the folder if there is nothing else in it.
+    pub fn abandon(&self) -> Result<(), FinishError> {
+        let mut placed = lock(&self.placed);
+        *placed = Placed {
+            done: vec![false; placed.done.len()],
+            ..Placed::default()
+        };
+        for entry in self.manifest.entries() {
+            if let Ok((dir, name)) = open_parent(&self.folder, &entry.path, Missing::Fail) {
+                dir.remove(&name).map_err(|source| FinishError::Io {
+                    path: self.path.clone(),
+                    source,
+                })?;
+            }
+        }
+        self.remove_folders();
+        self.move_rows(&self.path, None, Moved::Folder)
+    }
+
+    /// Notes what was placed since the last time, after making it durable.
+    pub(super) fn note(&self, placed: &mut Placed) -> Result<(), FinishError> {
+        if placed.unnoted.is_empty() {
+            return Ok(());
+        }
+        self.sync(placed).map_err(|source| FinishError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        let inner = &self.store.inner;
+        inner.commit(&placed.unnoted, |_| Ok(()))?;
+        for stem in placed.stems.drain(..) {
+            if let Err(error) = record::forget(&inner.partials, &stem) {
+                tracing::debug!(%error, "could not remove a record that is not needed");
+            }
+        }
+        placed.unnoted.clear();
+        placed.unnoted_bytes = 0;
+        Ok(())
+    }
+
+    /// Makes everything in the folder durable: with one call where there is such a call.
+    fn sync(&self, placed: &Placed) -> io::Result<()> {
+        match self.folder.sync_filesystem() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            done => return done,
+        }
+        for (path, _) in &placed.unnoted {
+            self.store.inner.files.open_source(path)?.sync_data()?;
+        }
+        self.folders()
+            .iter()
+            .try_for_each(|path| self.store.inner.files.dir(path)?.sync())?;
+        self.folder.sync()
+    }
+
+    /// The folders within, outermost first.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for entry in self.manifest.entries() {
+            let path = self.path_of(&entry.path);
+            let inside = path.ancestors().skip(1).take_while(|folder| *folder != self.path);
+            folders.extend(inside.map(Path::to_owned));
+        }
+        folders
+    }
+
+    /// Removes the folders that are empty, innermost first.
+    fn remove_folders(&self) {
+        for path in self.folders().iter().rev() {
+            if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+                && let Ok(parent) = self.store.inner.files.dir(parent)
+            {
+                // One with files of somebody else's stays.
+                let _stays = parent.remove_dir(name);
+            }
+        }
+        let _stays = self.parent.remove_dir(&self.name);
+    }
+
+    /// Moves each file into a folder that is there already.
+    fn merge(&self, existing: &Dir, placed: &Placed) -> io::Result<()> {
+        let mut touched: Option<Dir> = None;
+        for (entry, _) in self
+            .manifest
+            .entries()
+            .iter()
+            .zip(&placed.done)
+            .filter(|(_, done)| **done)
+        {
+            let (from, name) = open_parent(&self.folder, &entry.path, Missing::Fail)?;
+            let (to, _) = open_parent(existing, &entry.path, Missing::Make)?;
+            from.rename(&name, &to, &name)?;
+            touched = Some(to);
+        }
+        touched.map_or(Ok(()), |dir| dir.sync_filesystem())?;
+        self.remove_folders();
+        Ok(())
+    }
+
+    /// Moves the rows of the files to where they lie now, or drops them if they are not shared.
+    fn move_rows(&self, target: &Path, share: Option<&ShareRow>, moved: Moved) -> Result<(), FinishError> {
+        let inner = &self.store.inner;
+        let mut batches = self.manifest.entries().chunks(BATCH_ROWS).peekable();
+        while let Some(batch) = batches.next() {
+            let is_last = batches.peek().is_none();
+            inner.commit(&[], |change| {
+                for entry in batch {
+                    let (from, to) = (self.path_of(&entry.path), target.join(entry.path.as_str()));
+                    self.move_row(change, &from, share.map(|_| to.as_path()), moved)?;
+                }
+                if is_last {
+                    if let Some(row) = share {
+                        change.put_share(target, row, Some(&self.manifest.encode()))?;
+                    }
+                    change.write.remove_download(&self.path)?;
+                    change.release_manifest(&self.cid.digest(), Holder::Download(&self.path))?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn move_row(
+        &self,
+        change: &mut Change<'_, '_>,
+        from: &Path,
+        to: Option<&Path>,
+        moved: Moved,
+    ) -> Result<(), StoreError> {
+        let Some(mut row) = change.write.remove_source(from)? else {
+            return Ok(());
+        };
+        if let Some(to) = to {
+            // Moving a file moves its time of change; moving the folder around it does not.
+            let now = self
+                .store
+                .inner
+                .files
+                .stat(to)
+                .map(|metadata| Stamp::of(&metadata));
+            if let (Moved::Files, Ok(now)) = (moved, now) {
+                row.stamp.ctime_ns = now.ctime_ns;
+            }
+            change.move_source(to, &row)?;
+        }
+        change.release(&row.digest, Holder::Source(from))
+    }
+}
+
+/// What was renamed.
+#[derive(Clone, Copy)]
+enum Moved {
+    Folder,
+    Files,
+}

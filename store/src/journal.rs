@@ -1,0 +1,119 @@
+//! A plain list of what is shared, apart from the database, so that a disk that eats the database does not
+//! make anybody forget what they published.
+//!
+//! Lines are only added. The last one of a path says whether it is shared. A publish adds its line after the
+//! database has it, an unpublish before the database forgets it; so after a crash between the two, what the
+//! journal has beyond the database was lost by the database, and never something the user took back.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use shoal_content::Cid;
+
+use crate::{
+    disk::{JournalLine, ShareRow},
+    files::{Dir, Handle},
+    store::lock,
+};
+
+#[cfg(test)]
+mod tests;
+
+const JOURNAL: &str = "shares.journal";
+const JOURNAL_NEW: &str = "shares.journal.new";
+
+/// Longest journal that is read. A journal is written anew at each start that finds it twice as long as need
+/// be; one beyond this is not ours, and reading it would take all memory.
+const MAX_LEN: u64 = 1 << 30;
+
+/// Lines that may be out of date before the journal is written anew.
+const SLACK_LINES: usize = 1000;
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// The file, and the length up to which its lines are whole and durable.
+    file: Mutex<(Handle, u64)>,
+}
+
+impl Journal {
+    /// Opens the journal and compares it with the shares in the database; gives the paths only it has.
+    pub(crate) fn open(dir: &Dir, shares: &[(PathBuf, ShareRow)]) -> io::Result<(Self, Vec<PathBuf>)> {
+        let bytes = match dir.open(OsStr::new(JOURNAL)) {
+            Ok(file) => file.read_all(MAX_LEN)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let mut lines = 0;
+        let mut journalled = BTreeMap::new();
+        for line in JournalLine::decode_all(&bytes) {
+            lines += 1;
+            match line.cid {
+                Some(cid) => journalled.insert(line.path, cid),
+                None => journalled.remove(&line.path),
+            };
+        }
+        let mut all = journalled.clone();
+        all.extend(
+            shares
+                .iter()
+                .map(|(path, row)| (path.as_os_str().as_bytes().to_vec(), row.cid)),
+        );
+        let is_whole = bytes.is_empty() || bytes.last() == Some(&b'\n');
+        if all != journalled || !is_whole || lines > 2 * all.len() + SLACK_LINES {
+            rewrite(dir, &all)?;
+        }
+        let mut lost = all;
+        for (path, _) in shares {
+            lost.remove(path.as_os_str().as_bytes());
+        }
+        let lost = lost
+            .into_keys()
+            .map(|path| PathBuf::from(OsString::from_vec(path)))
+            .collect();
+        let file = dir.open_private(OsStr::new(JOURNAL))?;
+        let len = file.metadata()?.len();
+        Ok((
+            Self {
+                file: Mutex::new((file, len)),
+            },
+            lost,
+        ))
+    }
+
+    /// Notes durably what `path` is from now on.
+    pub(crate) fn note(&self, path: &Path, cid: Option<Cid>) -> io::Result<()> {
+        let line = JournalLine {
+            path: path.as_os_str().as_bytes().to_vec(),
+            cid,
+        }
+        .encode();
+        let mut guard = lock(&self.file);
+        let (file, len) = &mut *guard;
+        // After a failed write this overwrites whatever part of the line got there.
+        file.write_all_at(&line, *len)?;
+        file.sync_data()?;
+        *len += line.len() as u64;
+        Ok(())
+    }
+}
+
+fn rewrite(dir: &Dir, shares: &BTreeMap<Vec<u8>, Cid>) -> io::Result<()> {
+    let lines = shares.iter().map(|(path, cid)| {
+        JournalLine {
+            path: path.clone(),
+            cid: Some(*cid),
+        }
+        .encode()
+    });
+    let bytes: Vec<u8> = lines.flatten().collect();
+    let file = dir.create_private(OsStr::new(JOURNAL_NEW))?;
+    file.write_all_at(&bytes, 0)?;
+    file.sync_data()?;
+    dir.rename(OsStr::new(JOURNAL_NEW), dir, OsStr::new(JOURNAL))
+}

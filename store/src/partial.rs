@@ -1,0 +1,477 @@
+//! A blob that is being received.
+//!
+//! Groups are verified by whoever receives them, before they come here. A blob of up to [`SMALL_LEN`] bytes is
+//! kept in memory until it is whole: it costs no file, no sync, and nothing worth resuming. A longer one is
+//! written to its *part file*, beside the final name, and its hash tree and a record of what is there to
+//! the store. It can be served while it grows.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use shoal_content::{Digest, GroupRanges, PARENT_LEN, ProviderKey, Tree};
+
+use crate::{Blob, Held, ReadError, Store, StoreError, files::Dir, store::lock};
+
+mod body;
+mod fill;
+mod open;
+pub(crate) mod record;
+mod recover;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use body::Body;
+use body::Disk;
+
+/// Longest blob that is kept in memory until it is whole: what a kill can cost, and what each of some dozens
+/// of transfers can hold in memory at once.
+pub(crate) const SMALL_LEN: u64 = 1024 * 1024;
+
+/// Bytes received between two syncs. More would be lost in a power cut.
+const SYNC_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Time between two syncs of a blob that arrives slowly.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Verified bytes, to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Verified<'a> {
+    /// The pair of hashes in a slot of the outboard.
+    Parent {
+        /// The slot.
+        index: u64,
+        /// The pair.
+        pair: &'a [u8; PARENT_LEN],
+    },
+    /// A group, after all the pairs above it.
+    Leaf {
+        /// Which group.
+        group: u64,
+        /// All its bytes.
+        bytes: &'a [u8],
+    },
+}
+
+/// Why a blob cannot be received to some place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartialError {
+    /// It is being received there already.
+    #[error("{} is already being received", .path.display())]
+    InUse {
+        /// The part file or folder.
+        path: PathBuf,
+    },
+    /// Somebody else's file or folder is in the way.
+    #[error("{} is in the way, and was not made by this node", .path.display())]
+    Foreign {
+        /// The part file or folder.
+        path: PathBuf,
+    },
+    /// It is not a path to a file, or not one of the directory's.
+    #[error("{} cannot be received to", .path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The disk failed or is full.
+    #[error("could not prepare {}", .path.display())]
+    Io {
+        /// The part file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why verified bytes could not be written. What was written before is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// No size was claimed yet, or the bytes do not fit the tree of the size that was.
+    #[error("these bytes do not fit the blob")]
+    Misfit,
+    /// The size is proven to be another.
+    #[error("the blob has {proven} bytes, not {claimed}")]
+    Size {
+        /// The size.
+        proven: u64,
+        /// The claim.
+        claimed: u64,
+    },
+    /// A manifest cannot be this long.
+    #[error("{size} bytes are more than a manifest may have")]
+    TooLong {
+        /// The claim.
+        size: u64,
+    },
+    /// Somebody else's file is in the way.
+    #[error("{} is in the way, and was not made by this node", .path.display())]
+    Foreign {
+        /// The part file.
+        path: PathBuf,
+    },
+    /// The disk has no room for the rest of the blob, whose size is proven.
+    #[error("no space for {}: it needs {need} bytes more, and the disk has {available}", .path.display())]
+    NoSpace {
+        /// The part file.
+        path: PathBuf,
+        /// Bytes still to come.
+        need: u64,
+        /// Bytes the disk has left.
+        available: u64,
+    },
+    /// The blob was put in its place or abandoned meanwhile.
+    #[error("the blob is not being received any more")]
+    Finished,
+    /// The disk failed or is full.
+    #[error("could not write {}", .path.display())]
+    Io {
+        /// The file that was being written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that were to be copied could not be read, or are not what they should be.
+    #[error("could not copy the blob")]
+    Read(#[source] ReadError),
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// A blob that is being received. Clones are the same blob; all methods may be called from several threads.
+///
+/// Dropping the last clone keeps the part file. What was received since the last [`sync`](Self::sync) is then
+/// found again by hashing, when the blob is received to the same part file the next time.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all clones share, and whoever serves the blob.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    digest: Digest,
+    key: ProviderKey,
+    pub(crate) place: Place,
+    pub(crate) state: Mutex<State>,
+    /// Held while syncing, so that records are written in the order in which they were true.
+    syncing: Mutex<()>,
+}
+
+/// Where a blob is received to.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// To memory, for good: a manifest.
+    Memory,
+    /// To a file in a folder.
+    File { dir: Dir, name: OsString, path: PathBuf },
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The shape, once somebody claimed a size.
+    pub(crate) tree: Option<Tree>,
+    pub(crate) have: GroupRanges,
+    pub(crate) body: Body,
+    unsynced: u64,
+    synced_at: Instant,
+    pub(crate) finished: bool,
+}
+
+impl State {
+    fn new(tree: Option<Tree>, have: GroupRanges, body: Body) -> Self {
+        Self {
+            tree,
+            have,
+            body,
+            unsynced: 0,
+            synced_at: Instant::now(),
+            finished: false,
+        }
+    }
+
+    /// The tree, if its size is proven: the last group can be verified under the right size only.
+    fn proven(&self) -> Option<Tree> {
+        self.tree.filter(|tree| self.have.contains(tree.groups() - 1))
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.proven().is_some_and(|tree| self.have.len() == tree.groups())
+    }
+}
+
+impl Partial {
+    /// What is being received.
+    pub fn digest(&self) -> Digest {
+        self.shared.digest
+    }
+
+    /// The size, once it is proven.
+    pub fn size(&self) -> Option<u64> {
+        lock(&self.shared.state).proven().map(|tree| tree.size())
+    }
+
+    /// The tree of the size that was claimed last.
+    pub fn tree(&self) -> Option<Tree> {
+        lock(&self.shared.state).tree
+    }
+
+    /// The groups that were received.
+    pub fn have(&self) -> GroupRanges {
+        lock(&self.shared.state).have.clone()
+    }
+
+    /// The groups that were not; all there can be while no size was claimed.
+    pub fn missing(&self) -> GroupRanges {
+        let state = lock(&self.shared.state);
+        let groups = state.tree.map_or(u64::MAX, |tree| tree.groups());
+        GroupRanges::all(groups).difference(&state.have)
+    }
+
+    /// Counts the bytes that were received.
+    pub fn received(&self) -> u64 {
+        let state = lock(&self.shared.state);
+        state.tree.map_or(0, |tree| bytes_of(tree, &state.have))
+    }
+
+    /// Whether all groups were received.
+    pub fn is_complete(&self) -> bool {
+        lock(&self.shared.state).is_complete()
+    }
+
+    /// Takes somebody's word for the size of the blob, until it is proven.
+    ///
+    /// Another size than was claimed before loses everything that was received under the old claim; so stay
+    /// with one, and ask for the last group early. No space is taken until verified bytes are written.
+    pub fn claim_size(&self, size: u64) -> Result<(), WriteError> {
+        let mut state = lock(&self.shared.state);
+        if state.finished {
+            return Err(WriteError::Finished);
+        }
+        match (state.tree, state.proven()) {
+            (Some(tree), _) if tree.size() == size => return self.shared.check_space(&state),
+            (_, Some(tree)) => {
+                return Err(WriteError::Size {
+                    proven: tree.size(),
+                    claimed: size,
+                });
+            }
+            _ => {}
+        }
+        let body = self.shared.new_body(&mut state, size)?;
+        *state = State::new(Some(Tree::new(size)), GroupRanges::empty(), body);
+        Ok(())
+    }
+
+    /// Writes verified bytes, in the order of [`Tree::plan`]; and syncs, when it is time.
+    ///
+    /// A group counts as received when this returns.
+    pub fn write(&self, items: &[Verified<'_>]) -> Result<(), WriteError> {
+        let sync = self.shared.write(items)?;
+        if sync && let Ok(guard) = self.shared.syncing.try_lock() {
+            self.shared.sync_locked(&guard)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was received durable, then the record of it.
+    ///
+    /// Call it before the last clone is dropped to save the hashing the next time.
+    pub fn sync(&self) -> Result<(), WriteError> {
+        self.shared.sync_locked(&lock(&self.shared.syncing))
+    }
+
+    /// Opens what was received so far, to be served; nothing while no size was claimed.
+    pub fn blob(&self) -> Option<Blob> {
+        self.shared.blob()
+    }
+
+    /// Removes the part file and what the store knows of it.
+    pub fn abandon(self) -> Result<(), WriteError> {
+        let mut state = lock(&self.shared.state);
+        state.finished = true;
+        self.shared.discard(&mut state)
+    }
+}
+
+impl Shared {
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(crate) fn key(&self) -> ProviderKey {
+        self.key
+    }
+
+    /// The path to name in errors.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::File { path, .. } => path.clone(),
+            Place::Memory => PathBuf::from(self.digest.to_string()),
+        }
+    }
+
+    pub(crate) fn io(&self, source: io::Error) -> WriteError {
+        WriteError::Io {
+            path: self.path(),
+            source,
+        }
+    }
+
+    pub(crate) fn held(&self) -> Option<Held> {
+        let state = lock(&self.state);
+        let tree = state.tree.filter(|_| !state.have.is_empty() && !state.finished)?;
+        Some(Held {
+            size: tree.size(),
+            ranges: state.have.clone(),
+            complete: state.is_complete(),
+            name: None,
+        })
+    }
+
+    pub(crate) fn blob(self: &Arc<Self>) -> Option<Blob> {
+        let state = lock(&self.state);
+        Some(Blob::partial(state.tree?, state.have.clone(), Arc::clone(self)))
+    }
+
+    /// Writes to memory or disk; tells whether it is time to sync.
+    fn write(&self, items: &[Verified<'_>]) -> Result<bool, WriteError> {
+        let mut state = lock(&self.state);
+        if state.finished {
+            return Err(WriteError::Finished);
+        }
+        let tree = state.tree.ok_or(WriteError::Misfit)?;
+        let written = body::check(tree, items)?;
+        let was_proven = state.proven().is_some();
+        let disk = match &mut state.body {
+            Body::Memory(memory) => {
+                memory.write(tree, items);
+                None
+            }
+            Body::Disk(disk) => Some(Arc::clone(disk)),
+        };
+        if let Some(disk) = disk {
+            // Others may read and write meanwhile.
+            drop(state);
+            disk.write(items).map_err(|source| self.io(source))?;
+            state = lock(&self.state);
+            if !matches!(&state.body, Body::Disk(now) if Arc::ptr_eq(now, &disk)) {
+                return Err(WriteError::Misfit);
+            }
+        }
+        for item in items {
+            if let Verified::Leaf { group, .. } = item {
+                state.have.insert(*group..*group + 1);
+            }
+        }
+        state.unsynced += written;
+        if !was_proven && state.proven().is_some() {
+            self.check_space(&state)?;
+        }
+        Ok(state.unsynced >= SYNC_BYTES || state.synced_at.elapsed() >= SYNC_INTERVAL)
+    }
+
+    /// Refuses to go on when the rest of the blob has no room, as soon as its size is more than a claim.
+    fn check_space(&self, state: &State) -> Result<(), WriteError> {
+        let (Some(tree), Place::File { dir, path, .. }) = (state.proven(), &self.place) else {
+            return Ok(());
+        };
+        let need = tree.size() - bytes_of(tree, &state.have);
+        let available = dir.space().map_err(|source| self.io(source))?;
+        if need <= available {
+            return Ok(());
+        }
+        Err(WriteError::NoSpace {
+            path: path.clone(),
+            need,
+            available,
+        })
+    }
+
+    fn sync_locked(&self, _order: &std::sync::MutexGuard<'_, ()>) -> Result<(), WriteError> {
+        let (disk, tree, have) = {
+            let mut state = lock(&self.state);
+            state.synced_at = Instant::now();
+            let received = std::mem::take(&mut state.unsynced);
+            match (&state.body, state.tree) {
+                (Body::Disk(disk), Some(tree)) if received > 0 && !state.finished => {
+                    (Arc::clone(disk), tree, state.have.clone())
+                }
+                _ => return Ok(()),
+            }
+        };
+        let synced = disk
+            .sync()
+            .and_then(|stamp| record::write(self, &disk, stamp, tree, have));
+        synced.map_err(|source| self.io(source))
+    }
+
+    pub(crate) fn read_at(&self, tree: Tree, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let Some(last) = offset
+            .checked_add(buffer.len() as u64)
+            .and_then(|end| end.checked_sub(1))
+        else {
+            return Ok(());
+        };
+        let groups = offset / shoal_content::GROUP_LEN..last / shoal_content::GROUP_LEN + 1;
+        let disk = {
+            let state = lock(&self.state);
+            let wanted = GroupRanges::from(groups);
+            if state.tree != Some(tree) || !wanted.difference(&state.have).is_empty() {
+                return Err(ReadError::NotHere);
+            }
+            match &state.body {
+                Body::Memory(memory) => return memory.read_at(offset, buffer).ok_or(ReadError::NotHere),
+                Body::Disk(disk) => Arc::clone(disk),
+            }
+        };
+        disk.read_at(offset, buffer).map_err(|source| ReadError::Io {
+            path: self.path(),
+            source,
+        })
+    }
+
+    pub(crate) fn parent(&self, tree: Tree, index: u64) -> Result<[u8; PARENT_LEN], ReadError> {
+        let disk = {
+            let state = lock(&self.state);
+            match &state.body {
+                _ if state.tree != Some(tree) => return Err(ReadError::NotHere),
+                Body::Memory(memory) => return memory.parent(index).ok_or(ReadError::NotHere),
+                Body::Disk(disk) => Arc::clone(disk),
+            }
+        };
+        disk.parent(index).map_err(|source| ReadError::Io {
+            path: self.path(),
+            source,
+        })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Place::File { path, .. } = &self.place {
+            // Another may have been opened for the same file since the last clone of this one went.
+            let mut live = lock(&self.store.inner.live);
+            if live.get(path).is_some_and(|known| known.strong_count() == 0) {
+                live.remove(path);
+            }
+        }
+    }
+}
+
+fn bytes_of(tree: Tree, have: &GroupRanges) -> u64 {
+    have.iter()
+        .map(|range| tree.group_span(range.end - 1).end - tree.group_span(range.start).start)
+        .sum()
+}

@@ -1,0 +1,236 @@
+//! The bytes of a blob that is being received, in memory or on disk.
+
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use shoal_content::{GROUP_LEN, GroupRanges, PARENT_LEN, Tree};
+
+use super::{Place, SMALL_LEN, Shared, State, Verified, WriteError, record};
+use crate::{
+    blob::pair_in,
+    files::Handle,
+    stamp::{FileId, Stamp},
+};
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Memory(Memory),
+    Disk(Arc<Disk>),
+}
+
+/// A small blob. Both buffers grow with what was verified, never with what was claimed.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) data: Vec<u8>,
+    pub(crate) pairs: Vec<u8>,
+}
+
+/// A blob on disk, open.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) data: Handle,
+    pub(super) pairs: Handle,
+    pub(crate) id: FileId,
+    /// Under which its record and its pairs are kept.
+    pub(crate) stem: String,
+    /// The number of the next record.
+    pub(super) sequence: AtomicU64,
+}
+
+impl Memory {
+    pub(super) fn write(&mut self, tree: Tree, items: &[Verified<'_>]) {
+        for item in items {
+            match item {
+                Verified::Parent { index, pair } => put(&mut self.pairs, index * PARENT_LEN as u64, *pair),
+                Verified::Leaf { group, bytes } => put(&mut self.data, tree.group_span(*group).start, bytes),
+            }
+        }
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        let bytes = self
+            .data
+            .get(usize::try_from(offset).ok()?..)?
+            .get(..buffer.len())?;
+        buffer.copy_from_slice(bytes);
+        Some(())
+    }
+
+    pub(super) fn parent(&self, index: u64) -> Option<[u8; PARENT_LEN]> {
+        pair_in(&self.pairs, index)
+    }
+}
+
+impl Disk {
+    /// Writes runs of neighbours at once: a batch is mostly one run of pairs and one of groups.
+    pub(super) fn write(&self, items: &[Verified<'_>]) -> io::Result<()> {
+        let mut pairs: Vec<u8> = Vec::new();
+        let mut groups: Vec<&[u8]> = Vec::new();
+        let (mut next_pair, mut next_group) = (0, 0);
+        for item in items {
+            match item {
+                Verified::Parent { index, pair } => {
+                    if *index != next_pair {
+                        self.write_pairs(&mut pairs, next_pair)?;
+                    }
+                    pairs.extend(*pair);
+                    next_pair = index + 1;
+                }
+                Verified::Leaf { group, bytes } => {
+                    if *group != next_group {
+                        self.write_groups(&mut groups, next_group)?;
+                    }
+                    groups.push(bytes);
+                    next_group = group + 1;
+                }
+            }
+        }
+        self.write_pairs(&mut pairs, next_pair)?;
+        self.write_groups(&mut groups, next_group)
+    }
+
+    /// Writes the pairs before slot `end`.
+    fn write_pairs(&self, pairs: &mut Vec<u8>, end: u64) -> io::Result<()> {
+        if !pairs.is_empty() {
+            self.pairs
+                .write_all_at(pairs, end * PARENT_LEN as u64 - pairs.len() as u64)?;
+            pairs.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes the groups before group `end`.
+    fn write_groups(&self, groups: &mut Vec<&[u8]>, end: u64) -> io::Result<()> {
+        if !groups.is_empty() {
+            self.data
+                .write_slices_at(groups, (end - groups.len() as u64) * GROUP_LEN)?;
+            groups.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable, and tells what the file looks like now.
+    pub(crate) fn sync(&self) -> io::Result<Stamp> {
+        self.data.sync_data()?;
+        self.pairs.sync_data()?;
+        Ok(Stamp::of(&self.data.metadata()?))
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.data.read_exact_at(buffer, offset)
+    }
+
+    pub(super) fn parent(&self, index: u64) -> io::Result<[u8; PARENT_LEN]> {
+        let mut pair = [0; PARENT_LEN];
+        self.pairs.read_exact_at(&mut pair, index * PARENT_LEN as u64)?;
+        Ok(pair)
+    }
+}
+
+impl Shared {
+    /// Makes the body for a blob of a claimed size, in place of an earlier one.
+    pub(super) fn new_body(&self, state: &mut State, size: u64) -> Result<Body, WriteError> {
+        self.discard(state)?;
+        match &self.place {
+            _ if size <= SMALL_LEN => Ok(Body::Memory(Memory::default())),
+            Place::Memory => Err(WriteError::TooLong { size }),
+            Place::File { .. } => Ok(Body::Disk(Arc::new(self.create(size)?))),
+        }
+    }
+
+    /// Makes the part file. It must be new, or empty: taking over somebody's empty file loses nothing, and a
+    /// crash right here leaves one.
+    fn create(&self, size: u64) -> Result<Disk, WriteError> {
+        let Place::File { dir, name, path } = &self.place else {
+            return Err(WriteError::Misfit);
+        };
+        let io = |source| self.io(source);
+        let data = match dir.create(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = dir
+                    .open_writable(name)
+                    .map_err(|_| WriteError::Foreign { path: path.clone() })?;
+                let metadata = file.metadata().map_err(io)?;
+                if !metadata.is_file() || metadata.len() > 0 {
+                    return Err(WriteError::Foreign { path: path.clone() });
+                }
+                file
+            }
+            created => created.map_err(io)?,
+        };
+        let partials = &self.store.inner.partials;
+        let stem = record::stem(path);
+        let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;
+        let metadata = data.metadata().map_err(io)?;
+        let disk = Disk {
+            data,
+            pairs,
+            id: FileId::of(&metadata),
+            stem,
+            sequence: AtomicU64::new(0),
+        };
+        // From here on a part file that is not empty has a record that says whose it is.
+        record::write(
+            self,
+            &disk,
+            Stamp::of(&metadata),
+            Tree::new(size),
+            GroupRanges::empty(),
+        )
+        .map_err(io)?;
+        partials.sync().map_err(io)?;
+        Ok(disk)
+    }
+
+    /// Removes the part file and what the store knows of it.
+    pub(super) fn discard(&self, state: &mut State) -> Result<(), WriteError> {
+        let body = std::mem::replace(&mut state.body, Body::Memory(Memory::default()));
+        state.have = GroupRanges::empty();
+        let (Body::Disk(disk), Place::File { dir, name, .. }) = (body, &self.place) else {
+            return Ok(());
+        };
+        let remove = || {
+            // The record goes first, so that it never speaks of what is not there.
+            record::remove(&self.store.inner.partials, &disk.stem)?;
+            let named = dir.open(name).and_then(|file| file.metadata());
+            if named.is_ok_and(|metadata| FileId::of(&metadata) == disk.id) {
+                dir.remove(name)?;
+            }
+            Ok(())
+        };
+        remove().map_err(|source| self.io(source))
+    }
+}
+
+/// Checks that verified bytes fit the tree; counts those of groups.
+pub(super) fn check(tree: Tree, items: &[Verified<'_>]) -> Result<u64, WriteError> {
+    let mut bytes_in_groups = 0;
+    for item in items {
+        let fits = match item {
+            Verified::Parent { index, .. } => *index < tree.parents(),
+            Verified::Leaf { group, bytes } => {
+                let span = tree.group_span(*group);
+                bytes_in_groups += bytes.len() as u64;
+                *group < tree.groups() && bytes.len() as u64 == span.end - span.start
+            }
+        };
+        if !fits {
+            return Err(WriteError::Misfit);
+        }
+    }
+    Ok(bytes_in_groups)
+}
+
+/// Puts `bytes` at `offset`, growing the buffer as far as they reach.
+fn put(buffer: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = start.saturating_add(bytes.len());
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    if let Some(place) = buffer.get_mut(start..end) {
+        place.copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,205 @@
+//! What the user published, and taking it back.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use shoal_content::{Cid, Digest, Kind, Manifest, Root};
+
+use crate::{Store, StoreError, db::Read, disk::ShareRow, store::Inner};
+
+#[cfg(test)]
+mod tests;
+
+/// Something that the user published, at the path where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its name on the network.
+    pub cid: Cid,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What to call it.
+    pub name: String,
+    /// The bytes of all its files.
+    pub size: u64,
+    /// How many files it has.
+    pub files: u64,
+    /// When it was published.
+    pub published_at: SystemTime,
+    /// Whether it is still there as it was published.
+    pub state: ShareState,
+}
+
+/// Whether a share is still there as it was published. A directory is as bad as the worst of its files; the
+/// others are served all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShareState {
+    /// All of it is.
+    Ok,
+    /// A file has other bytes now.
+    Changed,
+    /// A file is gone, or cannot be read.
+    Missing,
+}
+
+/// Which shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// Those of this content, wherever it lies.
+    Cid(Cid),
+    /// The one at this path.
+    Path(PathBuf),
+}
+
+impl Store {
+    /// Everything that is shared, by path, and whether it is still as it was published.
+    ///
+    /// Looks at every file. One whose stamp is not what it was, and whose size is, is read again.
+    pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
+        let rows = self.inner.db.read(|read| read.shares())?;
+        rows.into_iter()
+            .map(|(path, row)| self.inner.share(path, row))
+            .collect()
+    }
+
+    /// Stops sharing; what no other share needs is forgotten. Files stay. Gives what was shared, which is
+    /// nothing if the selector matches nothing.
+    pub fn unpublish(&self, selector: &Selector) -> Result<Vec<Share>, StoreError> {
+        let inner = &self.inner;
+        let matches = |path: &Path, row: &ShareRow| match selector {
+            Selector::Cid(cid) => row.cid == *cid,
+            Selector::Path(wanted) => path == wanted,
+        };
+        let mut gone = Vec::new();
+        for (path, row) in inner.db.read(|read| read.shares())? {
+            if !matches(&path, &row) {
+                continue;
+            }
+            // First the journal: should we stop right after, the share is still there, not back from the dead.
+            inner.journal.note(&path, None).map_err(StoreError::Io)?;
+            inner.unpublish(&path, &row)?;
+            gone.push(Share::new(path, row, ShareState::Ok));
+        }
+        if let Selector::Path(path) = selector
+            && inner.found(path)
+        {
+            inner.journal.note(path, None).map_err(StoreError::Io)?;
+        }
+        Ok(gone)
+    }
+
+    /// What to announce: everything that is shared and still there, then up to `max_files` files of each
+    /// directory.
+    ///
+    /// A directory whose files are all gone is left out, and so is each file that is gone or has changed.
+    pub fn announceable(&self, max_files: usize) -> Result<Vec<Digest>, StoreError> {
+        let (mut roots, mut files) = (Vec::new(), Vec::new());
+        for (path, row) in self.inner.db.read(|read| read.shares())? {
+            match row.cid.kind() {
+                Kind::File if self.inner.state_of(&path, &row.cid.digest())? == ShareState::Ok => {
+                    roots.push(row.cid.digest())
+                }
+                Kind::File => {}
+                Kind::Directory => {
+                    let mut has_any = false;
+                    for (at, entry) in self.inner.manifest(&row.cid)?.entries().iter().enumerate() {
+                        if at >= max_files && has_any {
+                            break;
+                        }
+                        if self
+                            .inner
+                            .state_of(&path.join(entry.path.as_str()), &entry.digest)?
+                            == ShareState::Ok
+                        {
+                            has_any = true;
+                            files.extend((at < max_files).then_some(entry.digest));
+                        }
+                    }
+                    roots.extend(has_any.then_some(row.cid.digest()));
+                }
+            }
+        }
+        let mut known = HashSet::new();
+        Ok(roots
+            .into_iter()
+            .chain(files)
+            .filter(|digest| known.insert(*digest))
+            .collect())
+    }
+}
+
+impl Inner {
+    fn share(&self, path: PathBuf, row: ShareRow) -> Result<Share, StoreError> {
+        let mut state = ShareState::Ok;
+        match row.cid.kind() {
+            Kind::File => state = self.state_of(&path, &row.cid.digest())?,
+            Kind::Directory => {
+                for entry in self.manifest(&row.cid)?.entries() {
+                    let path = path.join(entry.path.as_str());
+                    state = state.max(self.state_of(&path, &entry.digest)?);
+                }
+            }
+        }
+        Ok(Share::new(path, row, state))
+    }
+
+    fn unpublish(&self, path: &Path, row: &ShareRow) -> Result<(), StoreError> {
+        let sources = self.db.read(|read| {
+            read.sources_below(path)?
+                .map(|row| Ok(row?.0))
+                .collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        self.commit(&[], |change| {
+            change.remove_share(path, row)?;
+            change.remove_sources(&sources, path)
+        })
+    }
+
+    /// The manifest of a directory, put together from its pages.
+    pub(crate) fn manifest(&self, cid: &Cid) -> Result<Manifest, StoreError> {
+        let damaged = || StoreError::Damaged("a manifest is missing or does not decode".to_owned());
+        let digest = cid.digest();
+        let bytes = self.db.read(|read| read.owned(&digest))?.ok_or_else(damaged)?;
+        Ok(match Root::decode(&bytes).map_err(|_| damaged())? {
+            Root::Flat(manifest) => manifest,
+            Root::Paged(pages) => {
+                let pages_of = |read: &Read| {
+                    let pages = pages
+                        .iter()
+                        .map(|page| read.owned(&page.digest)?.ok_or_else(damaged));
+                    pages.collect::<Result<Vec<_>, StoreError>>()
+                };
+                pages.assemble(self.db.read(pages_of)?).map_err(|_| damaged())?
+            }
+        })
+    }
+}
+
+impl Share {
+    pub(crate) fn new(path: PathBuf, row: ShareRow, state: ShareState) -> Self {
+        let published_at = UNIX_EPOCH + Duration::from_secs(row.published_at);
+        let ShareRow {
+            cid,
+            name,
+            size,
+            files,
+            ..
+        } = row;
+        Self {
+            cid,
+            path,
+            name,
+            size,
+            files,
+            published_at,
+            state,
+        }
+    }
+}
+
+/// Seconds since 1970; a clock before that is as wrong as one that stands at it.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,220 @@
+//! The store of one home, and opening it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
+    fs::{self, DirBuilder, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use shoal_content::{Digest, NetworkName};
+
+use crate::{
+    db::{DATABASE, Db, StoreError},
+    disk::hex,
+    files::{Dir, Files, Handle},
+    journal::Journal,
+    partial,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Held by the process that has the store open. A file of its own, because the database's may be moved aside.
+const LOCK: &str = "lock";
+
+/// Hash trees too long for the database, each named after its digest.
+const OUTBOARDS: &str = "outboards";
+
+/// Records and hash trees of blobs that are still being received.
+const PARTIALS: &str = "partials";
+
+/// What the names of files in `partials` begin with that are only there while something is published.
+pub(crate) const TEMPORARY: &str = "new-";
+
+/// What this disk holds. Clones are the same store; it closes with the last one.
+///
+/// Everything that a call acknowledges is durable when it returns, so there is nothing to flush at the end.
+/// When the disk fails or is full, that call fails and changes nothing; later calls open the database again.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) files: Files,
+    pub(crate) network: NetworkName,
+    /// The folder of the store, without symlinks.
+    pub(crate) path: PathBuf,
+    pub(crate) outboards: Dir,
+    pub(crate) partials: Dir,
+    pub(crate) db: Db,
+    pub(crate) journal: Journal,
+    /// Paths that were published when an earlier database was lost, and not since.
+    lost: Mutex<Vec<PathBuf>>,
+    /// Blobs being received, by part file.
+    pub(crate) live: Mutex<HashMap<PathBuf, Weak<partial::Shared>>>,
+    /// What is being published: not to be taken for left-overs.
+    pub(crate) publishing: Mutex<Vec<PathBuf>>,
+    /// Files being hashed again because their stamp is not what it was.
+    pub(crate) checking: Mutex<HashSet<PathBuf>>,
+    /// Held while outboard files get their names, or lose them.
+    pub(crate) outboard_names: Mutex<()>,
+    /// The number of the next temporary file.
+    next_temporary: AtomicU64,
+    /// Last, so that the database is closed before somebody else can have it.
+    _lock: Handle,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// This process or another has it open.
+    #[error("the store in {} is in use", .path.display())]
+    InUse {
+        /// The folder of the store.
+        path: PathBuf,
+    },
+    /// It was written by a later version of this program.
+    #[error("the store in {} is of a later version", .path.display())]
+    Newer {
+        /// The folder of the store.
+        path: PathBuf,
+    },
+    /// The disk failed or is full, or access was denied.
+    #[error("could not open the store in {}", .path.display())]
+    Io {
+        /// The folder of the store.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database failed.
+    #[error("could not open the database of the store")]
+    Database(#[source] StoreError),
+}
+
+impl Store {
+    /// Opens the store in `path`, making it if it is not there, to serve `network`.
+    ///
+    /// Quick whatever the store holds, and however it was closed. A database that is damaged beyond use is
+    /// moved aside, and what it shared is to be published again: see [`lost`](Self::lost).
+    pub fn open(path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
+        Self::open_on(&Files::default(), path, network)
+    }
+
+    pub(crate) fn open_on(files: &Files, path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // Paths and digests of what is shared are nobody else's business.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(io)?;
+        let path = &fs::canonicalize(path).map_err(io)?;
+        let dir = files.dir(path).map_err(io)?;
+        let lock = dir.open_private(OsStr::new(LOCK)).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.clone() }),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let outboards = dir.open_or_make_dir(OsStr::new(OUTBOARDS)).map_err(io)?;
+        let partials = dir.open_or_make_dir(OsStr::new(PARTIALS)).map_err(io)?;
+        let db = open_database(files, path, network)?;
+        let shares = db.read(|read| read.shares()).map_err(OpenError::Database)?;
+        let (journal, lost) = Journal::open(&dir, &shares).map_err(io)?;
+        // The names of what was just made.
+        dir.sync().map_err(io)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                files: files.clone(),
+                network: network.clone(),
+                path: path.clone(),
+                outboards,
+                partials,
+                db,
+                journal,
+                lost: Mutex::new(lost),
+                live: Mutex::default(),
+                publishing: Mutex::default(),
+                checking: Mutex::default(),
+                outboard_names: Mutex::default(),
+                next_temporary: AtomicU64::new(0),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Paths that were shared when an earlier database was damaged beyond use, and that the store knows
+    /// nothing else about. To be published again; publishing or unpublishing one takes it off this list.
+    pub fn lost(&self) -> Vec<PathBuf> {
+        lock(&self.inner.lost).clone()
+    }
+}
+
+impl Inner {
+    /// A name in `partials` that nobody has, but for what a crash left behind.
+    pub(crate) fn temporary_name(&self) -> OsString {
+        format!(
+            "{TEMPORARY}{}",
+            self.next_temporary.fetch_add(1, Ordering::Relaxed)
+        )
+        .into()
+    }
+
+    /// Takes a path off the list of [`Store::lost`] ones.
+    pub(crate) fn found(&self, path: &Path) -> bool {
+        let mut lost = lock(&self.lost);
+        let before = lost.len();
+        lost.retain(|known| known != path);
+        lost.len() < before
+    }
+}
+
+/// Opens the database, or a new one if its file holds none any more.
+fn open_database(files: &Files, path: &Path, network: &NetworkName) -> Result<Db, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network);
+    match open() {
+        Err(StoreError::Newer) => Err(OpenError::Newer {
+            path: path.to_owned(),
+        }),
+        Err(StoreError::Damaged(why)) => {
+            let aside = format!("{DATABASE}.damaged");
+            tracing::warn!(
+                why,
+                "the store's database is damaged: moving it to {aside} and starting anew"
+            );
+            let dir = files.dir(path).map_err(io)?;
+            dir.rename(OsStr::new(DATABASE), &dir, OsStr::new(&aside))
+                .map_err(io)?;
+            open().map_err(OpenError::Database)
+        }
+        opened => opened.map_err(OpenError::Database),
+    }
+}
+
+/// The name of the outboard file of a blob.
+pub(crate) fn outboard_name(digest: &Digest) -> OsString {
+    hex(digest.as_bytes()).into()
+}
+
+/// Locks a mutex whose value is whole whatever the thread did that held it last.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

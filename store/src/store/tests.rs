@@ -1,0 +1,75 @@
+//! Tests of opening the store.
+
+use std::fs;
+
+use shoal_content::{Cid, NetworkName, ProviderKey};
+
+use crate::{
+    OpenError, Store,
+    testing::{Home, pattern, publish, read_verified},
+};
+
+#[test]
+fn what_was_published_is_there_after_opening_again() {
+    let home = Home::new();
+    let data = pattern(3_000_000, 1);
+    let path = home.write("file", &data);
+    let published = publish(&home.open(), &path);
+    let store = home.open();
+    let digest = published.cid.digest();
+    assert_eq!(published.cid, Cid::file(shoal_content::Digest::of(&data)));
+    assert_eq!(
+        read_verified(&store.blob(&digest).unwrap().unwrap(), digest),
+        data
+    );
+    assert_eq!(store.shares().unwrap()[0].path, path);
+}
+
+#[test]
+fn a_store_is_open_once() {
+    let home = Home::new();
+    let store = home.open();
+    let again = Store::open(&home.path("store"), &NetworkName::default());
+    assert!(matches!(again, Err(OpenError::InUse { .. })));
+    drop(store);
+    home.open();
+}
+
+#[test]
+fn provider_keys_follow_the_network() {
+    let home = Home::new();
+    let path = home.write("file", b"hello");
+    let digest = publish(&home.open(), &path).cid.digest();
+    for name in ["main", "other", "main"] {
+        let network = NetworkName::parse(name).unwrap();
+        let store = Store::open(&home.path("store"), &network).unwrap();
+        assert_eq!(
+            store.digest_for(&ProviderKey::derive(&network, &digest)).unwrap(),
+            Some(digest)
+        );
+        let elsewhere = ProviderKey::derive(&NetworkName::parse("third").unwrap(), &digest);
+        assert_eq!(store.digest_for(&elsewhere).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_database_that_is_no_database_is_moved_aside_and_its_shares_are_lost_not_forgotten() {
+    let home = Home::new();
+    let path = home.write("file", b"hello");
+    publish(&home.open(), &path);
+    fs::write(
+        home.path("store/store.redb"),
+        b"not a database at all".repeat(1000),
+    )
+    .unwrap();
+    let store = home.open();
+    assert_eq!(store.shares().unwrap(), []);
+    assert_eq!(store.lost(), [path.clone()]);
+    drop(store);
+    let store = home.open();
+    assert_eq!(store.lost(), [path.clone()]);
+    publish(&store, &path);
+    assert!(store.lost().is_empty());
+    drop(store);
+    assert!(home.open().lost().is_empty());
+}
