@@ -23,6 +23,18 @@ impl Link {
     }
 }
 
+impl From<Cid> for Link {
+    fn from(cid: Cid) -> Self {
+        Self::Cid(cid)
+    }
+}
+
+impl From<Ticket> for Link {
+    fn from(ticket: Ticket) -> Self {
+        Self::Ticket(ticket)
+    }
+}
+
 impl FromStr for Link {
     type Err = ParseLinkError;
 

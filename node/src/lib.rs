@@ -1,1 +1,63 @@
-//! A Shoal node as a library: publish, get, find.
+//! A Shoal node as a library: publish, get and find content in an overlay without tracker or server.
+//!
+//! ```no_run
+//! # use futures::StreamExt;
+//! # async fn run(dir: &std::path::Path, cid: shoal_node::Cid) -> Result<(), Box<dyn std::error::Error>> {
+//! let node = shoal_node::Node::builder().home(dir).network("demo".parse()?).start().await?;
+//! let shared = node.publish("photos/").await?; // durable; announcing goes on
+//! println!("{}", shared.cid());
+//! let mut get = node.get(cid).to("out/").start(); // a stream of progress, and a future of what was fetched
+//! while let Some(progress) = get.next().await {
+//!     println!("{} of {:?}", progress.verified, progress.total);
+//! }
+//! let fetched = get.await?;
+//! println!("{}", fetched.path.display());
+//! node.stop().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! This is the only crate that runs a Swarm and owns tasks. It knows nothing of terminals, HTTP or environment
+//! variables.
+
+mod announce;
+mod config;
+mod error;
+mod events;
+mod find;
+mod get;
+mod home;
+mod job;
+mod join;
+mod library;
+mod listen;
+mod net;
+mod node;
+mod offline;
+mod publish;
+mod seek;
+mod serve;
+mod status;
+mod tasks;
+
+pub use libp2p::{Multiaddr, PeerId};
+pub use shoal_content::{
+    Cid, Digest, Kind, Link, NetworkName, ParseCidError, ParseLinkError, Problem, RelPath, Ticket, TicketError, safe_file_name,
+};
+pub use shoal_dht::{Scope, Scopes};
+pub use shoal_store::{Published, Selector, Share, ShareState, SkipReason, Skipped};
+
+pub use self::{
+    config::{Builder, DEFAULT_ANNOUNCED_FILES, DEFAULT_PORT, DEFAULT_TIMEOUT, Limits, Transport},
+    error::{ErrorKind, StartError, StoreError},
+    events::{Event, Events},
+    find::{Find, FindSummary, Holder},
+    get::{Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace, SourceStat, Stage},
+    home::{Home, HomeError, Paths, holder},
+    job::Job,
+    net::PeerInfo,
+    node::{Node, StopError},
+    offline::{Naming, NamingError, VerifyError, name_of, verify_file},
+    publish::{Announced, Publish, PublishError, PublishProgress, PublishRequest, Shared},
+    seek::Via,
+    status::Status,
+};

@@ -1,0 +1,95 @@
+//! Who has it: every holder of one content that answers, and how it was found.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, pin_mut};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::{Cid, Tree};
+use tokio::sync::watch;
+
+use crate::{
+    job::Job,
+    node::Inner,
+    seek::{self, Finding, Via},
+};
+
+/// A search under way: snapshots of what was found, then the whole.
+pub type Find = Job<FindSummary, FindSummary>;
+
+/// A peer that has content, whole or in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The peer.
+    pub peer: PeerId,
+    /// Where it can be dialled.
+    pub addresses: Vec<Multiaddr>,
+    /// How it was found.
+    pub via: Via,
+    /// Whether it has everything.
+    pub complete: bool,
+    /// Bytes that it says it has.
+    pub held: u64,
+    /// The size that it says the content has; a claim.
+    pub size: u64,
+    /// The time from the question to its answer, dialling included.
+    pub round_trip: Duration,
+}
+
+/// What a search has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FindSummary {
+    /// Everyone who answered that it has the content.
+    pub holders: Vec<Holder>,
+    /// Peers that were named as providers and did not answer, or have it no more.
+    pub silent: usize,
+    /// Nodes of the overlay that were asked.
+    pub asked: usize,
+    /// From the start of the search.
+    pub elapsed: Duration,
+}
+
+/// Starts a search of one round.
+pub(crate) fn find(inner: &Inner, cid: Cid, hints: Vec<Multiaddr>) -> Find {
+    let search = inner.seek(cid.digest(), hints).start();
+    let work = |progress: watch::Sender<FindSummary>| async move {
+        let start = Instant::now();
+        let mut summary = FindSummary::default();
+        pin_mut!(search);
+        while let Some(finding) = search.next().await {
+            summary.elapsed = start.elapsed();
+            match finding {
+                Finding::Holder(holder) => summary.add(holder),
+                Finding::Round(round) => {
+                    summary.silent = round.named.saturating_sub(summary.holders.len());
+                    summary.asked = round.walked;
+                    break;
+                }
+            }
+            progress.send_replace(summary.clone());
+        }
+        summary
+    };
+    Job::start(&inner.tasks, "find", FindSummary::default(), FindSummary::default, work)
+}
+
+impl FindSummary {
+    /// Adds a holder, or replaces what an earlier answer of the same peer said.
+    fn add(&mut self, found: seek::Holder) {
+        let tree = Tree::new(found.holding.size);
+        let bytes = |range: std::ops::Range<u64>| {
+            range.end.saturating_mul(shoal_content::GROUP_LEN).min(tree.size())
+                - range.start.saturating_mul(shoal_content::GROUP_LEN).min(tree.size())
+        };
+        let holder = Holder {
+            peer: found.peer,
+            addresses: found.addresses,
+            via: found.via,
+            complete: found.holding.complete,
+            held: found.holding.ranges.iter().map(bytes).sum(),
+            size: found.holding.size,
+            round_trip: found.round_trip,
+        };
+        self.holders.retain(|known| known.peer != holder.peer);
+        self.holders.push(holder);
+    }
+}

@@ -1,0 +1,364 @@
+//! Getting content: find who has it, fetch it from all of them, verify it, put it in its place.
+//!
+//! Owns: the search for holders, the part beside the target, what was fetched so far.
+//! Hears: holders found, groups verified.
+//! Tells: progress.
+//! Ends: everything is in place under its final name, or the reason why it cannot be.
+
+mod crowd;
+mod directory;
+mod error;
+mod file;
+mod progress;
+mod target;
+
+use std::{
+    future::{Future, IntoFuture},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use globset::GlobSet;
+use libp2p::Multiaddr;
+use shoal_content::{Cid, Kind, Link, safe_file_name};
+use tokio::sync::watch;
+
+use self::{
+    crowd::{Crowd, crowd},
+    progress::Reporter,
+};
+pub use self::{
+    directory::{Contents, ContentsEntry},
+    error::GetError,
+    progress::{Dropped, GetProgress, SourceStat, Stage},
+    target::Replace,
+};
+use crate::{
+    config::DEFAULT_TIMEOUT,
+    events::Event,
+    job::Job,
+    node::{Inner, Node},
+};
+
+/// A get under way: snapshots of its progress, then what was fetched.
+pub type Get = Job<GetProgress, Result<Fetched, GetError>>;
+
+/// Content that is in its place, verified.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// Its name.
+    pub cid: Cid,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its number of files.
+    pub files: u64,
+    /// Bytes of content that came over the network for it, this time.
+    pub received: u64,
+    /// From the start of the get.
+    pub elapsed: Duration,
+    /// Who sent how much.
+    pub sources: Vec<SourceStat>,
+    /// Who was dropped as a source, and why.
+    pub dropped: Vec<Dropped>,
+    /// It was at the target already, so nothing was done.
+    pub already_there: bool,
+}
+
+/// A get that has not started.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is fetched until it is awaited or started"]
+pub struct GetRequest {
+    node: Node,
+    job: Order,
+}
+
+/// What is to be fetched, and how.
+#[derive(Debug, Clone)]
+struct Order {
+    cid: Cid,
+    name: Option<String>,
+    size: Option<u64>,
+    to: PathBuf,
+    include: Option<GlobSet>,
+    replace: Replace,
+    seed: bool,
+    timeout: Duration,
+    hints: Vec<Multiaddr>,
+}
+
+impl Order {
+    /// The name to share it under once it is at `target`.
+    fn share_as(&self, target: &Path) -> Option<String> {
+        let name = target.file_name()?.to_string_lossy().into_owned();
+        self.seed.then_some(name)
+    }
+}
+
+impl GetRequest {
+    pub(crate) fn new(node: Node, link: Link) -> Self {
+        let (cid, name, size, hints) = match link {
+            Link::Cid(cid) => (cid, None, None, Vec::new()),
+            Link::Ticket(ticket) => {
+                let hints = ticket.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+                (ticket.cid, ticket.name, ticket.size, hints)
+            }
+        };
+        let job = Order {
+            cid,
+            name,
+            size,
+            to: PathBuf::from("./"),
+            include: None,
+            replace: Replace::Never,
+            seed: true,
+            timeout: DEFAULT_TIMEOUT,
+            hints,
+        };
+        Self { node, job }
+    }
+
+    /// Where to put it: a folder that exists, or a path that ends with `/`, holds it under its name; any other path
+    /// is its name. The current folder by default.
+    pub fn to(mut self, path: impl Into<PathBuf>) -> Self {
+        self.job.to = path.into();
+        self
+    }
+
+    /// Fetches only the files of a directory whose paths match.
+    pub fn include(mut self, globs: GlobSet) -> Self {
+        self.job.include = Some(globs);
+        self
+    }
+
+    /// What to do when the target exists and holds something else. Nothing is replaced by default.
+    pub fn replace(mut self, replace: Replace) -> Self {
+        self.job.replace = replace;
+        self
+    }
+
+    /// Whether this node shares the content from then on. It does by default.
+    pub fn seed(mut self, seed: bool) -> Self {
+        self.job.seed = seed;
+        self
+    }
+
+    /// How long to wait without any verified progress. [`DEFAULT_TIMEOUT`] by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.job.timeout = timeout;
+        self
+    }
+
+    /// Adds the address of a peer that may have it.
+    pub fn peer(mut self, address: Multiaddr) -> Self {
+        self.job.hints.push(address);
+        self
+    }
+
+    /// Starts the search at once.
+    pub fn start(self) -> Get {
+        let Self { node, job } = self;
+        let working = node.inner.working();
+        let inner = node.inner.clone();
+        let work = move |progress| async move {
+            let _working = working;
+            get(inner, job, progress).await
+        };
+        Job::start(&node.inner.tasks, "get", GetProgress::default(), || Err(GetError::Stopped), work)
+    }
+
+    /// Lists what a directory holds, or describes a file, without fetching any file.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn contents(self) -> Result<Contents, GetError> {
+        let Self { node, job } = self;
+        let task = Task::new(&node.inner, &job, Reporter::silent());
+        task.while_gathering(directory::contents(&task, job.cid)).await
+    }
+}
+
+impl IntoFuture for GetRequest {
+    type Output = Result<Fetched, GetError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+/// What every step of one get needs.
+struct Task {
+    inner: Arc<Inner>,
+    cid: Cid,
+    crowd: Crowd,
+    gather: std::sync::Mutex<Option<crowd::Gather>>,
+    reporter: Reporter,
+    timeout: Duration,
+    hints: Vec<Multiaddr>,
+}
+
+impl Task {
+    fn new(inner: &Arc<Inner>, order: &Order, reporter: Reporter) -> Self {
+        let (gather, crowd) = crowd();
+        Self {
+            inner: inner.clone(),
+            cid: order.cid,
+            crowd,
+            gather: std::sync::Mutex::new(Some(gather)),
+            reporter,
+            timeout: order.timeout,
+            hints: order.hints.clone(),
+        }
+    }
+
+    /// Runs `work` while the search for holders goes on beside it.
+    async fn while_gathering<T>(&self, work: impl Future<Output = T>) -> T {
+        let gather = self.gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let search = self.inner.seek(self.cid.digest(), self.hints.clone()).start();
+        let gathering = async {
+            if let Some(gather) = gather {
+                gather.run(search).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = work => done,
+            () = gathering => unreachable!("the search never ends by itself"),
+        }
+    }
+
+    /// Runs a blocking piece of work that may take long.
+    async fn long<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, GetError> {
+        self.inner.tasks.long(work).await.ok_or(GetError::Stopped)
+    }
+
+    /// Runs a short blocking piece of work.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, GetError> {
+        self.inner.tasks.blocking(work).await.ok_or(GetError::Stopped)
+    }
+}
+
+async fn get(
+    inner: Arc<Inner>,
+    order: Order,
+    progress: watch::Sender<GetProgress>,
+) -> Result<Fetched, GetError> {
+    let start = Instant::now();
+    let reporter = Reporter::new(progress, inner.traffic.received.clone());
+    let task = Task::new(&inner, &order, reporter);
+    let placed = task.while_gathering(place(&task, &order)).await?;
+    let seen = task.reporter.snapshot();
+    if !placed.already_there {
+        inner.events.send(Event::Fetched(order.cid));
+    }
+    Ok(Fetched {
+        cid: order.cid,
+        path: placed.path,
+        size: placed.size,
+        files: placed.files,
+        received: seen.received(),
+        elapsed: start.elapsed(),
+        sources: seen.sources,
+        dropped: seen.dropped,
+        already_there: placed.already_there,
+    })
+}
+
+/// Content under its final name.
+struct Placed {
+    path: PathBuf,
+    size: u64,
+    files: u64,
+    already_there: bool,
+}
+
+async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
+    let mut target = choose_target(task, order).await?;
+    if target.symlink_metadata().is_ok() {
+        let (path, cid) = (target.clone(), order.cid);
+        if order.include.is_none()
+            && let Some(placed) = task.long(move || already_there(path, &cid)).await?
+        {
+            return Ok(placed);
+        }
+        target = match order.replace {
+            Replace::Never => return Err(GetError::Exists { path: target }),
+            Replace::Overwrite => target,
+            Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target })?,
+        };
+    }
+    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let folder = folder.to_owned();
+        task.blocking(move || {
+            std::fs::create_dir_all(&folder).map_err(|source| GetError::Disk { path: folder, source })
+        })
+        .await??;
+    }
+    let placed = match order.cid.kind() {
+        Kind::File => file::place(task, order, target).await?,
+        Kind::Directory => directory::place(task, order, target).await?,
+    };
+    if order.seed {
+        announce(task, order.cid).await;
+    }
+    Ok(placed)
+}
+
+/// Announces what was fetched, in its own time: the caller has its content already.
+async fn announce(task: &Task, cid: Cid) {
+    if task.inner.config.transient {
+        return;
+    }
+    drop(task.inner.announcer.announce(&[cid.digest()]).await);
+}
+
+/// The final path. Only a name that nobody gave is worth waiting for a holder that knows one.
+async fn choose_target(task: &Task, order: &Order) -> Result<PathBuf, GetError> {
+    let exact = target::resolve(&order.to, "\0");
+    if exact == order.to {
+        return Ok(exact);
+    }
+    let name = match &order.name {
+        Some(name) => safe_file_name(name),
+        None => match held_name(task, order.cid).await? {
+            Some(name) => Some(name),
+            None => first_holder(task).await?.holding.name.and_then(|name| safe_file_name(&name)),
+        },
+    };
+    Ok(target::resolve(&order.to, &name.unwrap_or_else(|| order.cid.to_string())))
+}
+
+/// The name under which this node shares the content itself.
+async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
+    let store = task.inner.store.clone();
+    let shares = task.blocking(move || store.shares()).await?.unwrap_or_default();
+    Ok(shares.into_iter().find(|share| share.cid == cid).map(|share| share.name))
+}
+
+async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {
+    task.crowd.first().await.ok_or_else(|| task.crowd.nobody(task.cid))
+}
+
+/// What stands at the target, if that is the content already.
+fn already_there(path: PathBuf, cid: &Cid) -> Option<Placed> {
+    let metadata = path.symlink_metadata().ok()?;
+    let fits = match cid.kind() {
+        Kind::File => metadata.is_file(),
+        Kind::Directory => metadata.is_dir(),
+    };
+    if !fits {
+        return None;
+    }
+    let found = hash(&path)?;
+    (found.cid == *cid).then_some(Placed { path, size: found.size, files: found.files, already_there: true })
+}
+
+fn hash(path: &Path) -> Option<shoal_store::Published> {
+    let options = shoal_store::PublishOptions::default();
+    shoal_store::hash_only(path, &options, &(), &shoal_store::Cancel::new()).ok()
+}

@@ -1,0 +1,169 @@
+//! A directory: its manifest first, checked as a whole, then its files, several at a time.
+
+use std::{path::PathBuf, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt};
+use shoal_content::{Cid, Digest, Entry, Kind, MAX_PAGE_LEN, Manifest, RelPath, Root};
+use shoal_store::{FinishOptions, Member, PartialDirectory};
+
+use super::{GetError, Order, Placed, Task, crowd::crowd, error, file, progress::Stage, target};
+
+/// Files fetched at a time. Enough to hide the round trip of each small one; more would only split the bandwidth.
+const FILES_AT_ONCE: usize = 16;
+/// Pages of a manifest fetched at a time.
+const PAGES_AT_ONCE: usize = 8;
+
+/// What a content holds, as far as its name and its manifest tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The content.
+    pub cid: Cid,
+    /// The name that a holder offers it under.
+    pub name: Option<String>,
+    /// Its size in bytes; of a file, a holder's claim.
+    pub size: u64,
+    /// The files of a directory.
+    pub entries: Vec<ContentsEntry>,
+}
+
+/// One file of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentsEntry {
+    /// Where it is in the directory.
+    pub path: RelPath,
+    /// Its name on the network.
+    pub cid: Cid,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether its owner may run it.
+    pub executable: bool,
+}
+
+impl From<&Entry> for ContentsEntry {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            path: entry.path.clone(),
+            cid: Cid::file(entry.digest),
+            size: entry.size,
+            executable: entry.executable,
+        }
+    }
+}
+
+/// Describes a content without fetching any file.
+pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError> {
+    if cid.kind() == Kind::File {
+        let holder = super::first_holder(task).await?;
+        let name = holder.holding.name;
+        return Ok(Contents { cid, name, size: holder.holding.size, entries: Vec::new() });
+    }
+    let manifest = manifest(task).await?;
+    let name = match super::held_name(task, cid).await? {
+        Some(name) => Some(name),
+        None => task.crowd.name(),
+    };
+    let entries = manifest.entries().iter().map(ContentsEntry::from).collect();
+    Ok(Contents { cid, name, size: manifest.total_size(), entries })
+}
+
+/// Fetches a directory to `target`.
+pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
+    let manifest = manifest(task).await?;
+    let wanted: Vec<usize> = wanted(&manifest, order);
+    if wanted.is_empty() {
+        return Err(GetError::NothingMatches { cid: order.cid });
+    }
+    let size = wanted.iter().filter_map(|index| manifest.entries().get(*index)).map(|entry| entry.size).sum();
+    let files = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
+    task.reporter.total(size);
+    task.reporter.files(files);
+
+    let whole = wanted.len() == manifest.entries().len();
+    let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
+    let opening = task.long(move || store.partial_directory(manifest, &part));
+    let directory = Arc::new(opening.await?.map_err(error::of_partial)?);
+    let fetching = futures::stream::iter(wanted.into_iter().map(Ok::<_, GetError>));
+    fetching.try_for_each_concurrent(FILES_AT_ONCE, |index| member(task, directory.clone(), index)).await?;
+
+    task.reporter.stage(Stage::Finishing);
+    let share_as = order.share_as(&target).filter(|_| whole);
+    let options = FinishOptions { replace: order.replace.of_store(), share_as };
+    let path = target.clone();
+    task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    Ok(Placed { path: target, size, files, already_there: false })
+}
+
+/// The entries that the caller wants, by their place in the manifest.
+fn wanted(manifest: &Manifest, order: &Order) -> Vec<usize> {
+    let matches = |entry: &Entry| order.include.as_ref().is_none_or(|globs| globs.is_match(entry.path.as_str()));
+    let entries = manifest.entries().iter().enumerate();
+    entries.filter(|(_, entry)| matches(entry)).map(|(index, _)| index).collect()
+}
+
+/// Receives one file of the directory.
+async fn member(task: &Task, directory: Arc<PartialDirectory>, index: usize) -> Result<(), GetError> {
+    let opened = directory.clone();
+    let member = task.blocking(move || opened.member(index)).await?.map_err(error::of_partial)?;
+    let partial = match member {
+        Member::Done { size } => {
+            task.reporter.had(size);
+            task.reporter.file_done();
+            return Ok(());
+        }
+        Member::Wanted(partial) => partial,
+    };
+    let hint = directory.manifest().entries().get(index).map(|entry| entry.size);
+    match file::receive(task, &partial, hint, task.crowd.holders(), &task.reporter).await {
+        // Whoever has the directory may have lost this file, and somebody else may share just that.
+        Err(GetError::Unreachable { .. } | GetError::NoProvider { .. }) => {
+            elsewhere(task, &partial, hint).await?;
+        }
+        received => drop(received?),
+    }
+    task.blocking(move || directory.place(index, partial)).await?.map_err(error::of_finish)?;
+    task.reporter.file_done();
+    Ok(())
+}
+
+/// Receives a file from holders of its own.
+async fn elsewhere(task: &Task, partial: &shoal_store::Partial, hint: Option<u64>) -> Result<u64, GetError> {
+    let (gather, others) = crowd();
+    let search = task.inner.seek(partial.digest(), task.hints.clone()).start();
+    tokio::select! {
+        received = file::receive(task, partial, hint, others.holders(), &task.reporter) => received,
+        () = gather.run(search) => Err(GetError::Stopped),
+    }
+}
+
+/// The manifest, from this disk or from the holders of the directory.
+async fn manifest(task: &Task) -> Result<Manifest, GetError> {
+    let malformed = |source| GetError::Manifest { cid: task.cid, source };
+    let root = small(task, task.cid.digest()).await?;
+    let pages = match Root::decode(&root).map_err(malformed)? {
+        Root::Flat(manifest) => return Ok(manifest),
+        Root::Paged(pages) => pages,
+    };
+    let digests: Vec<_> = pages.iter().map(|page| page.digest).collect();
+    let fetching = futures::stream::iter(digests).map(|digest| small(task, digest)).buffered(PAGES_AT_ONCE);
+    let encoded: Vec<_> = fetching.try_collect().await?;
+    pages.assemble(encoded).map_err(malformed)
+}
+
+/// A manifest, or a page of one, as bytes.
+async fn small(task: &Task, digest: Digest) -> Result<Vec<u8>, GetError> {
+    let store = task.inner.store.clone();
+    let held = task.blocking(move || store.small(&digest)).await?;
+    if let Ok(Some(bytes)) = held {
+        return Ok(bytes);
+    }
+    let partial = task.inner.store.partial_small(&digest);
+    let aside = task.reporter.aside();
+    let received = file::receive(task, &partial, None, task.crowd.holders(), &aside).await;
+    task.reporter.adopt(&aside);
+    received?;
+    let bytes = task.blocking(move || partial.into_small()).await?.map_err(error::of_write)?;
+    if bytes.len() > MAX_PAGE_LEN {
+        return Err(GetError::Manifest { cid: task.cid, source: shoal_content::ManifestError::TooLong });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,181 @@
+//! Why a get did not end with the content in its place.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use libp2p::PeerId;
+use shoal_content::{Cid, ManifestError};
+use shoal_store::{FinishError, PartialError, WriteError};
+
+use super::progress::Dropped;
+use crate::error::ErrorKind;
+
+/// Why content could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// Nobody says that they have it.
+    #[error("nobody offers {cid}")]
+    NoProvider {
+        /// What was wanted.
+        cid: Cid,
+        /// Nodes that were asked who does.
+        asked: usize,
+    },
+    /// Providers are known, and none can be reached or serves it.
+    #[error("{cid} has {} known to have it, and none could be reached{}", providers(*named), reasons(dropped))]
+    Unreachable {
+        /// What was wanted.
+        cid: Cid,
+        /// How many were named.
+        named: usize,
+        /// What went wrong with each.
+        dropped: Vec<Dropped>,
+    },
+    /// All who offer it sent something else.
+    #[error("what was sent is not {cid}{}", reasons(dropped))]
+    Mismatch {
+        /// What was wanted.
+        cid: Cid,
+        /// Who sent what.
+        dropped: Vec<Dropped>,
+    },
+    /// The list of files is not one that this version accepts; nothing was written.
+    #[error("{cid} is not a directory that can be fetched")]
+    Manifest {
+        /// The directory.
+        cid: Cid,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// No file of the directory matches what was asked for.
+    #[error("no file of {cid} matches")]
+    NothingMatches {
+        /// The directory.
+        cid: Cid,
+    },
+    /// The target holds something else.
+    #[error("{} exists and holds something else", path.display())]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Another get is fetching to the same place.
+    #[error("{} is being fetched already", path.display())]
+    Busy {
+        /// Where it grows.
+        path: PathBuf,
+    },
+    /// The disk has no room for the rest.
+    #[error("no space for {}: it needs {need} bytes more, and the disk has {available}", path.display())]
+    NoSpace {
+        /// Where it grows.
+        path: PathBuf,
+        /// Bytes still to come.
+        need: u64,
+        /// Bytes that the disk has left.
+        available: u64,
+    },
+    /// The disk did not take it.
+    #[error("could not write {}", path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store did not take it.
+    #[error("could not keep what was fetched")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing moved for as long as the caller was ready to wait.
+    #[error("no progress for {} s", waited.as_secs())]
+    TimedOut {
+        /// How long that was.
+        waited: Duration,
+        /// What went wrong with each source.
+        dropped: Vec<Dropped>,
+    },
+    /// The node stopped first.
+    #[error("the node stopped before the get was done")]
+    Stopped,
+}
+
+fn providers(count: usize) -> String {
+    if count == 1 { "1 peer".into() } else { format!("{count} peers") }
+}
+
+fn reasons(dropped: &[Dropped]) -> String {
+    let short = |peer: &PeerId| {
+        let text = peer.to_base58();
+        text.get(text.len().saturating_sub(8)..).unwrap_or_default().to_owned()
+    };
+    dropped.iter().map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason)).collect()
+}
+
+impl GetError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoProvider { .. } | Self::NothingMatches { .. } => ErrorKind::NotFound,
+            Self::Unreachable { .. } => ErrorKind::Unreachable,
+            Self::Mismatch { .. } | Self::Manifest { .. } => ErrorKind::Mismatch,
+            Self::Exists { .. } => ErrorKind::Exists,
+            Self::Disk { .. } | Self::NoSpace { .. } | Self::Store(_) => ErrorKind::Disk,
+            Self::Busy { .. } => ErrorKind::InUse,
+            Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::Stopped => ErrorKind::Interrupted,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoProvider { asked: 0, .. } => {
+                Some("this node knows no other node: name one with --peer, or use a ticket".into())
+            }
+            Self::NoProvider { .. } => {
+                Some("is it published on this --network, and is its publisher running?".into())
+            }
+            Self::Unreachable { .. } => Some("try again later; `shoal find CID` shows who has it".into()),
+            Self::Mismatch { .. } => Some("its holders may have changed their files; ask the publisher".into()),
+            Self::NothingMatches { .. } => Some("`shoal get --list CID` shows its files".into()),
+            Self::Exists { .. } => Some("use --overwrite, --rename, or -o with another path".into()),
+            Self::NoSpace { .. } => Some("free some space and run it again: what has arrived is kept".into()),
+            Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space and run it again: what has arrived is kept".into())
+            }
+            Self::Busy { .. } => Some("wait for the other get to end".into()),
+            Self::TimedOut { .. } => Some("run it again: what has arrived is kept".into()),
+            _ => None,
+        }
+    }
+}
+
+/// A blob that could not be received to its place.
+pub(super) fn of_partial(error: PartialError) -> GetError {
+    match error {
+        PartialError::Foreign { path } => GetError::Exists { path },
+        PartialError::InUse { path } => GetError::Busy { path },
+        PartialError::Io { path, source } => GetError::Disk { path, source },
+        other => GetError::Store(Box::new(other)),
+    }
+}
+
+/// Verified bytes that could not be written.
+pub(super) fn of_write(error: WriteError) -> GetError {
+    match error {
+        WriteError::Foreign { path } => GetError::Exists { path },
+        WriteError::Io { path, source } => GetError::Disk { path, source },
+        WriteError::NoSpace { path, need, available } => GetError::NoSpace { path, need, available },
+        WriteError::Cancelled => GetError::Stopped,
+        other => GetError::Store(Box::new(other)),
+    }
+}
+
+/// A blob that is whole and could not be put in its place.
+pub(super) fn of_finish(error: FinishError) -> GetError {
+    match error {
+        FinishError::Exists { path } | FinishError::Foreign { path } => GetError::Exists { path },
+        FinishError::Io { path, source } => GetError::Disk { path, source },
+        other => GetError::Store(Box::new(other)),
+    }
+}

@@ -1,0 +1,133 @@
+//! One blob: from this disk when it is here, else from everyone who has it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use libp2p::PeerId;
+use shoal_content::{Cid, Digest};
+use shoal_store::{Cancel, FinishOptions, Partial};
+use shoal_transfer::{FetchError, FetchEvent, FetchJob, FetchOptions, Source, have::Request, scheduler::Failure};
+
+use super::{GetError, Order, Placed, Task, error, progress::Reporter, progress::Stage, target};
+use crate::{job::CancelOnDrop, seek::Holder};
+
+/// Fetches a file to `target`.
+pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
+    let digest = order.cid.digest();
+    let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
+    let partial = task.long(move || store.partial(&digest, &part)).await?.map_err(error::of_partial)?;
+    task.reporter.files(1);
+    let size = receive(task, &partial, order.size, task.crowd.holders(), &task.reporter).await?;
+    task.reporter.stage(Stage::Finishing);
+    let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
+    let path = target.clone();
+    task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    task.reporter.file_done();
+    Ok(Placed { path: target, size, files: 1, already_there: false })
+}
+
+/// Receives all of a blob that is missing; returns its size.
+pub(super) async fn receive(
+    task: &Task,
+    partial: &Partial,
+    size_hint: Option<u64>,
+    holders: impl Stream<Item = Holder> + Send + 'static,
+    reporter: &Reporter,
+) -> Result<u64, GetError> {
+    if let Some(size) = partial.size()
+        && partial.is_complete()
+    {
+        reporter.had(size);
+        return Ok(size);
+    }
+    if let Some(size) = copy(task, partial, reporter).await? {
+        return Ok(size);
+    }
+    let digest = partial.digest();
+    let mut options = FetchOptions::default();
+    options.timeout = task.timeout;
+    options.size_hint = size_hint;
+    options.salt = salt(&task.inner.me);
+    let job = FetchJob {
+        partial: partial.clone(),
+        opener: Arc::new(task.inner.opener.clone()),
+        pool: Arc::new(task.inner.tasks.clone()),
+        sources: holders.map(source).boxed(),
+        options,
+    };
+    let observe = |event| observe(task, &digest, reporter, event);
+    let fetched = shoal_transfer::fetch(job, observe).await.map_err(|error| explain(task, reporter, error))?;
+    Ok(fetched.size)
+}
+
+/// Copies from a share of this node, verified; `None` when there is no whole copy, or it turned out to be none.
+async fn copy(task: &Task, partial: &Partial, reporter: &Reporter) -> Result<Option<u64>, GetError> {
+    let (store, partial, counted) = (task.inner.store.clone(), partial.clone(), reporter.clone());
+    let cancel = Cancel::new();
+    let _cancel = CancelOnDrop(cancel.clone());
+    let copied = task.long(move || {
+        let blob = store.blob(&partial.digest()).ok().flatten().filter(shoal_store::Blob::is_complete)?;
+        let had = partial.received();
+        counted.had(had);
+        match partial.fill(&blob, &cancel, &mut |bytes| counted.had(bytes)) {
+            Ok(()) => Some(Ok(blob.size())),
+            Err(shoal_store::WriteError::Read(error)) => {
+                tracing::debug!(%error, "a copy on this disk is of no use");
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    });
+    copied.await?.transpose().map_err(error::of_write)
+}
+
+fn source(holder: Holder) -> Source {
+    Source { peer: holder.peer, addresses: holder.addresses, holding: Some(holder.holding) }
+}
+
+/// A number that differs between nodes, so that those who start together do not all ask for the same first.
+fn salt(me: &PeerId) -> u64 {
+    let bytes = Digest::of(&me.to_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *bytes.as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn observe(task: &Task, digest: &Digest, reporter: &Reporter, event: FetchEvent) {
+    match event {
+        FetchEvent::Size { size, received } => reporter.size(size, received),
+        FetchEvent::Verified { peer, bytes } => reporter.verified(peer, bytes),
+        FetchEvent::Dropped(dropped) => {
+            if let Failure::BadBytes { group: Some(group) } = dropped.reason {
+                tell(task, dropped.peer, Request::BadGroup { digest: *digest, group });
+            }
+            reporter.dropped(dropped.peer, dropped.reason.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// Tells a peer that what it sent does not match: its file may have changed under it.
+fn tell(task: &Task, peer: PeerId, notice: Request) {
+    let net = task.inner.net.clone();
+    task.inner.tasks.spawn_until_stop("notice", async move {
+        drop(net.ask(peer, Vec::new(), notice).await);
+    });
+}
+
+fn explain(task: &Task, reporter: &Reporter, failure: FetchError) -> GetError {
+    let cid: Cid = task.cid;
+    let dropped = reporter.snapshot().dropped;
+    match failure {
+        FetchError::NoSource => task.crowd.nobody(cid),
+        FetchError::AllFailed { dropped: failed } => {
+            let lied = |failure: &Failure| matches!(failure, Failure::BadBytes { .. } | Failure::WrongSize { .. });
+            if !failed.is_empty() && failed.iter().all(|source| lied(&source.reason)) {
+                return GetError::Mismatch { cid, dropped };
+            }
+            GetError::Unreachable { cid, named: failed.len().max(task.crowd.len()), dropped }
+        }
+        FetchError::TimedOut { after, .. } => GetError::TimedOut { waited: after, dropped },
+        FetchError::Write(error) => error::of_write(error),
+        _ => GetError::Stopped,
+    }
+}

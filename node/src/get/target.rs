@@ -1,0 +1,119 @@
+//! Where a get puts what it fetches, and where that grows until it is whole.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use shoal_content::Cid;
+
+/// Longest name of one file on the systems that this runs on, in bytes.
+const MAX_NAME_LEN: usize = 255;
+/// Ends the name of what is not whole yet.
+const PART_SUFFIX: &str = ".shoal-part";
+/// Characters of the CID that tell shortened names apart.
+const CID_PIECE: usize = 12;
+/// Numbers tried for a free name; a folder with more copies of one name has another problem.
+const MAX_COPIES: u32 = 10_000;
+
+/// What to do when the target exists and holds something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replace {
+    /// Fail and leave it alone.
+    #[default]
+    Never,
+    /// Put the fetched content in its place, in one step.
+    Overwrite,
+    /// Choose another name, as in `photo (1).jpg`.
+    Rename,
+}
+
+impl Replace {
+    /// What is left to the store: a free name was chosen before.
+    pub(crate) fn of_store(self) -> shoal_store::Replace {
+        match self {
+            Self::Never | Self::Rename => shoal_store::Replace::Never,
+            Self::Overwrite => shoal_store::Replace::Overwrite,
+        }
+    }
+}
+
+/// The path that content of that name gets when the caller said `to`: a folder holds it, anything else is its name.
+pub(crate) fn resolve(to: &Path, name: &str) -> PathBuf {
+    let says_folder = to.as_os_str().as_bytes().ends_with(b"/") || to.as_os_str().is_empty();
+    if says_folder || to.is_dir() { to.join(name) } else { to.to_owned() }
+}
+
+/// Where the content of `target` grows: beside it, so that the last step is a rename on one file system.
+pub(crate) fn part_of(target: &Path, cid: &Cid) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let room = MAX_NAME_LEN - PART_SUFFIX.len() - 1;
+    let mut part = OsString::from(".");
+    if name.len() <= room {
+        part.push(name);
+    } else {
+        let name = name.to_string_lossy();
+        let piece: String = cid.to_string().chars().rev().take(CID_PIECE).collect();
+        part.push(&name[..name.floor_char_boundary(room.saturating_sub(CID_PIECE + 1))]);
+        part.push("-");
+        part.push(piece);
+    }
+    part.push(PART_SUFFIX);
+    target.with_file_name(part)
+}
+
+/// The first of `name (1).ext`, `name (2).ext`, … that nothing has.
+pub(crate) fn free_name(target: &Path) -> Option<PathBuf> {
+    let stem = target.file_stem().unwrap_or_default().to_owned();
+    (1..MAX_COPIES)
+        .map(|copy| {
+            let mut name = stem.clone();
+            name.push(format!(" ({copy})"));
+            if let Some(extension) = target.extension() {
+                name.push(".");
+                name.push(extension);
+            }
+            target.with_file_name(name)
+        })
+        .find(|candidate| candidate.symlink_metadata().is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cid() -> Cid {
+        Cid::file(shoal_content::Digest::of(b"x"))
+    }
+
+    #[test]
+    fn a_folder_holds_it_and_anything_else_is_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(resolve(folder.path(), "a.txt"), folder.path().join("a.txt"));
+        assert_eq!(resolve(Path::new("out/"), "a.txt"), Path::new("out/a.txt"));
+        assert_eq!(resolve(Path::new("out"), "a.txt"), Path::new("out"));
+    }
+
+    #[test]
+    fn the_part_lies_beside_the_target() {
+        assert_eq!(part_of(Path::new("/d/a.txt"), &cid()), Path::new("/d/.a.txt.shoal-part"));
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_between_characters() {
+        let name = "é".repeat(127);
+        let part = part_of(&Path::new("/d").join(&name), &cid());
+        let part = part.file_name().unwrap().to_str().unwrap();
+        assert!(part.len() <= MAX_NAME_LEN, "{} bytes", part.len());
+        assert!(part.starts_with(".éé") && part.ends_with(PART_SUFFIX));
+    }
+
+    #[test]
+    fn a_copy_gets_the_next_free_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.txt");
+        std::fs::write(folder.path().join("a (1).txt"), "").unwrap();
+        assert_eq!(free_name(&target).unwrap(), folder.path().join("a (2).txt"));
+    }
+}

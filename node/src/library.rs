@@ -1,0 +1,109 @@
+//! What this node offers to peers: the store, and who else was seen to take an interest in the same content.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use libp2p::PeerId;
+use shoal_content::{Cid, Digest, NetworkName, ProviderKey};
+use shoal_store::{Blob, ReadError, Store};
+use shoal_transfer::have::{Answer, Holder, Holding, MAX_OTHERS};
+
+use crate::{
+    events::{Event, Sink},
+    tasks::Tasks,
+};
+
+/// Contents of which the takers are remembered. Introductions are a help, so forgetting the oldest costs little.
+const REMEMBERED_CONTENTS: usize = 1024;
+
+/// Answers for the store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Library {
+    store: Store,
+    tasks: Tasks,
+    events: Sink,
+    network: NetworkName,
+    takers: Arc<Mutex<Takers>>,
+}
+
+/// The peers that lately took each content, and so hold some of it themselves.
+#[derive(Debug, Default)]
+struct Takers {
+    of: HashMap<ProviderKey, VecDeque<PeerId>>,
+    order: VecDeque<ProviderKey>,
+}
+
+impl Takers {
+    fn note(&mut self, key: ProviderKey, peer: PeerId) {
+        if !self.of.contains_key(&key) {
+            self.order.push_back(key);
+            if self.order.len() > REMEMBERED_CONTENTS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.of.remove(&oldest);
+            }
+        }
+        let peers = self.of.entry(key).or_default();
+        peers.retain(|known| *known != peer);
+        peers.push_front(peer);
+        peers.truncate(MAX_OTHERS);
+    }
+
+    fn of(&self, key: &ProviderKey, except: &PeerId) -> Vec<PeerId> {
+        self.of.get(key).into_iter().flatten().filter(|peer| *peer != except).copied().collect()
+    }
+}
+
+impl Library {
+    pub(crate) fn new(store: Store, tasks: Tasks, events: Sink, network: NetworkName) -> Self {
+        Self { store, tasks, events, network, takers: Arc::default() }
+    }
+
+    /// What this node holds of the content behind `key`, and whom it has seen take it.
+    pub(crate) async fn answer(&self, asker: PeerId, key: ProviderKey) -> Answer {
+        let store = self.store.clone();
+        let holding = self.tasks.blocking(move || holding(&store, &key)).await.flatten();
+        let others = self.lock().of(&key, &asker);
+        // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
+        // asker finds them with addresses that they signed.
+        let others = others.into_iter().map(|peer| Holder { peer, addresses: Vec::new() }).collect();
+        Answer { holding, others }
+    }
+
+    /// Notes that `peer` took content and so holds some of it.
+    pub(crate) fn served(&self, peer: PeerId, digest: Digest) {
+        self.lock().note(ProviderKey::derive(&self.network, &digest), peer);
+    }
+
+    /// Looks again at content of which a peer got bytes that do not match.
+    pub(crate) async fn suspect(&self, digest: Digest) {
+        let store = self.store.clone();
+        match self.tasks.long(move || store.report_bad(&digest)).await {
+            Some(Ok(true)) => self.events.send(Event::ShareBroken(Cid::file(digest))),
+            Some(Ok(false)) | None => {}
+            Some(Err(error)) => tracing::warn!(%error, "a doubtful share could not be checked"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Takers> {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn holding(store: &Store, key: &ProviderKey) -> Option<Holding> {
+    let digest = store.digest_for(key).ok()??;
+    let held = store.held(&digest).ok()??;
+    Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name: None })
+}
+
+impl shoal_transfer::Library for Library {
+    fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
+        self.store.blob(digest)
+    }
+
+    fn report_bad(&self, digest: &Digest) {
+        shoal_transfer::Library::report_bad(&self.store, digest);
+    }
+}

@@ -1,0 +1,203 @@
+//! The network side of a node: one task owns the Swarm, and [`Net`] is how the rest of the node talks to it.
+//!
+//! Bulk bytes never pass through that task. A range stream is opened or accepted by the Swarm and then belongs to the
+//! task that uses it.
+
+mod behaviour;
+mod book;
+mod gate;
+mod run;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::Stream;
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::ProviderKey;
+use shoal_dht::Scope;
+use shoal_transfer::have;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::tasks::Tasks;
+
+pub(crate) use self::{
+    behaviour::{Behaviour, build, protocol_version},
+    book::Book,
+    run::{Answer, Driver, Wiring},
+};
+
+/// Commands waiting for the Swarm's task. A caller waits when it is full, which is how the Swarm pushes back.
+const COMMANDS: usize = 256;
+/// Providers that a lookup has found and its caller has not taken yet.
+const FOUND: usize = 64;
+
+/// What the Swarm's task can be asked to do. Each answer goes to a channel; a closed one means that the caller left,
+/// and the work for it ends.
+pub(crate) enum Command {
+    Dial { peer: Option<PeerId>, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<PeerId, NetError>> },
+    Ask {
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        question: have::Request,
+        reply: oneshot::Sender<Result<have::Response, NetError>>,
+    },
+    Find { key: ProviderKey, found: mpsc::Sender<Provider>, summary: oneshot::Sender<Walk> },
+    Announce { keys: Vec<ProviderKey>, ttl: Duration, reply: watch::Sender<Acknowledged> },
+    Withdraw { keys: Vec<ProviderKey>, done: oneshot::Sender<()> },
+    Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
+    Overlay { reply: oneshot::Sender<Overlay> },
+}
+
+/// A peer that an overlay names as provider of a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Provider {
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+}
+
+/// How a lookup ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Walk {
+    /// Nodes that were asked.
+    pub(crate) asked: usize,
+}
+
+/// How far an announcement has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Acknowledged {
+    /// Nodes that said they hold the record.
+    pub(crate) acknowledged: usize,
+    /// Nodes that were asked to.
+    pub(crate) asked: usize,
+    /// Nobody else will be asked.
+    pub(crate) last: bool,
+}
+
+/// What this node knows of one connected peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The peer.
+    pub peer: PeerId,
+    /// The addresses of its connections.
+    pub addresses: Vec<Multiaddr>,
+    /// What it calls itself; its own words.
+    pub agent: String,
+    /// Whether this node opened the first connection.
+    pub outgoing: bool,
+    /// The last measured round trip.
+    pub round_trip: Option<Duration>,
+    /// Since when it is connected.
+    pub connected_for: Duration,
+    /// Whether it speaks the protocols of this network.
+    pub member: bool,
+}
+
+/// The state of the overlay as this node sees it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overlay {
+    pub(crate) tables: Vec<(Scope, usize)>,
+    pub(crate) records: usize,
+    pub(crate) own_keys: usize,
+    pub(crate) neighbours: Vec<(PeerId, Vec<Multiaddr>)>,
+}
+
+/// Why the network did not do as asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NetError {
+    #[error("the peer cannot be reached: {0}")]
+    Unreachable(Arc<str>),
+    #[error("the peer did not answer")]
+    NoAnswer,
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Talks to the task that owns the Swarm. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Net {
+    commands: mpsc::Sender<Command>,
+    /// Rises whenever the node may know more peers than before.
+    pub(crate) changes: watch::Receiver<u64>,
+    pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
+}
+
+impl Net {
+    /// Connects to `addresses`, of `peer` if it is known who lives there.
+    pub(crate) async fn dial(
+        &self,
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+    ) -> Result<PeerId, NetError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Dial { peer, addresses, reply }).await?;
+        answer.await.unwrap_or(Err(NetError::Stopping))
+    }
+
+    /// Asks `peer` one question, connecting first where needed.
+    pub(crate) async fn ask(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        question: have::Request,
+    ) -> Result<have::Response, NetError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Ask { peer, addresses, question, reply }).await?;
+        answer.await.unwrap_or(Err(NetError::Stopping))
+    }
+
+    /// Looks `key` up in the overlay. The stream ends with the walk; dropping it ends the walk.
+    pub(crate) async fn find(&self, key: ProviderKey) -> (impl Stream<Item = Provider> + Send + use<>, oneshot::Receiver<Walk>) {
+        let (found, providers) = mpsc::channel(FOUND);
+        let (summary, walk) = oneshot::channel();
+        // When the node is stopping, both ends are dropped here and the caller sees an empty walk.
+        drop(self.send(Command::Find { key, found, summary }).await);
+        let providers = futures::stream::unfold(providers, |mut providers| async move {
+            let provider = providers.recv().await?;
+            Some((provider, providers))
+        });
+        (providers, walk)
+    }
+
+    /// Announces `keys`; the receiver sees how far that has got.
+    pub(crate) async fn announce(&self, keys: Vec<ProviderKey>, ttl: Duration) -> watch::Receiver<Acknowledged> {
+        let (reply, progress) = watch::channel(Acknowledged::default());
+        drop(self.send(Command::Announce { keys, ttl, reply }).await);
+        progress
+    }
+
+    /// Tells the nodes that hold records of `keys` to drop them, and returns when they have been told.
+    pub(crate) async fn withdraw(&self, keys: Vec<ProviderKey>) {
+        let (done, told) = oneshot::channel();
+        if self.send(Command::Withdraw { keys, done }).await.is_ok() {
+            drop(told.await);
+        }
+    }
+
+    pub(crate) async fn peers(&self) -> Vec<PeerInfo> {
+        let (reply, answer) = oneshot::channel();
+        drop(self.send(Command::Peers { reply }).await);
+        answer.await.unwrap_or_default()
+    }
+
+    pub(crate) async fn overlay(&self) -> Overlay {
+        let (reply, answer) = oneshot::channel();
+        drop(self.send(Command::Overlay { reply }).await);
+        answer.await.unwrap_or_default()
+    }
+
+    async fn send(&self, command: Command) -> Result<(), NetError> {
+        self.commands.send(command).await.map_err(|_| NetError::Stopping)
+    }
+}
+
+/// Writes the book of peers in the node's blocking threads.
+pub(crate) fn saver(tasks: Tasks) -> run::Save {
+    Arc::new(move |draft| {
+        let tasks = tasks.clone();
+        tasks.clone().spawn("book", async move {
+            if let Some(Err(error)) = tasks.blocking(move || draft.write()).await {
+                tracing::warn!(%error, "the list of known peers could not be written");
+            }
+        });
+    })
+}

@@ -1,0 +1,134 @@
+//! The behaviours of a node's Swarm and the transports under it.
+
+use std::time::Duration;
+
+use libp2p::{
+    Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits, core::muxing::StreamMuxerBox,
+    identify, identity::Keypair, memory_connection_limits, noise, ping, swarm::NetworkBehaviour, tcp, tls, yamux,
+};
+
+use super::gate;
+use crate::{
+    config::{Builder, Limits, Transport},
+    error::StartError,
+};
+
+/// A connection without streams is kept this long, so that the next lookup or transfer does not dial again.
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+/// A handshake that takes longer is a peer that does not speak.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A peer that does not answer a ping for this long is gone.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Identified peers whose addresses are remembered for dialling by id alone.
+const IDENTIFY_CACHE: usize = 1000;
+
+/// Invariant: the deniers stand first. A behaviour that has seen a connection which a later one denies never hears of
+/// its end, and leaks what it noted.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    gate: gate::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(crate) dht: shoal_dht::Behaviour,
+    pub(crate) have: shoal_transfer::have::Behaviour,
+    pub(crate) ranges: shoal_transfer::Behaviour,
+}
+
+/// What the Swarm hands to others when it is built.
+pub(crate) struct Parts {
+    pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) opener: shoal_transfer::Opener,
+    pub(crate) incoming: shoal_transfer::Incoming,
+    /// Why multicast discovery is off although it was asked for.
+    pub(crate) mdns_failure: Option<String>,
+}
+
+/// Builds the Swarm; it does not listen yet.
+pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError> {
+    let transport_failed = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Transport { source };
+    let (dht, mdns_failure) = shoal_dht::Behaviour::new(&shoal_dht::Config {
+        network: config.network.clone(),
+        keypair: key.clone(),
+        scopes: config.scopes,
+        mdns: config.mdns && config.transport == Transport::Internet,
+        limits: shoal_dht::Limits::default(),
+    });
+    let limits = config.limits.of_transfer();
+    let (ranges, opener, incoming) =
+        shoal_transfer::Behaviour::new(key.public().to_peer_id(), &config.network, limits);
+    let behaviour = Behaviour {
+        blocked: allow_block_list::Behaviour::default(),
+        limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
+        memory: memory_connection_limits::Behaviour::with_max_bytes(config.limits.memory),
+        gate: gate::Behaviour::new(&config.limits),
+        identify: identify::Behaviour::new(
+            identify::Config::new(protocol_version(&config.network), key.public())
+                .with_agent_version(concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned())
+                .with_push_listen_addr_updates(true)
+                .with_cache_size(IDENTIFY_CACHE),
+        ),
+        ping: ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL)),
+        dht,
+        have: shoal_transfer::have::behaviour(&config.network),
+        ranges,
+    };
+    let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
+    let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_CONNECTION);
+    let swarm = match config.transport {
+        Transport::Internet => builder
+            .with_tcp(
+                tcp::Config::default(),
+                (tls::Config::new, noise::Config::new),
+                yamux::Config::default,
+            )
+            .map_err(|source| transport_failed(Box::new(source)))?
+            .with_quic()
+            .with_dns()
+            .map_err(|source| transport_failed(Box::new(source)))?
+            .with_behaviour(|_| behaviour)
+            .map_err(|source| transport_failed(Box::new(source)))?
+            .with_swarm_config(idle)
+            .with_connection_timeout(HANDSHAKE)
+            .build(),
+        Transport::Memory => builder
+            .with_other_transport(memory_transport)
+            .map_err(|source| transport_failed(Box::new(source)))?
+            .with_behaviour(|_| behaviour)
+            .map_err(|source| transport_failed(Box::new(source)))?
+            .with_swarm_config(idle)
+            .with_connection_timeout(HANDSHAKE)
+            .build(),
+    };
+    Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
+}
+
+/// What every member of a network says it speaks.
+pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
+    format!("/shoal/{network}/1")
+}
+
+fn memory_transport(
+    key: &Keypair,
+) -> Result<
+    libp2p::core::transport::Boxed<(libp2p::PeerId, StreamMuxerBox)>,
+    Box<dyn std::error::Error + Send + Sync>,
+> {
+    Ok(libp2p::core::transport::MemoryTransport::default()
+        .upgrade(libp2p::core::upgrade::Version::V1Lazy)
+        .authenticate(noise::Config::new(key)?)
+        .multiplex(yamux::Config::default())
+        .boxed())
+}
+
+fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(limits.pending))
+        .with_max_pending_outgoing(Some(limits.pending))
+        .with_max_established_incoming(Some(limits.incoming))
+        .with_max_established(Some(limits.total))
+        .with_max_established_per_peer(Some(limits.per_peer))
+}

@@ -1,0 +1,390 @@
+//! The one task that owns the Swarm.
+//!
+//! Owns: the Swarm, every question and lookup under way, what is known of connected peers.
+//! Hears: commands of the node, events of the Swarm, answers that local work has finished.
+//! Tells: each caller its answer; watchers, when the node may know more peers than before.
+//! Ends: when the node stops, after its connections are closed.
+
+mod peers;
+mod waiting;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    request_response::{self, ResponseChannel},
+    swarm::{DialError, SwarmEvent, dial_opts::DialOpts},
+};
+use shoal_dht::Scope;
+use shoal_transfer::have;
+use tokio::{sync::{mpsc, watch}, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::{peers::Peers, waiting::Waiting};
+use super::{
+    COMMANDS, Command, Net, NetError, Overlay,
+    behaviour::{Behaviour, BehaviourEvent},
+    book::{Book, Draft},
+};
+use crate::events::{Event, Sink};
+
+/// Questions of peers being answered. More are told to ask elsewhere, so that a flood of them costs no memory.
+const ANSWERING: usize = 64;
+/// Addresses of multicast neighbours dialled per second. Anyone on the local network can invent neighbours.
+const DISCOVERED_DIALS: u32 = 8;
+/// Neighbours that a search asks directly, before any walk.
+const NEIGHBOURS: usize = 20;
+/// A turn of the loop that takes longer delays every connection, and says so in the log.
+const SLOW_TURN: Duration = Duration::from_millis(50);
+/// How long connections get to close when the node stops.
+const CLOSING: Duration = Duration::from_secs(1);
+/// How often the book of peers is written.
+const BOOK_PERIOD: Duration = Duration::from_secs(60);
+
+/// Answers the questions of peers; what it looks up on disk it looks up in a task of its own.
+pub(crate) type Answer = Arc<dyn Fn(PeerId, have::Request) -> BoxFuture<'static, have::Response> + Send + Sync>;
+/// Writes the book of peers on a blocking thread.
+pub(crate) type Save = Arc<dyn Fn(Draft) + Send + Sync>;
+
+/// What the driver needs of the rest of the node.
+pub(crate) struct Wiring {
+    pub(crate) answer: Answer,
+    pub(crate) save: Save,
+    pub(crate) events: Sink,
+    pub(crate) book: Book,
+    pub(crate) external: Vec<Multiaddr>,
+    /// What a member of this network calls its protocol.
+    pub(crate) protocol_version: String,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Drives the Swarm; [`Driver::run`] is its whole life.
+pub(crate) struct Driver {
+    swarm: Swarm<Behaviour>,
+    commands: mpsc::Receiver<Command>,
+    waiting: Waiting,
+    peers: Peers,
+    answers: FuturesUnordered<BoxFuture<'static, (ResponseChannel<have::Response>, have::Response)>>,
+    changes: watch::Sender<u64>,
+    listening: watch::Sender<Vec<Multiaddr>>,
+    dials_left: u32,
+    wiring: Wiring,
+}
+
+impl Driver {
+    /// Takes over a Swarm that is listening already.
+    pub(crate) fn new(mut swarm: Swarm<Behaviour>, wiring: Wiring) -> (Self, Net) {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let (changes, changed) = watch::channel(0);
+        let (listening, addresses) = watch::channel(Vec::new());
+        for address in &wiring.external {
+            swarm.add_external_address(address.clone());
+        }
+        for (peer, addresses) in wiring.book.recent() {
+            swarm.behaviour_mut().dht.add_known_peer(peer, &addresses);
+        }
+        let driver = Self {
+            swarm,
+            commands,
+            waiting: Waiting::default(),
+            peers: Peers::default(),
+            answers: FuturesUnordered::new(),
+            changes,
+            listening,
+            dials_left: DISCOVERED_DIALS,
+            wiring,
+        };
+        (driver, Net { commands: sender, changes: changed, listening: addresses })
+    }
+
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self) {
+        let stop = self.wiring.stop.clone();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut saved = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some((channel, answer)) = self.answers.next() => {
+                    // The asker may have left; then there is nobody to tell.
+                    drop(self.swarm.behaviour_mut().have.send_response(channel, answer));
+                }
+                Some(command) = self.commands.recv() => self.timed("command", |driver| driver.on_command(command)),
+                event = self.swarm.select_next_some() => self.timed("event", |driver| driver.on_event(event)),
+                _ = second.tick() => {
+                    self.dials_left = DISCOVERED_DIALS;
+                    self.end_abandoned_lookups();
+                    if saved.elapsed() >= BOOK_PERIOD {
+                        saved = Instant::now();
+                        self.save_book();
+                    }
+                }
+            }
+        }
+        self.wind_down().await;
+    }
+
+    fn timed(&mut self, what: &'static str, turn: impl FnOnce(&mut Self)) {
+        let start = Instant::now();
+        turn(self);
+        let took = start.elapsed();
+        if took > SLOW_TURN {
+            tracing::info!(what, ?took, "the network task was held up");
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, reply),
+            Command::Ask { peer, addresses, question, reply } => {
+                let have = &mut self.swarm.behaviour_mut().have;
+                let id = have.send_request_with_addresses(&peer, question, addresses);
+                self.waiting.asks.insert(id, reply);
+            }
+            Command::Find { key, found, summary } => {
+                let id = self.waiting.next_id();
+                self.waiting.finds.insert(id, waiting::Find { found, summary });
+                self.swarm.behaviour_mut().dht.find(shoal_dht::LookupId(id), key);
+            }
+            Command::Announce { keys, ttl, reply } => {
+                let id = self.waiting.next_id();
+                self.waiting.announcements.insert(id, reply);
+                self.swarm.behaviour_mut().dht.announce(shoal_dht::AnnounceId(id), &keys, ttl);
+            }
+            Command::Withdraw { keys, done } => {
+                self.waiting.withdrawals.push_back(done);
+                self.swarm.behaviour_mut().dht.withdraw(&keys);
+            }
+            Command::Peers { reply } => drop(reply.send(self.peers.list(Instant::now()))),
+            Command::Overlay { reply } => drop(reply.send(self.overlay())),
+        }
+    }
+
+    fn dial(
+        &mut self,
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+        reply: tokio::sync::oneshot::Sender<Result<PeerId, NetError>>,
+    ) {
+        let options = match (peer, addresses.first()) {
+            (Some(peer), _) if self.swarm.is_connected(&peer) => {
+                drop(reply.send(Ok(peer)));
+                return;
+            }
+            (Some(peer), _) => DialOpts::peer_id(peer).addresses(addresses).extend_addresses_through_behaviour().build(),
+            (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
+            (None, None) => {
+                drop(reply.send(Err(NetError::Unreachable("no address".into()))));
+                return;
+            }
+        };
+        let connection = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => self.waiting.dial(connection, peer, reply),
+            Err(DialError::DialPeerConditionFalse(_)) => self.waiting.dial(connection, peer, reply),
+            Err(error) => drop(reply.send(Err(NetError::Unreachable(describe(&error).into())))),
+        }
+    }
+
+    fn overlay(&mut self) -> Overlay {
+        let dht = &mut self.swarm.behaviour_mut().dht;
+        let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
+        let nearest = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
+        let neighbours = nearest.take(NEIGHBOURS).map(|(_, peer, addresses)| (peer, addresses)).collect();
+        Overlay { tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)], records, own_keys, neighbours }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                self.wiring.events.send(Event::Listening(address));
+                self.own_addresses_changed();
+            }
+            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => self.own_addresses_changed(),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.waiting.connected(connection_id, peer_id);
+                if self.peers.connected(peer_id, connection_id, &endpoint, Instant::now()) {
+                    self.wiring.events.send(Event::PeerConnected(peer_id));
+                }
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                if self.peers.disconnected(&peer_id, connection_id) {
+                    self.wiring.events.send(Event::PeerDisconnected(peer_id));
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                tracing::debug!(peer = ?peer_id, error = %describe(&error), "a dial failed");
+                self.waiting.dial_failed(connection_id, peer_id, &describe(&error));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Identify(libp2p::identify::Event::Received { peer_id, connection_id, info }) => {
+                self.identified(peer_id, connection_id, &info);
+            }
+            BehaviourEvent::Ping(ping) => match ping.result {
+                Ok(round_trip) => self.peers.measured(&ping.peer, round_trip),
+                // The ping behaviour only reports; a connection that does not answer is ours to close.
+                Err(libp2p::ping::Failure::Unsupported) => {}
+                Err(_) => drop(self.swarm.close_connection(ping.connection)),
+            },
+            BehaviourEvent::Dht(event) => self.on_dht(event),
+            BehaviourEvent::Have(event) => self.on_have(event),
+            _ => {}
+        }
+    }
+
+    fn identified(
+        &mut self,
+        peer: PeerId,
+        connection: libp2p::swarm::ConnectionId,
+        info: &libp2p::identify::Info,
+    ) {
+        let Some(over) = self.peers.address_of(&peer, connection) else { return };
+        self.swarm.behaviour_mut().dht.identified(peer, info, &over);
+        let member = info.protocol_version == self.wiring.protocol_version;
+        if self.peers.identified(&peer, info.agent_version.clone(), member) {
+            self.bump();
+        }
+    }
+
+    fn on_dht(&mut self, event: shoal_dht::Event) {
+        match event {
+            shoal_dht::Event::Found { id, provider, addresses } => {
+                if !self.waiting.found(id.0, super::Provider { peer: provider, addresses }) {
+                    self.swarm.behaviour_mut().dht.stop_find(id);
+                }
+            }
+            shoal_dht::Event::LookupEnded { id, asked, .. } => self.waiting.walked(id.0, super::Walk { asked }),
+            shoal_dht::Event::Announced { id, acknowledged, asked, done } => {
+                self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
+            }
+            shoal_dht::Event::Withdrawn { .. } => self.waiting.withdrawn(),
+            shoal_dht::Event::PeerDiscovered { peer, addresses } => self.discovered(peer, addresses),
+            shoal_dht::Event::TableChanged => self.bump(),
+            _ => {}
+        }
+    }
+
+    /// Multicast is a hint from anyone: worth a dial, at a bounded rate.
+    fn discovered(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if self.dials_left == 0 || self.swarm.is_connected(&peer) {
+            return;
+        }
+        self.dials_left -= 1;
+        drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
+    }
+
+    fn on_have(&mut self, event: request_response::Event<have::Request, have::Response>) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                request_response::Message::Request { request, channel, .. } => {
+                    // Over the limit the channel is dropped, and the asker hears at once that this node will not.
+                    if self.answers.len() < ANSWERING {
+                        let answer = (self.wiring.answer)(peer, request);
+                        self.answers.push(answer.map(|answer| (channel, answer)).boxed());
+                    }
+                }
+                request_response::Message::Response { request_id, response } => {
+                    if let Some(reply) = self.waiting.asks.remove(&request_id) {
+                        drop(reply.send(Ok(response)));
+                    }
+                }
+            },
+            request_response::Event::OutboundFailure { request_id, error, .. } => {
+                if let Some(reply) = self.waiting.asks.remove(&request_id) {
+                    let why = match error {
+                        request_response::OutboundFailure::DialFailure => {
+                            NetError::Unreachable("no address of it answers".into())
+                        }
+                        _ => NetError::NoAnswer,
+                    };
+                    drop(reply.send(Err(why)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn own_addresses_changed(&mut self) {
+        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
+        self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
+        self.listening.send_replace(listening);
+        self.bump();
+    }
+
+    fn end_abandoned_lookups(&mut self) {
+        for id in self.waiting.abandoned() {
+            self.swarm.behaviour_mut().dht.stop_find(shoal_dht::LookupId(id));
+        }
+    }
+
+    fn bump(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Notes who is connected now, at the addresses that the overlays found usable.
+    fn save_book(&mut self) {
+        let now = SystemTime::now();
+        for (_, peer, addresses) in self.swarm.behaviour_mut().dht.table() {
+            if self.swarm.is_connected(&peer) {
+                self.wiring.book.saw(peer, &addresses, now);
+            }
+        }
+        if let Some(draft) = self.wiring.book.take_draft() {
+            (self.wiring.save)(draft);
+        }
+    }
+
+    /// Refuses new work, lets every caller go, and closes the connections.
+    async fn wind_down(mut self) {
+        self.commands.close();
+        self.waiting = Waiting::default();
+        self.save_book();
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            drop(self.swarm.disconnect_peer_id(peer));
+        }
+        let closed = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::debug!("some connections did not close in time");
+        }
+    }
+}
+
+/// A failed dial in words, with the cause that the system gave for the first address.
+fn describe(error: &DialError) -> String {
+    match error {
+        DialError::Transport(failures) => match failures.first() {
+            Some((address, error)) => format!("{address}: {}", root_cause(error)),
+            None => "no address".into(),
+        },
+        DialError::NoAddresses => "no address is known".into(),
+        DialError::WrongPeerId { obtained, .. } => format!("another peer lives there ({obtained})"),
+        DialError::LocalPeerId { .. } => "it is this node itself".into(),
+        other => root_cause(other),
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

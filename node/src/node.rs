@@ -1,0 +1,364 @@
+//! The handle to a running node, and how it starts and stops.
+
+use std::{
+    future::Future,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey, Ticket, TicketError, safe_file_name};
+use shoal_store::{Selector, Share, Store};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    announce::Announcer,
+    config::Builder,
+    error::{StartError, StoreError},
+    events::{Events, Sink},
+    find::{self, Find},
+    get::GetRequest,
+    home::{Home, Paths},
+    join,
+    library::Library,
+    listen,
+    net::{self, Driver, Net, PeerInfo, Wiring},
+    publish::PublishRequest,
+    seek::Seek,
+    serve,
+    status::Status,
+    tasks::Tasks,
+};
+
+/// How long a stopping node tells others that its records are void.
+const WITHDRAWING: Duration = Duration::from_millis(1500);
+/// How long the tasks of a stopping node get to end.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) inner: Arc<Inner>,
+    _last: Arc<DropGuard>,
+}
+
+/// What the parts of a node share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Builder,
+    pub(crate) paths: Paths,
+    pub(crate) me: PeerId,
+    pub(crate) store: Store,
+    pub(crate) net: Net,
+    pub(crate) opener: shoal_transfer::Opener,
+    pub(crate) tasks: Tasks,
+    pub(crate) events: Sink,
+    pub(crate) announcer: Announcer,
+    pub(crate) traffic: Traffic,
+    started: Instant,
+    mdns_failure: Option<String>,
+    jobs: watch::Sender<usize>,
+    stop_asked: CancellationToken,
+    stopped: watch::Sender<bool>,
+    home: Mutex<Option<Home>>,
+}
+
+/// Bytes of content moved since the start, and ranges being sent now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Traffic {
+    pub(crate) sent: Arc<AtomicU64>,
+    pub(crate) received: Arc<AtomicU64>,
+    pub(crate) sending: Arc<AtomicU64>,
+}
+
+/// Counts one publish or get as under way until it is dropped.
+pub(crate) struct Working(watch::Sender<usize>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.send_modify(|jobs| *jobs = jobs.saturating_sub(1));
+    }
+}
+
+impl Inner {
+    pub(crate) fn working(&self) -> Working {
+        self.jobs.send_modify(|jobs| *jobs += 1);
+        Working(self.jobs.clone())
+    }
+
+    /// A search for holders of `digest`.
+    pub(crate) fn seek(&self, digest: Digest, hints: Vec<Multiaddr>) -> Seek {
+        Seek {
+            net: self.net.clone(),
+            me: self.me,
+            key: ProviderKey::derive(&self.config.network, &digest),
+            hints,
+            started: self.started,
+        }
+    }
+
+    /// Runs a short piece of work on the store.
+    async fn on_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, shoal_store::StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.store.clone();
+        let done = self.tasks.blocking(move || work(&store)).await;
+        Ok(done.ok_or(StoreError::Stopped)??)
+    }
+}
+
+impl Node {
+    /// Sets up a node.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn start(config: Builder) -> Result<Self, StartError> {
+        let tasks = Tasks::new();
+        let last = tasks.stopping().clone().drop_guard();
+        let place = config.home.clone().ok_or(StartError::NoHome)?;
+        let network = config.network.clone();
+        let opening = tasks.blocking(move || {
+            let home = Home::open(place)?;
+            let key = home.identity()?;
+            let store = Store::open(&home.paths().store, &network)?;
+            let book = net::Book::open(home.paths().peers.clone(), SystemTime::now());
+            Ok::<_, StartError>((home, key, store, book))
+        });
+        let (home, key, store, book) = opening.await.ok_or(StartError::Stopped)??;
+        let me = key.public().to_peer_id();
+        let mut parts = net::build(&config, &key)?;
+        listen::listen(&mut parts.swarm, &config)?;
+
+        let events = Sink::new();
+        let known = book.recent();
+        let library = Library::new(store.clone(), tasks.clone(), events.clone(), config.network.clone());
+        let wiring = Wiring {
+            answer: serve::answers(library.clone()),
+            save: net::saver(tasks.clone()),
+            events: events.clone(),
+            book,
+            external: config.external.clone(),
+            protocol_version: net::protocol_version(&config.network),
+            stop: tasks.stopping().clone(),
+        };
+        let (driver, net) = Driver::new(parts.swarm, wiring);
+        let started = Instant::now();
+        let announcer = Announcer {
+            net: net.clone(),
+            store: store.clone(),
+            tasks: tasks.clone(),
+            network: config.network.clone(),
+            started,
+            files: config.announced_files,
+        };
+        let traffic = Traffic::default();
+        tasks.spawn("network", driver.run());
+        tasks.spawn_until_stop(
+            "serve",
+            serve::serve_all(parts.incoming, library, tasks.clone(), traffic.clone(), config.limits.of_transfer()),
+        );
+        tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
+        tasks.spawn_until_stop("join", join::stay_joined(net.clone(), config.peers.clone(), known));
+        if let Some(reason) = &parts.mdns_failure {
+            tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
+        }
+        let mut listening = net.listening.clone();
+        drop(tokio::time::timeout(listen::READY, listening.wait_for(|addresses| !addresses.is_empty())).await);
+        let inner = Inner {
+            paths: home.paths().clone(),
+            home: Mutex::new(Some(home)),
+            config,
+            me,
+            store,
+            net,
+            opener: parts.opener,
+            tasks,
+            events,
+            announcer,
+            traffic,
+            started,
+            mdns_failure: parts.mdns_failure,
+            jobs: watch::Sender::new(0),
+            stop_asked: CancellationToken::new(),
+            stopped: watch::Sender::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner), _last: Arc::new(last) })
+    }
+
+    /// The node's name in the network, which its secret key proves.
+    pub fn peer_id(&self) -> PeerId {
+        self.inner.me
+    }
+
+    /// The overlay that the node is in.
+    pub fn network(&self) -> &NetworkName {
+        &self.inner.config.network
+    }
+
+    /// Where its files are.
+    pub fn paths(&self) -> &Paths {
+        &self.inner.paths
+    }
+
+    /// The addresses that it listens on now.
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        self.inner.net.listening.borrow().clone()
+    }
+
+    /// Publishes a file or directory where it is: nothing is copied.
+    pub fn publish(&self, path: impl AsRef<Path>) -> PublishRequest {
+        PublishRequest::new(self.clone(), path.as_ref())
+    }
+
+    /// Fetches content by its name, or by a ticket that also says where it may be.
+    pub fn get(&self, link: impl Into<Link>) -> GetRequest {
+        GetRequest::new(self.clone(), link.into())
+    }
+
+    /// Finds out who has content, whole or in part; `hints` are addresses to ask besides.
+    pub fn find(&self, cid: Cid, hints: Vec<Multiaddr>) -> Find {
+        find::find(&self.inner, cid, hints)
+    }
+
+    /// Everything that this node shares, and whether it still is what was published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn shares(&self) -> Result<Vec<Share>, StoreError> {
+        self.inner.on_store(Store::shares).await
+    }
+
+    /// Stops sharing content and withdraws its announcements; the files stay. Returns what was shared.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave announcements to expire by themselves.
+    pub async fn unpublish(&self, what: Selector) -> Result<Vec<Share>, StoreError> {
+        let before = self.inner.announcer.everything().await;
+        let removed = self.inner.on_store(move |store| store.unpublish(&what)).await?;
+        let after: std::collections::HashSet<_> = self.inner.announcer.everything().await.into_iter().collect();
+        let gone: Vec<_> = before.into_iter().filter(|digest| !after.contains(digest)).collect();
+        drop(tokio::time::timeout(WITHDRAWING, self.inner.announcer.withdraw(&gone)).await);
+        Ok(removed)
+    }
+
+    /// A ticket for content: its name and where this node can be reached, private addresses only with `lan`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn ticket(&self, cid: &Cid, lan: bool) -> Result<Ticket, TicketError> {
+        let share = self.shares().await.unwrap_or_default().into_iter().find(|share| share.cid == *cid);
+        let addresses = self.inner.config.external.iter().cloned().chain(self.addresses());
+        let addresses = listen::for_ticket(addresses, self.peer_id(), lan);
+        let size = share.as_ref().map(|share| share.size);
+        let name = share.and_then(|share| safe_file_name(&share.name));
+        Ticket::new(*cid, size, name, addresses)
+    }
+
+    /// The state of the node now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn status(&self) -> Status {
+        let inner = &self.inner;
+        let peers = inner.net.peers().await;
+        let overlay = inner.net.overlay().await;
+        let limits = &inner.config.limits;
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            peer_id: inner.me,
+            network: inner.config.network.clone(),
+            scopes: inner.config.scopes,
+            addresses: self.addresses(),
+            external: inner.config.external.clone(),
+            uptime: inner.started.elapsed(),
+            peers: peers.len(),
+            members: peers.iter().filter(|peer| peer.member).count(),
+            shares: self.shares().await.map_or(0, |shares| shares.len()),
+            tables: overlay.tables,
+            records: overlay.records,
+            own_keys: overlay.own_keys,
+            sent: inner.traffic.sent.load(Ordering::Relaxed),
+            received: inner.traffic.received.load(Ordering::Relaxed),
+            sending: usize::try_from(inner.traffic.sending.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+            jobs: *inner.jobs.borrow(),
+            panics: inner.tasks.panics(),
+            mdns_failure: inner.mdns_failure.clone(),
+            limits: limits.list(),
+        }
+    }
+
+    /// The connected peers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn peers(&self) -> Vec<PeerInfo> {
+        self.inner.net.peers().await
+    }
+
+    /// Watches what happens from now on.
+    pub fn events(&self) -> Events {
+        self.inner.events.watch()
+    }
+
+    /// Waits until no publish and no get is under way, whoever started it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn jobs_done(&self) {
+        drop(self.inner.jobs.subscribe().wait_for(|jobs| *jobs == 0).await);
+    }
+
+    /// Asks whoever owns the node's life to stop it; see [`Node::stop_asked`].
+    pub fn ask_to_stop(&self) {
+        self.inner.stop_asked.cancel();
+    }
+
+    /// Waits until somebody asks the node to stop.
+    pub fn stop_asked(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.inner.stop_asked.clone().cancelled_owned()
+    }
+
+    /// Stops the node: withdraws its announcements, ends its jobs, closes its connections, frees its home.
+    ///
+    /// # Errors
+    ///
+    /// Some tasks did not end within the deadline; they are cut off when the runtime ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: a node that is stopped half way neither serves nor frees its home.
+    pub async fn stop(self) -> Result<(), StopError> {
+        let inner = &self.inner;
+        let withdrawal = async {
+            let digests = inner.announcer.everything().await;
+            inner.announcer.withdraw(&digests).await;
+        };
+        drop(tokio::time::timeout(WITHDRAWING, withdrawal).await);
+        let ended = inner.tasks.end(ENDING).await;
+        let running = inner.tasks.running();
+        drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());
+        inner.stopped.send_replace(true);
+        if ended { Ok(()) } else { Err(StopError { running }) }
+    }
+}
+
+/// Some work did not end when the node stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{running} tasks did not end in time")]
+pub struct StopError {
+    /// How many.
+    pub running: usize,
+}

@@ -1,0 +1,255 @@
+//! Finds out who has one blob, asking everyone at once.
+//!
+//! Owns: who was asked in this round and who still is to be.
+//! Hears: providers that the walk names, answers of peers, holders that they introduce.
+//! Tells: every holder as it answers, and the end of every round.
+//! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::FuturesUnordered};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::ProviderKey;
+use shoal_transfer::have::{Have, Holding, Request, Response};
+use tokio::sync::mpsc;
+
+use crate::net::{Net, NetError};
+
+/// Questions out at once. More would open more connections than a lookup is worth.
+const ASKING: usize = 32;
+/// Peers asked in one round. Whoever introduces more of them than this is not believed.
+const MAX_CANDIDATES: usize = 256;
+/// A node this young may not have met its network yet, so a round that finds nobody proves nothing.
+const SETTLING: Duration = Duration::from_secs(5);
+/// The pauses between rounds start here and double up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How a holder came to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Via {
+    /// It was connected, or is a neighbour in the overlay.
+    Neighbour,
+    /// The caller named its address.
+    Hint,
+    /// The overlay holds its announcement.
+    Dht,
+    /// Another holder introduced it.
+    Introduced,
+}
+
+impl Via {
+    /// One word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Neighbour => "neighbour",
+            Self::Hint => "hint",
+            Self::Dht => "dht",
+            Self::Introduced => "introduced",
+        }
+    }
+}
+
+/// A peer that holds the blob, whole or in part.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+    pub(crate) holding: Holding,
+    pub(crate) via: Via,
+    pub(crate) round_trip: Duration,
+}
+
+/// What a search tells.
+#[derive(Debug, Clone)]
+pub(crate) enum Finding {
+    Holder(Holder),
+    Round(Round),
+}
+
+/// How one round ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Round {
+    /// Peers that were named as providers.
+    pub(crate) named: usize,
+    /// Peers that answered.
+    pub(crate) answered: usize,
+    /// Nodes of the overlay that were asked who provides it.
+    pub(crate) walked: usize,
+}
+
+/// One search.
+#[derive(Debug, Clone)]
+pub(crate) struct Seek {
+    pub(crate) net: Net,
+    pub(crate) me: PeerId,
+    pub(crate) key: ProviderKey,
+    /// Addresses that the caller was given together with the name of the content.
+    pub(crate) hints: Vec<Multiaddr>,
+    /// When the node started.
+    pub(crate) started: Instant,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    peer: PeerId,
+    addresses: Vec<Multiaddr>,
+    via: Via,
+}
+
+/// What became of one question.
+struct Asked {
+    candidate: Option<Candidate>,
+    answer: Result<Response, NetError>,
+    round_trip: Duration,
+}
+
+impl Seek {
+    /// Starts the search.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the stream ends the walk and forgets every question.
+    pub(crate) fn start(self) -> impl Stream<Item = Finding> + Send {
+        let (tell, findings) = mpsc::channel(ASKING);
+        let findings = futures::stream::unfold(findings, |mut findings| async move {
+            let finding = findings.recv().await?;
+            Some((Some(finding), findings))
+        });
+        let work = self.run(tell).map(|()| None).into_stream();
+        futures::stream::select(findings, work).filter_map(futures::future::ready)
+    }
+
+    async fn run(mut self, tell: mpsc::Sender<Finding>) {
+        let mut pause = FIRST_PAUSE;
+        let mut found_any = false;
+        loop {
+            let young = self.started.elapsed() < SETTLING;
+            let Some((round, found)) = self.round(&tell).await else { return };
+            found_any |= found;
+            // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
+            if young && !found_any {
+                let left = SETTLING.saturating_sub(self.started.elapsed());
+                self.wait_for_change(left.min(FIRST_PAUSE)).await;
+                continue;
+            }
+            if tell.send(Finding::Round(round)).await.is_err() {
+                return;
+            }
+            self.wait_for_change(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn wait_for_change(&mut self, at_most: Duration) {
+        self.net.changes.mark_unchanged();
+        drop(tokio::time::timeout(at_most, self.net.changes.changed()).await);
+    }
+
+    /// Asks everyone once; `None` when the caller is gone.
+    async fn round(&self, tell: &mpsc::Sender<Finding>) -> Option<(Round, bool)> {
+        let mut round = Round::default();
+        let mut found_any = false;
+        let mut queue = VecDeque::new();
+        let mut known = HashSet::from([self.me]);
+        let mut asking: FuturesUnordered<BoxFuture<'_, Asked>> = FuturesUnordered::new();
+        let (providers, walk) = self.net.find(self.key).await;
+        pin_mut!(providers);
+        let mut walking = true;
+        asking.extend(self.hints.iter().cloned().map(|hint| self.ask_hint(hint).boxed()));
+        for candidate in self.neighbours().await {
+            enqueue(&mut queue, &mut known, candidate);
+        }
+        loop {
+            while asking.len() < ASKING
+                && let Some(candidate) = queue.pop_front()
+            {
+                asking.push(self.ask(candidate).boxed());
+            }
+            if !walking && asking.is_empty() {
+                break;
+            }
+            tokio::select! {
+                provider = providers.next(), if walking => match provider {
+                    Some(provider) => {
+                        round.named += 1;
+                        let candidate = Candidate { peer: provider.peer, addresses: provider.addresses, via: Via::Dht };
+                        enqueue(&mut queue, &mut known, candidate);
+                    }
+                    None => walking = false,
+                },
+                Some(asked) = asking.next() => {
+                    let Some(candidate) = asked.candidate else { continue };
+                    known.insert(candidate.peer);
+                    let Ok(Response::Answer(answer)) = asked.answer else { continue };
+                    round.answered += 1;
+                    for holder in answer.others {
+                        round.named += 1;
+                        let introduced = Candidate { peer: holder.peer, addresses: holder.addresses, via: Via::Introduced };
+                        enqueue(&mut queue, &mut known, introduced);
+                    }
+                    if let Some(holding) = answer.holding {
+                        found_any = true;
+                        let Candidate { peer, addresses, via } = candidate;
+                        let holder = Holder { peer, addresses, holding, via, round_trip: asked.round_trip };
+                        tell.send(Finding::Holder(holder)).await.ok()?;
+                    }
+                }
+                () = tell.closed() => return None,
+            }
+        }
+        round.walked = walk.await.unwrap_or_default().asked;
+        Some((round, found_any))
+    }
+
+    /// Peers that need no lookup: those connected, and those whose place in the overlay is near.
+    async fn neighbours(&self) -> Vec<Candidate> {
+        let connected = self.net.peers().await.into_iter().filter(|info| info.member);
+        let connected = connected.map(|info| (info.peer, info.addresses));
+        let near = self.net.overlay().await.neighbours;
+        connected
+            .chain(near)
+            .map(|(peer, addresses)| Candidate { peer, addresses, via: Via::Neighbour })
+            .collect()
+    }
+
+    async fn ask(&self, candidate: Candidate) -> Asked {
+        let start = Instant::now();
+        let question = Request::Have(Have { key: self.key });
+        let answer = self.net.ask(candidate.peer, candidate.addresses.clone(), question).await;
+        Asked { candidate: Some(candidate), answer, round_trip: start.elapsed() }
+    }
+
+    /// Asks whoever lives at an address.
+    async fn ask_hint(&self, address: Multiaddr) -> Asked {
+        let peer = match peer_in(&address) {
+            Some(peer) => Ok(peer),
+            None => self.net.dial(None, vec![address.clone()]).await,
+        };
+        match peer {
+            Ok(peer) => self.ask(Candidate { peer, addresses: vec![address], via: Via::Hint }).await,
+            Err(error) => {
+                tracing::debug!(%address, %error, "a hint leads nowhere");
+                Asked { candidate: None, answer: Err(error), round_trip: Duration::ZERO }
+            }
+        }
+    }
+}
+
+fn enqueue(queue: &mut VecDeque<Candidate>, known: &mut HashSet<PeerId>, candidate: Candidate) {
+    if known.len() < MAX_CANDIDATES && known.insert(candidate.peer) {
+        queue.push_back(candidate);
+    }
+}
+
+/// The peer id at the end of an address, if it names one.
+pub(crate) fn peer_in(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(libp2p::multiaddr::Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
+}

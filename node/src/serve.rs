@@ -1,0 +1,59 @@
+//! Serves peers: answers what this node holds, and sends it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures::{FutureExt, StreamExt};
+use shoal_transfer::{Incoming, Limits, have};
+
+use crate::{library::Library, net::Answer, node::Traffic, tasks::Tasks};
+
+/// How the Swarm's task answers the questions of peers.
+pub(crate) fn answers(library: Library) -> Answer {
+    Arc::new(move |peer, request| {
+        let library = library.clone();
+        async move {
+            match request {
+                have::Request::Have(question) => have::Response::Answer(library.answer(peer, question.key).await),
+                have::Request::BadGroup { digest, group } => {
+                    tracing::debug!(%peer, %digest, group, "a peer says that it got a bad group");
+                    library.suspect(digest).await;
+                    have::Response::Ack
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+/// Sends what peers ask for until the node stops. The permits of each stream were taken before it got here.
+pub(crate) async fn serve_all(
+    mut incoming: Incoming,
+    library: Library,
+    tasks: Tasks,
+    traffic: Traffic,
+    limits: Limits,
+) {
+    while let Some(inbound) = incoming.next().await {
+        let (library, pool, traffic, limits) = (library.clone(), tasks.clone(), traffic.clone(), limits.clone());
+        let peer = inbound.peer;
+        traffic.sending.fetch_add(1, Ordering::Relaxed);
+        tasks.spawn_until_stop("send", async move {
+            let sending = SendingGuard(traffic);
+            match shoal_transfer::serve(inbound, &library, &pool, &limits).await {
+                Ok(served) => {
+                    library.served(peer, served.digest);
+                    sending.0.sent.fetch_add(served.bytes, Ordering::Relaxed);
+                }
+                Err(error) => tracing::debug!(%peer, %error, "a request was not served to its end"),
+            }
+        });
+    }
+}
+
+struct SendingGuard(Traffic);
+
+impl Drop for SendingGuard {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole nodes in one process, over memory transport.
+
+mod publish_and_get;
+mod world;
