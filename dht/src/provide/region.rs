@@ -15,8 +15,9 @@ use shoal_content::ProviderKey;
 /// after another should still not walk again.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Bits beyond the farthest node's that a key must share with the target. With one, about five of the
-/// twenty nodes may not be the key's own closest; each bit more halves that and doubles the walks.
+/// Bits beyond those shared with the farthest node found that a key must share with the target. With two,
+/// a walk knows 18 to 19 of a key's twenty closest nodes on average and 14 at worst; with one, 17 and 10 for
+/// half the walks (simulated networks of 25 to 2000 nodes).
 const EXTRA_BITS: u32 = 2;
 
 /// Where a key or a node lies in the key space.

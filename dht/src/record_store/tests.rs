@@ -1,1 +1,305 @@
-//! Tests.
+//! Quotas, expiry, replay and fairness of the record store, on a clock of our own.
+
+use std::collections::HashSet;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A store with a clock, and a provider per number that is its own sender.
+struct Scene {
+    store: RecordStore,
+    now: Instant,
+    peers: HashMap<u64, PeerId>,
+    sequence: u64,
+}
+
+impl Scene {
+    fn new(max_records: usize, max_providers: usize) -> Self {
+        let store = RecordStore::new(max_records, max_providers);
+        Self {
+            store,
+            now: Instant::now(),
+            peers: HashMap::new(),
+            sequence: 0,
+        }
+    }
+
+    fn peer(&mut self, number: u64) -> PeerId {
+        *self.peers.entry(number).or_insert_with(PeerId::random)
+    }
+
+    fn offer(&mut self, provider: u64, ttl: Option<Duration>) -> Offer {
+        self.sequence += 1;
+        let provider = self.peer(provider);
+        Offer {
+            provider,
+            sender: provider,
+            addresses: vec!["/ip4/10.0.0.1/tcp/1".parse().expect("an address")],
+            sequence: self.sequence,
+            received: self.now,
+            ttl,
+        }
+    }
+
+    fn announce(&mut self, provider: u64, keys: &[ProviderKey]) -> Receipt {
+        let offer = self.offer(provider, Some(HOUR));
+        self.store.apply(offer, keys)
+    }
+
+    fn withdraw(&mut self, provider: u64, keys: &[ProviderKey]) -> Receipt {
+        let offer = self.offer(provider, None);
+        self.store.apply(offer, keys)
+    }
+
+    fn providers(&mut self, key: ProviderKey) -> HashSet<PeerId> {
+        self.store
+            .sample(&key, usize::MAX, self.now)
+            .into_iter()
+            .map(|(peer, _)| peer)
+            .collect()
+    }
+
+    fn has(&mut self, key: ProviderKey, provider: u64) -> bool {
+        let peer = self.peer(provider);
+        self.providers(key).contains(&peer)
+    }
+
+    /// The books agree with each other.
+    fn check(&self) {
+        let records: usize = self.store.by_key.values().map(Vec::len).sum();
+        let held: usize = self.store.by_sender.values().map(BTreeSet::len).sum();
+        let sizes: usize = self.store.by_size.iter().map(|(size, _)| size).sum();
+        assert_eq!(
+            (records, held, sizes),
+            (self.store.len, self.store.len, self.store.len)
+        );
+        assert!(self.store.len <= self.store.max_records);
+        assert!(
+            self.store
+                .by_key
+                .values()
+                .all(|records| { !records.is_empty() && records.len() <= self.store.max_providers })
+        );
+    }
+}
+
+fn key(number: u64) -> ProviderKey {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    ProviderKey::from_bytes(bytes)
+}
+
+fn keys(numbers: std::ops::Range<u64>) -> Vec<ProviderKey> {
+    numbers.map(key).collect()
+}
+
+const fn stored(stored: u32) -> Receipt {
+    Receipt { stored, refused: 0 }
+}
+
+#[test]
+fn a_record_lives_as_long_as_it_said() {
+    let mut scene = Scene::new(10, 10);
+    assert_eq!(scene.announce(1, &[key(1)]), stored(1));
+    scene.now += HOUR - Duration::from_secs(1);
+    assert!(scene.has(key(1), 1));
+    scene.now += Duration::from_secs(1);
+    assert!(!scene.has(key(1), 1), "it is told no more, swept or not");
+    assert_eq!(scene.store.len(), 1);
+    scene.store.sweep(scene.now);
+    assert_eq!(scene.store.len(), 0, "and its room is free");
+    scene.check();
+}
+
+#[test]
+fn no_record_lives_longer_than_two_days() {
+    let mut scene = Scene::new(10, 10);
+    let offer = scene.offer(1, Some(Duration::from_secs(u64::MAX)));
+    scene.store.apply(offer, &[key(1)]);
+    scene.now += MAX_AGE;
+    assert!(!scene.has(key(1), 1));
+}
+
+#[test]
+fn a_later_announcement_renews_and_an_earlier_one_is_refused() {
+    let mut scene = Scene::new(10, 10);
+    let old = scene.offer(1, Some(MAX_AGE));
+    scene.announce(1, &[key(1)]);
+    assert_eq!(
+        scene.store.apply(old, &[key(1)]),
+        Receipt {
+            stored: 0,
+            refused: 1
+        }
+    );
+    scene.now += HOUR / 2;
+    scene.announce(1, &[key(1)]);
+    scene.now += HOUR / 2;
+    assert!(scene.has(key(1), 1));
+    assert_eq!(scene.store.len(), 1);
+    scene.check();
+}
+
+#[test]
+fn a_withdrawn_record_cannot_be_replayed() {
+    let mut scene = Scene::new(10, 10);
+    let replayed = |scene: &Scene| Offer {
+        provider: scene.peers[&1],
+        sender: PeerId::random(),
+        addresses: Vec::new(),
+        sequence: 1,
+        received: scene.now,
+        ttl: Some(HOUR),
+    };
+    scene.announce(1, &[key(1)]);
+    assert_eq!(scene.withdraw(1, &[key(1)]), stored(1));
+    assert!(!scene.has(key(1), 1));
+    let again = replayed(&scene);
+    assert_eq!(
+        scene.store.apply(again, &[key(1)]),
+        Receipt {
+            stored: 0,
+            refused: 1
+        }
+    );
+    assert!(!scene.has(key(1), 1));
+    // Sweeping does not make it forget before the replayed announcement itself would be too old.
+    scene.now += HOUR - Duration::from_secs(1);
+    scene.store.sweep(scene.now);
+    let again = replayed(&scene);
+    assert_eq!(
+        scene.store.apply(again, &[key(1)]),
+        Receipt {
+            stored: 0,
+            refused: 1
+        }
+    );
+    // The provider itself may come back.
+    assert_eq!(scene.announce(1, &[key(1)]), stored(1));
+    assert!(scene.has(key(1), 1));
+    scene.check();
+}
+
+#[test]
+fn what_is_not_held_is_withdrawn_without_a_trace() {
+    let mut scene = Scene::new(10, 10);
+    assert_eq!(scene.withdraw(1, &[key(1)]), stored(1));
+    assert_eq!(scene.store.len(), 0);
+}
+
+#[test]
+fn nobody_withdraws_for_another() {
+    let mut scene = Scene::new(10, 10);
+    scene.announce(1, &[key(1)]);
+    scene.withdraw(2, &[key(1)]);
+    assert!(scene.has(key(1), 1));
+}
+
+#[test]
+fn the_one_who_fills_the_store_makes_room() {
+    let mut scene = Scene::new(1000, 10);
+    assert_eq!(
+        scene.announce(1, &keys(0..1000)),
+        stored(1000),
+        "an empty store has room for one sender"
+    );
+    assert_eq!(
+        scene.announce(1, &keys(1000..1100)).refused,
+        100,
+        "the largest cannot push itself out"
+    );
+    for small in 2..12 {
+        assert_eq!(scene.announce(small, &keys(5000..5050)), stored(50));
+        scene.check();
+    }
+    for small in 2..12 {
+        assert!((5000..5050).all(|number| scene.has(key(number), small)));
+    }
+    let kept = (0..1000).filter(|number| scene.has(key(*number), 1)).count();
+    assert_eq!(kept, 500);
+}
+
+#[test]
+fn equals_do_not_push_each_other_out() {
+    let mut scene = Scene::new(100, 10);
+    scene.announce(1, &keys(0..50));
+    scene.announce(2, &keys(100..150));
+    assert_eq!(scene.announce(2, &keys(200..210)).refused, 10);
+    assert_eq!(
+        scene.announce(3, &keys(300..400)),
+        Receipt {
+            stored: 33,
+            refused: 67
+        }
+    );
+    scene.check();
+}
+
+#[test]
+fn a_sender_with_many_identities_is_still_one_sender() {
+    let mut scene = Scene::new(100, 10);
+    let sender = scene.peer(0);
+    for identity in 1..=200 {
+        let mut offer = scene.offer(identity, Some(HOUR));
+        offer.sender = sender;
+        scene.store.apply(offer, &[key(identity)]);
+    }
+    assert_eq!(scene.store.len(), 100);
+    assert_eq!(scene.announce(999, &keys(500..540)), stored(40));
+    scene.check();
+}
+
+#[test]
+fn squatters_do_not_keep_the_real_provider_out() {
+    let mut scene = Scene::new(1000, 64);
+    for fake in 1..=64 {
+        scene.announce(fake, &[key(1)]);
+        scene.now += Duration::from_secs(1);
+    }
+    assert_eq!(scene.announce(100, &[key(1)]), stored(1));
+    let real = scene.peer(100);
+    assert_eq!(scene.providers(key(1)).len(), 64);
+    let answers = (0..5).filter(|_| {
+        scene
+            .store
+            .sample(&key(1), 20, scene.now)
+            .iter()
+            .any(|(peer, _)| *peer == real)
+    });
+    assert!(answers.count() >= 1, "the real one is in some of five answers");
+    assert!(!scene.has(key(1), 1), "the one longest without a word made room");
+    scene.check();
+}
+
+#[test]
+fn one_squatter_with_many_identities_makes_room_before_others() {
+    let mut scene = Scene::new(1000, 64);
+    scene.announce(1000, &[key(1)]);
+    let squatter = scene.peer(0);
+    for fake in 1..=200 {
+        let mut offer = scene.offer(fake, Some(HOUR));
+        offer.sender = squatter;
+        scene.store.apply(offer, &[key(1)]);
+    }
+    assert!(
+        scene.has(key(1), 1000),
+        "the oldest record stays, because its sender has only this one"
+    );
+    scene.check();
+}
+
+#[test]
+fn samples_take_turns() {
+    let mut scene = Scene::new(1000, 64);
+    for provider in 1..=50 {
+        scene.announce(provider, &[key(1)]);
+    }
+    let mut seen = HashSet::new();
+    for _ in 0..3 {
+        let sample = scene.store.sample(&key(1), 20, scene.now);
+        assert_eq!(sample.len(), 20);
+        seen.extend(sample.into_iter().map(|(peer, _)| peer));
+    }
+    assert_eq!(seen.len(), 50);
+}

@@ -7,7 +7,10 @@ use crate::net::{Net, key};
 #[tokio::test]
 async fn strangers_who_fill_the_store_stop_nobody() {
     const FLOOD: u64 = 20_000;
-    let limits = Limits { records: 5000, ..Limits::default() };
+    let limits = Limits {
+        records: 5000,
+        ..Limits::default()
+    };
     let mut net = Net::with_limits(6, limits).await;
     net.chain(5).await;
     // Three strangers together announce four times as much as anybody has room for.

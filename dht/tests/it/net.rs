@@ -44,23 +44,38 @@ impl Stream for Node {
     type Item = (usize, Option<Event>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { index, swarm, remotes } = &mut *self;
-        let Some(swarm) = swarm else { return Poll::Ready(None) };
-        let Poll::Ready(Some(event)) = swarm.poll_next_unpin(cx) else { return Poll::Pending };
+        let Self {
+            index,
+            swarm,
+            remotes,
+        } = &mut *self;
+        let Some(swarm) = swarm else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(Some(event)) = swarm.poll_next_unpin(cx) else {
+            return Poll::Pending;
+        };
         let mut told = None;
         match event {
             SwarmEvent::NewListenAddr { .. } => {
                 let listen: Vec<_> = swarm.listeners().cloned().collect();
                 swarm.behaviour_mut().dht.set_own_addresses(&listen, &[]);
             }
-            SwarmEvent::ConnectionEstablished { connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 remotes.insert(connection_id, endpoint.get_remote_address().clone());
             }
             SwarmEvent::Behaviour(ProtocolsEvent::Identify(identify::Event::Received {
                 connection_id,
                 peer_id,
                 info,
-            })) => swarm.behaviour_mut().dht.identified(peer_id, &info, &remotes[&connection_id]),
+            })) => swarm
+                .behaviour_mut()
+                .dht
+                .identified(peer_id, &info, &remotes[&connection_id]),
             SwarmEvent::Behaviour(ProtocolsEvent::Dht(event)) => told = Some(event),
             _ => {}
         }
@@ -75,7 +90,13 @@ impl Net {
     }
 
     pub(crate) async fn with_limits(count: usize, limits: Limits) -> Self {
-        let mut net = Self { nodes: SelectAll::new(), count: 0, limits, told: Vec::new(), next_id: 0 };
+        let mut net = Self {
+            nodes: SelectAll::new(),
+            count: 0,
+            limits,
+            told: Vec::new(),
+            next_id: 0,
+        };
         for _ in 0..count {
             net.add().await;
         }
@@ -87,23 +108,41 @@ impl Net {
         let limits = self.limits.clone();
         let mut swarm = Swarm::new_ephemeral_tokio(|keypair| {
             let identify = identify::Config::new("/test/1".to_owned(), keypair.public());
-            let config =
-                Config { network: NetworkName::default(), keypair, scopes: Scopes::Both, mdns: false, limits };
+            let config = Config {
+                network: NetworkName::default(),
+                keypair,
+                scopes: Scopes::Both,
+                mdns: false,
+                limits,
+            };
             let (dht, mdns_error) = Behaviour::new(&config);
             assert!(mdns_error.is_none());
-            Protocols { identify: identify::Behaviour::new(identify), dht }
+            Protocols {
+                identify: identify::Behaviour::new(identify),
+                dht,
+            }
         });
-        swarm.listen_on("/memory/0".parse().expect("an address")).expect("listens");
+        swarm
+            .listen_on("/memory/0".parse().expect("an address"))
+            .expect("listens");
         let index = self.count;
-        self.nodes.push(Node { index, swarm: Some(swarm), remotes: HashMap::new() });
+        self.nodes.push(Node {
+            index,
+            swarm: Some(swarm),
+            remotes: HashMap::new(),
+        });
         self.count += 1;
         self.told.push(Vec::new());
-        self.until("a listen address", |net| net.swarm(index).listeners().count() > 0).await;
+        self.until("a listen address", |net| net.swarm(index).listeners().count() > 0)
+            .await;
         index
     }
 
     fn node(&mut self, index: usize) -> &mut Node {
-        self.nodes.iter_mut().find(|node| node.index == index).expect("a running node")
+        self.nodes
+            .iter_mut()
+            .find(|node| node.index == index)
+            .expect("a running node")
     }
 
     fn swarm(&mut self, index: usize) -> &mut Swarm<Protocols> {
@@ -142,7 +181,10 @@ impl Net {
         for index in 1..self.count {
             self.dial(index, index - 1);
         }
-        self.until("full tables", |net| (0..net.count).all(|i| net.lan_peers(i) >= at_least)).await;
+        self.until("full tables", |net| {
+            (0..net.count).all(|i| net.lan_peers(i) >= at_least)
+        })
+        .await;
     }
 
     /// Runs all nodes until a condition holds.
@@ -175,9 +217,12 @@ impl Net {
         let mut counts = None;
         self.until("an announcement", |net| {
             counts = net.told[index].iter().find_map(|event| match event {
-                Event::Announced { id: of, acknowledged, asked, done: true } if *of == id => {
-                    Some((*acknowledged, *asked))
-                }
+                Event::Announced {
+                    id: of,
+                    acknowledged,
+                    asked,
+                    done: true,
+                } if *of == id => Some((*acknowledged, *asked)),
                 _ => None,
             });
             counts.is_some()
@@ -196,7 +241,8 @@ impl Net {
     /// Looks a key up, to the end.
     pub(crate) async fn find(&mut self, index: usize, key: ProviderKey) -> Found {
         let id = self.start_finding(index, key);
-        self.until("the end of a lookup", |net| net.found(index, id).ended.is_some()).await;
+        self.until("the end of a lookup", |net| net.found(index, id).ended.is_some())
+            .await;
         self.found(index, id)
     }
 
@@ -205,8 +251,16 @@ impl Net {
         let mut found = Found::default();
         for event in &self.told[index] {
             match event {
-                Event::Found { id, provider, addresses } if *id == lookup => {
-                    found.providers.entry(*provider).or_default().extend(addresses.iter().cloned());
+                Event::Found {
+                    id,
+                    provider,
+                    addresses,
+                } if *id == lookup => {
+                    found
+                        .providers
+                        .entry(*provider)
+                        .or_default()
+                        .extend(addresses.iter().cloned());
                 }
                 Event::LookupEnded { id, asked, outcome } if *id == lookup => {
                     assert_eq!(found.ended, None, "a lookup ends once");
