@@ -23,6 +23,7 @@ use crate::lookup::{Ended, LookupId, Lookups};
 use crate::neighbours::Neighbours;
 use crate::overlay::{self, Overlay};
 use crate::provide::{AnnounceId, Task};
+use crate::record_store::MAX_AGE;
 use crate::scope::{AddressClass, Scope};
 use crate::tally::{Standing, Tally};
 
@@ -31,6 +32,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Answers after which a walk is not repeated because the table grew meanwhile: those of a full walk.
 const ENOUGH: usize = libp2p::kad::K_VALUE.get();
+
+/// The shortest life of an announcement. Renewed at half of it, a shorter one would be told all the time.
+const MIN_TTL: Duration = Duration::from_secs(60);
 
 /// Multicast DNS does not work here; everything else does.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +84,15 @@ impl Behaviour {
     /// Makes a behaviour that knows nobody. Multicast DNS may be forbidden where it runs; then it goes
     /// without, and says so.
     pub fn new(config: &Config) -> (Self, Option<MdnsError>) {
-        let overlay =
-            |scope| Toggle::from(config.scopes.contains(scope).then(|| Overlay::new(scope, config)));
+        let now = Instant::now();
+        let overlay = |scope| {
+            Toggle::from(
+                config
+                    .scopes
+                    .contains(scope)
+                    .then(|| Overlay::new(scope, config, now)),
+            )
+        };
         let wants_mdns = config.mdns && config.scopes.contains(Scope::Lan);
         let heard = wants_mdns.then(|| {
             mdns::tokio::Behaviour::new(mdns::Config::default(), config.keypair.public().to_peer_id())
@@ -152,9 +163,10 @@ impl Behaviour {
 
     /// Announces keys, and keeps announcing them until they are withdrawn.
     ///
-    /// Each announcement holds for `ttl`; announcing a key again changes its `ttl`. Without peers or
-    /// addresses it waits for them. [`Event::Announced`] tells how it goes.
+    /// Each announcement holds for `ttl`, within a minute and two days; announcing a key again changes its
+    /// `ttl`. Without peers or addresses it waits for them. [`Event::Announced`] tells how it goes.
     pub fn announce(&mut self, id: AnnounceId, keys: &[ProviderKey], ttl: Duration) {
+        let ttl = ttl.clamp(MIN_TTL, MAX_AGE);
         let can_now = self.overlays().any(Overlay::can_announce);
         for overlay in self.overlays() {
             // Nobody waits for a scope without peers while another one has them.
@@ -190,6 +202,14 @@ impl Behaviour {
             .filter(|(_, overlay)| overlay.is_enabled())
             .map(|(scope, _)| scope);
         self.lookups.find(id, key, scopes);
+        let now = Instant::now();
+        let held: Vec<_> = self
+            .overlays()
+            .flat_map(|overlay| overlay.recall(&key, now))
+            .collect();
+        for (provider, addresses) in held {
+            self.on_found(id, provider, addresses);
+        }
         self.wake();
     }
 
@@ -269,22 +289,35 @@ impl Behaviour {
                 id,
                 provider,
                 addresses,
+            } => self.on_found(id, provider, addresses),
+            overlay::Event::Walked {
+                id,
+                asked,
+                over: false,
+            } => self.lookups.answered(id, scope, asked),
+            overlay::Event::Walked {
+                id,
+                asked,
+                over: true,
             } => {
-                if let Some(addresses) = self.lookups.found(id, provider, addresses) {
-                    self.events.push_back(Event::Found {
-                        id,
-                        provider,
-                        addresses,
-                    });
-                }
+                self.lookups.walk_ended(id, scope, asked, ENOUGH);
             }
-            overlay::Event::WalkEnded { id, asked } => self.lookups.walk_ended(id, scope, asked, ENOUGH),
             overlay::Event::Task(task, note) => self.tally.note(scope, task, note),
             overlay::Event::TableGrew => {
                 self.lookups.table_grew(scope);
                 self.table_changed = true;
             }
             overlay::Event::TableChanged => self.table_changed = true,
+        }
+    }
+
+    fn on_found(&mut self, id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>) {
+        if let Some(addresses) = self.lookups.found(id, provider, addresses) {
+            self.events.push_back(Event::Found {
+                id,
+                provider,
+                addresses,
+            });
         }
     }
 

@@ -42,7 +42,7 @@ impl Default for Limits {
         Self {
             records: 100_000,
             providers_per_key: 64,
-            lookups: 32,
+            lookups: 16,
             lookup_deadline: Duration::from_secs(30),
         }
     }

@@ -83,8 +83,9 @@ struct Lookup {
 enum WalkState {
     /// Nobody to ask in this scope yet.
     Waiting,
-    /// `grown`: the table gained peers since the walk began.
+    /// `asked` have answered so far; `grown`: the table gained peers since the walk began.
     Running {
+        asked: usize,
         grown: bool,
     },
     /// To be walked once more.
@@ -142,7 +143,10 @@ impl Lookups {
             lookup.started.get_or_insert(now);
             for (&scope, state) in &mut lookup.walks {
                 if matches!(state, WalkState::Waiting | WalkState::Again) && has_peers(scope) {
-                    *state = WalkState::Running { grown: false };
+                    *state = WalkState::Running {
+                        asked: 0,
+                        grown: false,
+                    };
                     walks.push(Walk {
                         id: lookup.id,
                         scope,
@@ -177,6 +181,15 @@ impl Lookups {
         (first || !fresh.is_empty()).then_some(fresh)
     }
 
+    /// Notes how many have answered a walk so far.
+    pub(crate) fn answered(&mut self, id: LookupId, scope: Scope, answers: usize) {
+        let lookup = self.by_id.get(&id).and_then(|age| self.lookups.get_mut(age));
+        if let Some(WalkState::Running { asked, .. }) = lookup.and_then(|lookup| lookup.walks.get_mut(&scope))
+        {
+            *asked = answers;
+        }
+    }
+
     /// Notes that a walk is over. It is walked again when peers came meanwhile and fewer than `enough` of
     /// them could be asked: a node that has just started meets its network while it searches.
     pub(crate) fn walk_ended(&mut self, id: LookupId, scope: Scope, asked: usize, enough: usize) {
@@ -190,7 +203,7 @@ impl Lookups {
             return;
         };
         *state = match *state {
-            WalkState::Running { grown: true } if asked < enough => WalkState::Again,
+            WalkState::Running { grown: true, .. } if asked < enough => WalkState::Again,
             _ => WalkState::Done { asked },
         };
         // A scope without peers is waited for only while no other scope has answered.
@@ -208,7 +221,7 @@ impl Lookups {
     /// Notes that a table gained a peer.
     pub(crate) fn table_grew(&mut self, scope: Scope) {
         for lookup in self.lookups.values_mut() {
-            if let Some(WalkState::Running { grown }) = lookup.walks.get_mut(&scope) {
+            if let Some(WalkState::Running { grown, .. }) = lookup.walks.get_mut(&scope) {
                 *grown = true;
             }
         }
@@ -255,12 +268,9 @@ impl Lookup {
     }
 
     fn asked(&self) -> usize {
-        let asked = |state: &WalkState| {
-            if let WalkState::Done { asked } = *state {
-                asked
-            } else {
-                0
-            }
+        let asked = |state: &WalkState| match *state {
+            WalkState::Running { asked, .. } | WalkState::Done { asked } => asked,
+            WalkState::Waiting | WalkState::Again => 0,
         };
         self.walks.values().map(asked).sum()
     }

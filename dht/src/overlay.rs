@@ -47,6 +47,9 @@ const ANNOUNCE_STREAMS: usize = 4;
 /// it; one failure may be a lost packet.
 const MAX_DIAL_FAILURES: u8 = 2;
 
+/// How often expired records are dropped. They are not told any more as soon as they expire.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// The two protocols of a scope, within it.
 pub struct Overlay {
     scope: Scope,
@@ -64,6 +67,7 @@ pub struct Overlay {
     /// How strangers' loopback addresses are taken: see [`Overlay::refresh_table`].
     believes: AddressClass,
     last_sequence: u64,
+    next_sweep: Instant,
     events: VecDeque<Event>,
 }
 
@@ -83,8 +87,8 @@ pub enum Event {
         provider: PeerId,
         addresses: Vec<Multiaddr>,
     },
-    /// A lookup's walk through this overlay is over, with that many answers.
-    WalkEnded { id: LookupId, asked: usize },
+    /// So many nodes have answered a lookup's walk through this overlay; perhaps it is over.
+    Walked { id: LookupId, asked: usize, over: bool },
     /// A task went on.
     Task(Task, Note),
     /// The routing table gained a peer.
@@ -94,13 +98,14 @@ pub enum Event {
 }
 
 /// Why a Kademlia query runs.
+#[derive(Clone, Copy)]
 enum Query {
-    Lookup { id: LookupId, key: ProviderKey },
+    Lookup(LookupId),
     Walk(provide::Walk),
 }
 
 impl Overlay {
-    pub(crate) fn new(scope: Scope, config: &Config) -> Self {
+    pub(crate) fn new(scope: Scope, config: &Config, now: Instant) -> Self {
         let local = config.keypair.public().to_peer_id();
         let kad_protocol = protocol(&config.network, scope, "kad");
         let records = RecordStore::new(config.limits.records, config.limits.providers_per_key);
@@ -146,6 +151,7 @@ impl Overlay {
             peers: 0,
             believes: AddressClass::Private,
             last_sequence: 0,
+            next_sweep: now,
             events: VecDeque::new(),
         }
     }
@@ -253,16 +259,25 @@ impl Overlay {
         self.provide.withdraw(task, keys, now);
     }
 
-    /// Begins a lookup's walk. What we hold ourselves comes first, then what others say.
+    /// What we hold ourselves about a key.
+    pub(crate) fn recall(&mut self, key: &ProviderKey, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.protocols
+            .kad
+            .store_mut()
+            .records
+            .sample(key, kad::K_VALUE.get(), now)
+    }
+
+    /// Begins a lookup's walk.
     pub(crate) fn find(&mut self, id: LookupId, key: ProviderKey) {
         let query = self.protocols.kad.get_providers(RecordKey::new(key.as_bytes()));
-        self.queries.insert(query, Query::Lookup { id, key });
+        self.queries.insert(query, Query::Lookup(id));
     }
 
     /// Ends every walk of a lookup.
     pub(crate) fn stop_find(&mut self, id: LookupId) {
         self.queries.retain(|query, why| {
-            let stop = matches!(why, Query::Lookup { id: other, .. } if *other == id);
+            let stop = matches!(why, Query::Lookup(other) if *other == id);
             if stop && let Some(mut running) = self.protocols.kad.query_mut(query) {
                 running.finish();
             }
@@ -272,7 +287,10 @@ impl Overlay {
 
     /// Notes that time has passed.
     pub(crate) fn tick(&mut self, now: Instant) {
-        self.protocols.kad.store_mut().records.sweep(now);
+        if now >= self.next_sweep {
+            self.next_sweep = now + SWEEP;
+            self.protocols.kad.store_mut().records.sweep(now);
+        }
         self.refresh_table();
         self.provide.table_size(self.peers, now);
         self.provide.tick(now);

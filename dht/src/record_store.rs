@@ -111,12 +111,6 @@ impl RecordStore {
             .collect()
     }
 
-    /// Where a provider of a key said that it is.
-    pub(crate) fn addresses(&self, key: &ProviderKey, provider: &PeerId) -> &[Multiaddr] {
-        self.find(key, provider)
-            .map_or(&[], |record| &record.offer.addresses)
-    }
-
     /// Drops every record that nobody needs to remember.
     pub(crate) fn sweep(&mut self, now: Instant) {
         let of_key = |(key, records): (&ProviderKey, &Vec<Record>)| {

@@ -76,8 +76,9 @@ fn a_walk_that_nobody_answered_met_no_peers() {
 #[test]
 fn a_walk_that_never_ends_does_not_keep_a_lookup() {
     let (mut lookups, id, now) = started(&[Scope::Lan]);
+    lookups.answered(id, Scope::Lan, 7);
     lookups.tick(now + DEADLINE);
-    assert_eq!(outcomes(&mut lookups), [(0, Outcome::TimedOut)]);
+    assert_eq!(outcomes(&mut lookups), [(7, Outcome::TimedOut)]);
     // What comes late changes nothing.
     lookups.walk_ended(id, Scope::Lan, 3, 20);
     lookups.stop(id);

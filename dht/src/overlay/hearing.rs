@@ -8,13 +8,12 @@ use libp2p::kad::{self, GetClosestPeersError, GetClosestPeersOk, GetProvidersOk,
 use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::ProviderKey;
 
 use super::{Event, MAX_DIAL_FAILURES, Overlay, ProtocolsEvent, Query};
 use crate::lookup::LookupId;
 use crate::provide::{Answer, Node, Parcel};
 use crate::record_store::Offer;
-use crate::scope::{AddressClass, MAX_ADDRESSES};
+use crate::scope::AddressClass;
 use crate::wire::{Announcement, Receipt, Sealed, Term};
 
 impl Overlay {
@@ -87,12 +86,23 @@ impl Overlay {
                 stats,
                 step,
             } => {
-                match (self.queries.get(&id), result) {
-                    (
-                        Some(&Query::Lookup { id, key }),
-                        QueryResult::GetProviders(Ok(GetProvidersOk::FoundProviders { providers, .. })),
-                    ) => self.on_providers(id, &key, providers),
-                    (Some(&Query::Walk(walk)), QueryResult::GetClosestPeers(result)) => {
+                let why = self.queries.get(&id).copied();
+                if step.last {
+                    self.queries.remove(&id);
+                }
+                match (why, result) {
+                    (Some(Query::Lookup(id)), QueryResult::GetProviders(result)) => {
+                        if let Ok(GetProvidersOk::FoundProviders { providers, .. }) = result {
+                            self.on_providers(id, providers);
+                        }
+                        let asked = usize::try_from(stats.num_successes()).unwrap_or(usize::MAX);
+                        self.events.push_back(Event::Walked {
+                            id,
+                            asked,
+                            over: step.last,
+                        });
+                    }
+                    (Some(Query::Walk(walk)), QueryResult::GetClosestPeers(result)) => {
                         let (Ok(GetClosestPeersOk { peers, .. })
                         | Err(GetClosestPeersError::Timeout { peers, .. })) = result;
                         let node = |info: kad::PeerInfo| Node {
@@ -103,12 +113,6 @@ impl Overlay {
                         self.provide.walk_ended(walk, nodes, now);
                     }
                     _ => {}
-                }
-                if step.last
-                    && let Some(Query::Lookup { id, .. }) = self.queries.remove(&id)
-                {
-                    let asked = usize::try_from(stats.num_successes()).unwrap_or(usize::MAX);
-                    self.events.push_back(Event::WalkEnded { id, asked });
                 }
             }
             kad::Event::RoutingUpdated {
@@ -132,12 +136,17 @@ impl Overlay {
         }
     }
 
-    fn on_providers(&mut self, id: LookupId, key: &ProviderKey, providers: impl IntoIterator<Item = PeerId>) {
+    /// Tells the providers that somebody named, with the addresses that came along.
+    ///
+    /// Kademlia does not report those, but would dial them; so it is asked for what it would dial. They are
+    /// not signed, and need not be: whoever answers a walk can invent providers that sign anything, and what
+    /// a provider is worth shows when it is dialled.
+    fn on_providers(&mut self, id: LookupId, providers: impl IntoIterator<Item = PeerId>) {
         for provider in providers {
             if provider == self.local {
                 continue;
             }
-            let addresses = self.provider_addresses(key, &provider);
+            let addresses = self.dial_addresses(provider);
             if !addresses.is_empty() || self.protocols.announce.is_connected(&provider) {
                 self.events.push_back(Event::Found {
                     id,
@@ -146,24 +155,6 @@ impl Overlay {
                 });
             }
         }
-    }
-
-    /// Where a provider is: as it told us itself, as our table knows it, and as the nodes just asked say.
-    ///
-    /// Kademlia does not report the addresses that came with a provider, but would dial them; so it is
-    /// asked for what it would dial. Those are not signed, and need not be: whoever answers a walk can
-    /// invent providers that sign anything, and what a provider is worth shows when it is dialled.
-    fn provider_addresses(&mut self, key: &ProviderKey, provider: &PeerId) -> Vec<Multiaddr> {
-        let mut addresses = self.dial_addresses(*provider);
-        let told = self.protocols.kad.store_mut().records.addresses(key, provider);
-        addresses.extend(
-            told.iter()
-                .filter(|address| !addresses.contains(address))
-                .cloned()
-                .collect::<Vec<_>>(),
-        );
-        addresses.truncate(MAX_ADDRESSES);
-        addresses
     }
 
     /// The addresses of a peer that may be dialled: those in our table, which were checked when they came,

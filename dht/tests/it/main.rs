@@ -1,5 +1,7 @@
 //! Real swarms over the in-process transport: whole networks in one test.
 
+#![cfg(test)]
+
 mod announcing;
 mod finding;
 mod hostile;
