@@ -41,7 +41,7 @@ impl Inner {
     /// Forgets the folders of downloads that somebody has removed.
     fn collect_downloads(&self) -> Result<u64, StoreError> {
         let mut collected = 0;
-        for (path, row) in self.db.read(|read| read.downloads())? {
+        for (path, row) in self.db.read(Read::downloads)? {
             let is_ours = self
                 .files
                 .stat(&path)
@@ -59,8 +59,6 @@ impl Inner {
 
     /// Forgets files in place that belong to no share and no download.
     fn collect_sources(&self) -> Result<u64, StoreError> {
-        // Nothing has this path, so nothing is kept on its account.
-        let nobody = Path::new("");
         let paths_of = |read: &Read| {
             let needed = self.needed(read)?;
             let paths = read.sources_below(Path::new("/"))?.map(|row| Ok(row?.0));
@@ -72,7 +70,7 @@ impl Inner {
         };
         let paths = self.db.read(paths_of)?;
         if !paths.is_empty() {
-            self.commit(&[], |change| change.remove_sources(&paths, nobody))?;
+            self.commit(&[], |change| change.remove_sources(&paths, None))?;
         }
         Ok(paths.len() as u64)
     }

@@ -110,62 +110,59 @@ impl Inner {
 
 impl Change<'_, '_> {
     fn put_source(&mut self, path: &Path, blob: &NewBlob) -> Result<(), StoreError> {
-        if let Some(old) = self.write.remove_source(path)?
-            && old.digest != blob.digest
-        {
-            self.release(&old.digest, Holder::Source(path))?;
-        }
         let outboard = match &blob.outboard {
             NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
             NewOutboard::File { .. } => Outboard::File,
+        };
+        let blob_row = BlobRow {
+            size: blob.stamp.size,
+            outboard,
         };
         let state = if blob.is_fresh {
             SourceState::Fresh
         } else {
             SourceState::Good
         };
-        self.write.set_source(
+        self.set_source(
             path,
             &SourceRow {
                 digest: blob.digest,
                 stamp: blob.stamp,
                 state,
             },
-        )?;
-        self.write.hold(
-            &blob.digest,
-            &BlobRow {
-                size: blob.stamp.size,
-                outboard,
-            },
-            Holder::Source(path),
+            &blob_row,
         )
+    }
+
+    fn set_source(&mut self, path: &Path, row: &SourceRow, blob: &BlobRow) -> Result<(), StoreError> {
+        let old = self.write.set_source(path, row)?;
+        self.write.hold(&row.digest, blob, Holder::Source(path))?;
+        match old {
+            Some(old) if old.digest != row.digest => self.release(&old.digest, Holder::Source(path)),
+            _ => Ok(()),
+        }
     }
 
     /// Notes a known file at a new path.
     pub(crate) fn move_source(&mut self, to: &Path, row: &SourceRow) -> Result<(), StoreError> {
-        let Some(blob) = self.write.blob(&row.digest)? else {
-            return Ok(());
-        };
-        if let Some(old) = self.write.remove_source(to)?
-            && old.digest != row.digest
-        {
-            self.release(&old.digest, Holder::Source(to))?;
+        match self.write.blob(&row.digest)? {
+            Some(blob) => self.set_source(to, row, &blob),
+            None => Ok(()),
         }
-        self.write.set_source(to, row)?;
-        self.write.hold(&row.digest, &blob, Holder::Source(to))
     }
 
-    /// Forgets files in place, unless something other than `root` needs them: a share, a download, or a
-    /// publish that is under way.
-    pub(crate) fn remove_sources(&mut self, paths: &[PathBuf], root: &Path) -> Result<(), StoreError> {
+    /// Forgets files in place, unless something needs them: a share, a download, or a publish that is under way,
+    /// but for the one of `own`.
+    pub(crate) fn remove_sources(&mut self, paths: &[PathBuf], own: Option<&Path>) -> Result<(), StoreError> {
         if paths.is_empty() {
             return Ok(());
         }
         let mut needed: HashSet<PathBuf> = self.publishing.iter().cloned().collect();
         needed.extend(self.write.shares()?.into_iter().map(|(path, _)| path));
         needed.extend(self.write.downloads()?.into_iter().map(|(path, _)| path));
-        needed.remove(root);
+        if let Some(own) = own {
+            needed.remove(own);
+        }
         for path in paths {
             if path.ancestors().any(|ancestor| needed.contains(ancestor)) {
                 continue;

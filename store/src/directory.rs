@@ -21,7 +21,7 @@ use crate::{
     files::Dir,
     finish::{How, Name, settle},
     owned,
-    partial::{Body, Place, SMALL_LEN},
+    partial::{Body, Folder, PartFile, Place, SMALL_LEN},
     stamp::{FileId, Stamp},
     store::lock,
 };
@@ -163,7 +163,7 @@ impl PartialDirectory {
         };
         if let Some(row) = known
             && row.digest == entry.digest
-            && row.state == SourceState::Good
+            && row.state != SourceState::Changed
             && Some(row.stamp) == stamp()
         {
             lock(&self.placed).mark(index);
@@ -178,17 +178,23 @@ impl PartialDirectory {
             lock(&self.placed).push(index, path, blob, None);
             return Ok(Member::Done { size: entry.size });
         }
+        let file = PartFile {
+            dir,
+            name,
+            path,
+            folder: Folder::Ours,
+        };
         self.store
-            .partial_in(&entry.digest, dir, name, path)
+            .partial_in(&entry.digest, Place::File(file))
             .map(Member::Wanted)
     }
 
     /// Puts a whole file in its place, where it is from now on served.
     ///
     /// It is durable once some more are placed, or the directory is finished.
-    pub fn place(&self, index: usize, partial: Partial) -> Result<(), FinishError> {
+    pub fn place(&self, index: usize, partial: &Partial) -> Result<(), FinishError> {
         let path = partial.shared.path();
-        let (Some(entry), Place::File { dir, name, .. }) = (self.entry(index), &partial.shared.place) else {
+        let (Some(entry), Place::File(file)) = (self.entry(index), &partial.shared.place) else {
             return Err(FinishError::Foreign { path });
         };
         let mut state = lock(&partial.shared.state);
@@ -210,7 +216,7 @@ impl PartialDirectory {
             durably: false,
             executable: entry.executable,
         };
-        let settled = settle(&self.store.inner, &state.body, dir, name, &how).map_err(|e| e.at(&path))?;
+        let settled = settle(&self.store.inner, &state.body, file, &how).map_err(|e| e.at(&path))?;
         let stem = match &state.body {
             Body::Disk(disk) => Some(disk.stem.clone()),
             Body::Memory(_) => None,

@@ -60,6 +60,12 @@ impl Files {
         Ok(())
     }
 
+    /// Waits for the disk; not in tests, which lose no power and would mostly wait.
+    fn sync_step(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.step()?;
+        if cfg!(test) { Ok(()) } else { sync() }
+    }
+
     /// Opens a file to be read that others may be changing, replacing or turning into a pipe.
     pub(crate) fn open_source(&self, path: &Path) -> io::Result<Handle> {
         self.step()?;
@@ -250,15 +256,13 @@ impl Dir {
 
     /// Makes the names in this folder durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.files.step()?;
-        self.file.sync_all()
+        self.files.sync_step(|| self.file.sync_all())
     }
 
     /// Makes everything written so far to the file system of this folder durable, at the price of one call.
     #[cfg(target_os = "linux")]
     pub(crate) fn sync_filesystem(&self) -> io::Result<()> {
-        self.files.step()?;
-        Ok(rustix::fs::syncfs(&self.file)?)
+        self.files.sync_step(|| Ok(rustix::fs::syncfs(&self.file)?))
     }
 
     /// Where there is no such call, the files are to be synced one by one.
@@ -339,8 +343,7 @@ impl Handle {
 
     /// Makes the bytes durable, and the size.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
-        self.files.step()?;
-        self.file.sync_data()
+        self.files.sync_step(|| self.file.sync_data())
     }
 
     /// Describes the file.

@@ -14,9 +14,9 @@ use crate::{
     commit::{NewBlob, NewOutboard},
     disk::ShareRow,
     files::{Dir, Files, Handle},
-    partial::{Body, Place, SMALL_LEN, record},
+    partial::{Body, PartFile, PartTrouble, Place, SMALL_LEN, record},
     share::seconds,
-    stamp::{FileId, Stamp},
+    stamp::Stamp,
     store::{Inner, lock},
 };
 
@@ -94,12 +94,7 @@ impl Partial {
     /// must be on the same file system as the part file; after an error another one can be tried.
     pub fn finish(&self, target: &Path, options: &FinishOptions) -> Result<Option<Share>, FinishError> {
         let shared = &self.shared;
-        let Place::File {
-            dir,
-            name,
-            path: part,
-        } = &shared.place
-        else {
+        let Place::File(place) = &shared.place else {
             return Err(FinishError::Incomplete { path: shared.path() });
         };
         let io = |source| FinishError::Io {
@@ -111,28 +106,24 @@ impl Partial {
         // Nobody writes to a whole blob, so whoever waits for this has nothing better to do.
         let mut state = lock(&shared.state);
         let tree = state.tree.filter(|_| state.is_complete() && !state.finished);
-        let tree = tree.ok_or_else(|| FinishError::Incomplete { path: part.clone() })?;
+        let tree = tree.ok_or_else(|| FinishError::Incomplete {
+            path: place.path.clone(),
+        })?;
         let inner = &shared.store.inner;
-        let settled = settle(
-            inner,
-            &state.body,
-            dir,
-            name,
-            &How {
-                durably: true,
-                executable: false,
-            },
-        )
-        .map_err(|error| error.at(part))?;
-        if let Err(error) = final_name.take(dir, name, options.replace) {
+        let how = How {
+            durably: true,
+            executable: false,
+        };
+        let settled = settle(inner, &state.body, place, &how).map_err(|error| error.at(&place.path))?;
+        if let Err(error) = final_name.take(&place.dir, &place.name, options.replace) {
             if matches!(state.body, Body::Memory(_)) {
-                dir.remove(name).map_err(io)?;
+                place.dir.remove(&place.name).map_err(io)?;
             }
             return Err(error);
         }
         state.finished = true;
         drop(state);
-        dir.sync().map_err(io)?;
+        place.dir.sync().map_err(io)?;
         let share = options.share_as.as_ref().map(|name| ShareRow {
             cid: Cid::file(shared.digest()),
             name: name.clone(),
@@ -158,6 +149,20 @@ impl Partial {
             record::remove(&inner.partials, &disk.stem).map_err(io)?;
         }
         Ok(share.map(|row| Share::new(path, row, ShareState::Ok)))
+    }
+}
+
+impl PartTrouble {
+    pub(crate) fn at(self, path: &Path) -> FinishError {
+        match self {
+            Self::Foreign => FinishError::Foreign {
+                path: path.to_owned(),
+            },
+            Self::Io(source) => FinishError::Io {
+                path: path.to_owned(),
+                source,
+            },
+        }
     }
 }
 
@@ -231,43 +236,16 @@ pub(crate) struct How {
     pub(crate) executable: bool,
 }
 
-/// Why a blob could not be settled.
-pub(crate) enum SettleError {
-    Foreign,
-    Io(io::Error),
-}
-
-impl SettleError {
-    pub(crate) fn at(self, path: &Path) -> FinishError {
-        match self {
-            Self::Foreign => FinishError::Foreign {
-                path: path.to_owned(),
-            },
-            Self::Io(source) => FinishError::Io {
-                path: path.to_owned(),
-                source,
-            },
-        }
-    }
-}
-
-impl From<io::Error> for SettleError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 /// Puts a whole blob into its part file, `name` of `dir`.
 pub(crate) fn settle(
     store: &Inner,
     body: &Body,
-    dir: &Dir,
-    name: &OsStr,
+    place: &PartFile,
     how: &How,
-) -> Result<Settled, SettleError> {
+) -> Result<Settled, PartTrouble> {
     match body {
         Body::Memory(memory) => {
-            let file = write_whole(dir, name, &memory.data)?;
+            let file = write_whole(place, &memory.data)?;
             finish_file(&file, how)?;
             let stamp = Stamp::of(&file.metadata()?);
             Ok(Settled {
@@ -276,15 +254,8 @@ pub(crate) fn settle(
             })
         }
         Body::Disk(disk) => {
-            let named =
-                dir.open(name)
-                    .and_then(|file| file.metadata())
-                    .map_err(|error| match error.kind() {
-                        io::ErrorKind::NotFound => SettleError::Foreign,
-                        _ => SettleError::Io(error),
-                    })?;
-            if FileId::of(&named) != disk.id {
-                return Err(SettleError::Foreign);
+            if !place.is(disk.id)? {
+                return Err(PartTrouble::Foreign);
             }
             finish_file(&disk.data, how)?;
             let pairs = record::pairs_name(&disk.stem);
@@ -306,17 +277,8 @@ fn finish_file(file: &Handle, how: &How) -> io::Result<()> {
 }
 
 /// Writes a small file at once. One that is there already must be what is left of an earlier attempt.
-fn write_whole(dir: &Dir, name: &OsStr, data: &[u8]) -> Result<Handle, SettleError> {
-    let file = match dir.create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = dir.open_writable(name).map_err(|_| SettleError::Foreign)?;
-            if !file.metadata()?.is_file() || !is_remnant(&file.read_all(SMALL_LEN + 1)?, data) {
-                return Err(SettleError::Foreign);
-            }
-            file
-        }
-        created => created?,
-    };
+fn write_whole(place: &PartFile, data: &[u8]) -> Result<Handle, PartTrouble> {
+    let file = place.make(|found| Ok(is_remnant(&found.read_all(SMALL_LEN + 1)?, data)))?;
     file.write_all_at(data, 0)?;
     Ok(file)
 }

@@ -229,9 +229,8 @@ pub(crate) fn hash_node(data: &[u8], first: u64, groups: u64, is_root: bool, pai
         return group_cv(data, first, is_root);
     };
     let left = left_groups(groups);
-    let at = usize::try_from(left).unwrap_or(usize::MAX);
-    let (left_pairs, right_pairs) = below.split_at_mut((at - 1) * PARENT_LEN);
-    let (left_data, right_data) = data.split_at(at * GROUP_LEN as usize);
+    let (left_pairs, right_pairs) = below.split_at_mut(index(left - 1) * PARENT_LEN);
+    let (left_data, right_data) = data.split_at(index(left * GROUP_LEN));
     let left_cv = hash_node(left_data, first, left, false, left_pairs);
     let right_cv = hash_node(right_data, first + left, groups - left, false, right_pairs);
     let (pair_left, pair_right) = pair.split_at_mut(PARENT_LEN / 2);

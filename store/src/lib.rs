@@ -44,6 +44,8 @@ mod outboard;
 mod owned;
 mod partial;
 mod publish;
+#[cfg(test)]
+mod scenarios;
 mod share;
 mod stamp;
 mod store;

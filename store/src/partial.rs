@@ -6,7 +6,6 @@
 //! the store. It can be served while it grows.
 
 use std::{
-    ffi::OsString,
     io,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -15,11 +14,12 @@ use std::{
 
 use shoal_content::{Digest, GroupRanges, PARENT_LEN, ProviderKey, Tree};
 
-use crate::{Blob, Held, ReadError, Store, StoreError, files::Dir, store::lock};
+use crate::{Blob, Held, ReadError, Store, StoreError, store::lock};
 
 mod body;
 mod fill;
 mod open;
+mod part;
 pub(crate) mod record;
 mod recover;
 #[cfg(test)]
@@ -27,6 +27,7 @@ mod tests;
 
 pub(crate) use body::Body;
 use body::Disk;
+pub(crate) use part::{Folder, PartFile, PartTrouble};
 
 /// Longest blob that is kept in memory until it is whole: what a kill can cost, and what each of some dozens
 /// of transfers can hold in memory at once.
@@ -174,8 +175,8 @@ pub(crate) struct Shared {
 pub(crate) enum Place {
     /// To memory, for good: a manifest.
     Memory,
-    /// To a file in a folder.
-    File { dir: Dir, name: OsString, path: PathBuf },
+    /// To a file.
+    File(PartFile),
 }
 
 #[derive(Debug)]
@@ -317,7 +318,7 @@ impl Shared {
     /// The path to name in errors.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.place {
-            Place::File { path, .. } => path.clone(),
+            Place::File(file) => file.path.clone(),
             Place::Memory => PathBuf::from(self.digest.to_string()),
         }
     }
@@ -384,16 +385,16 @@ impl Shared {
 
     /// Refuses to go on when the rest of the blob has no room, as soon as its size is more than a claim.
     fn check_space(&self, state: &State) -> Result<(), WriteError> {
-        let (Some(tree), Place::File { dir, path, .. }) = (state.proven(), &self.place) else {
+        let (Some(tree), Place::File(file)) = (state.proven(), &self.place) else {
             return Ok(());
         };
         let need = tree.size() - bytes_of(tree, &state.have);
-        let available = dir.space().map_err(|source| self.io(source))?;
+        let available = file.dir.space().map_err(|source| self.io(source))?;
         if need <= available {
             return Ok(());
         }
         Err(WriteError::NoSpace {
-            path: path.clone(),
+            path: file.path.clone(),
             need,
             available,
         })
@@ -460,7 +461,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Place::File { path, .. } = &self.place {
+        if let Place::File(PartFile { path, .. }) = &self.place {
             // Another may have been opened for the same file since the last clone of this one went.
             let mut live = lock(&self.store.inner.live);
             if live.get(path).is_some_and(|known| known.strong_count() == 0) {

@@ -58,7 +58,7 @@ impl Store {
     ///
     /// Looks at every file. One whose stamp is not what it was, and whose size is, is read again.
     pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
-        let rows = self.inner.db.read(|read| read.shares())?;
+        let rows = self.inner.db.read(Read::shares)?;
         rows.into_iter()
             .map(|(path, row)| self.inner.share(path, row))
             .collect()
@@ -73,7 +73,7 @@ impl Store {
             Selector::Path(wanted) => path == wanted,
         };
         let mut gone = Vec::new();
-        for (path, row) in inner.db.read(|read| read.shares())? {
+        for (path, row) in inner.db.read(Read::shares)? {
             if !matches(&path, &row) {
                 continue;
             }
@@ -96,10 +96,10 @@ impl Store {
     /// A directory whose files are all gone is left out, and so is each file that is gone or has changed.
     pub fn announceable(&self, max_files: usize) -> Result<Vec<Digest>, StoreError> {
         let (mut roots, mut files) = (Vec::new(), Vec::new());
-        for (path, row) in self.inner.db.read(|read| read.shares())? {
+        for (path, row) in self.inner.db.read(Read::shares)? {
             match row.cid.kind() {
                 Kind::File if self.inner.state_of(&path, &row.cid.digest())? == ShareState::Ok => {
-                    roots.push(row.cid.digest())
+                    roots.push(row.cid.digest());
                 }
                 Kind::File => {}
                 Kind::Directory => {
@@ -153,7 +153,7 @@ impl Inner {
         })?;
         self.commit(&[], |change| {
             change.remove_share(path, row)?;
-            change.remove_sources(&sources, path)
+            change.remove_sources(&sources, None)
         })
     }
 

@@ -16,7 +16,7 @@ use std::{
 use shoal_content::{Digest, NetworkName};
 
 use crate::{
-    db::{DATABASE, Db, StoreError},
+    db::{DATABASE, Db, Read, StoreError},
     disk::hex,
     files::{Dir, Files, Handle},
     journal::Journal,
@@ -133,7 +133,7 @@ impl Store {
         let outboards = dir.open_or_make_dir(OsStr::new(OUTBOARDS)).map_err(io)?;
         let partials = dir.open_or_make_dir(OsStr::new(PARTIALS)).map_err(io)?;
         let db = open_database(files, path, network)?;
-        let shares = db.read(|read| read.shares()).map_err(OpenError::Database)?;
+        let shares = db.read(Read::shares).map_err(OpenError::Database)?;
         let (journal, lost) = Journal::open(&dir, &shares).map_err(io)?;
         // The names of what was just made.
         dir.sync().map_err(io)?;

@@ -76,7 +76,7 @@ pub(crate) struct Sender {
 impl Sender {
     pub(crate) fn new(data: Vec<u8>) -> Self {
         let tree = Tree::new(data.len() as u64);
-        let mut pairs = vec![0; tree.parents() as usize * PARENT_LEN];
+        let mut pairs = vec![0; usize::try_from(tree.parents()).unwrap() * PARENT_LEN];
         let root = hash_node(&data, 0, tree.groups(), true, &mut pairs);
         Self {
             data,
@@ -94,7 +94,7 @@ impl Sender {
         while let Some(step) = decoder.next_step() {
             match step {
                 Step::Parent { index, .. } => {
-                    let start = index as usize * PARENT_LEN;
+                    let start = usize::try_from(index).unwrap() * PARENT_LEN;
                     let pair = self.pairs[start..].first_chunk().unwrap();
                     decoder.push_parent(pair).unwrap();
                     items.push(Verified::Parent { index, pair });
@@ -102,7 +102,7 @@ impl Sender {
                 Step::Leaf {
                     group, offset, len, ..
                 } => {
-                    let bytes = &self.data[offset as usize..][..len];
+                    let bytes = &self.data[usize::try_from(offset).unwrap()..][..len];
                     decoder.push_leaf(bytes).unwrap();
                     items.push(Verified::Leaf { group, bytes });
                 }

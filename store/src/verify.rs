@@ -124,7 +124,9 @@ impl Inner {
             Ok((_, Some(Err(_)))) | Err(_) => return (Finding::Missing, None),
         };
         let (finding, state) = if digest == row.digest {
-            let is_fresh = stamp.is_fresh(SystemTime::now());
+            // What is known to be good and looks as it did then is not fresh, however young it is.
+            let is_known = row.state == SourceState::Good && stamp == row.stamp;
+            let is_fresh = !is_known && stamp.is_fresh(SystemTime::now());
             (
                 Finding::Ok,
                 if is_fresh {

@@ -295,11 +295,16 @@ impl<'txn> Write<'txn> {
         Ok(())
     }
 
-    /// Notes the content of a file in place, whose blob is [held](Self::hold) for it.
-    pub(crate) fn set_source(&mut self, path: &Path, row: &SourceRow) -> Result<(), StoreError> {
-        self.sources
+    /// Notes the content of a file in place, whose blob is [held](Self::hold) for it; gives what it was before.
+    pub(crate) fn set_source(
+        &mut self,
+        path: &Path,
+        row: &SourceRow,
+    ) -> Result<Option<SourceRow>, StoreError> {
+        let old = self
+            .sources
             .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
-        Ok(())
+        Ok(old.map(|row| SourceRow::decode(row.value())).transpose()?)
     }
 
     /// Forgets a file in place, without releasing its blob.

@@ -7,7 +7,7 @@ use std::{
 
 use shoal_content::{GROUP_LEN, GroupRanges, PARENT_LEN, Tree};
 
-use super::{Place, SMALL_LEN, Shared, State, Verified, WriteError, record};
+use super::{PartFile, PartTrouble, Place, SMALL_LEN, Shared, State, Verified, WriteError, record};
 use crate::{
     blob::pair_in,
     files::Handle,
@@ -136,32 +136,23 @@ impl Shared {
         match &self.place {
             _ if size <= SMALL_LEN => Ok(Body::Memory(Memory::default())),
             Place::Memory => Err(WriteError::TooLong { size }),
-            Place::File { .. } => Ok(Body::Disk(Arc::new(self.create(size)?))),
+            Place::File(place) => Ok(Body::Disk(Arc::new(self.create(place, size)?))),
         }
     }
 
-    /// Makes the part file. It must be new, or empty: taking over somebody's empty file loses nothing, and a
-    /// crash right here leaves one.
-    fn create(&self, size: u64) -> Result<Disk, WriteError> {
-        let Place::File { dir, name, path } = &self.place else {
-            return Err(WriteError::Misfit);
-        };
+    /// Makes the part file. Taking over somebody's empty file loses nothing, and a crash right here leaves one.
+    fn create(&self, place: &PartFile, size: u64) -> Result<Disk, WriteError> {
         let io = |source| self.io(source);
-        let data = match dir.create(name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = dir
-                    .open_writable(name)
-                    .map_err(|_| WriteError::Foreign { path: path.clone() })?;
-                let metadata = file.metadata().map_err(io)?;
-                if !metadata.is_file() || metadata.len() > 0 {
-                    return Err(WriteError::Foreign { path: path.clone() });
-                }
-                file
-            }
-            created => created.map_err(io)?,
-        };
+        let data = place
+            .make(|found| Ok(found.metadata()?.len() == 0))
+            .map_err(|trouble| match trouble {
+                PartTrouble::Foreign => WriteError::Foreign {
+                    path: place.path.clone(),
+                },
+                PartTrouble::Io(source) => io(source),
+            })?;
         let partials = &self.store.inner.partials;
-        let stem = record::stem(path);
+        let stem = record::stem(&place.path);
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;
         let metadata = data.metadata().map_err(io)?;
         let disk = Disk {
@@ -188,15 +179,14 @@ impl Shared {
     pub(super) fn discard(&self, state: &mut State) -> Result<(), WriteError> {
         let body = std::mem::replace(&mut state.body, Body::Memory(Memory::default()));
         state.have = GroupRanges::empty();
-        let (Body::Disk(disk), Place::File { dir, name, .. }) = (body, &self.place) else {
+        let (Body::Disk(disk), Place::File(place)) = (body, &self.place) else {
             return Ok(());
         };
         let remove = || {
             // The record goes first, so that it never speaks of what is not there.
             record::remove(&self.store.inner.partials, &disk.stem)?;
-            let named = dir.open(name).and_then(|file| file.metadata());
-            if named.is_ok_and(|metadata| FileId::of(&metadata) == disk.id) {
-                dir.remove(name)?;
+            if place.is(disk.id)? {
+                place.dir.remove(&place.name)?;
             }
             Ok(())
         };

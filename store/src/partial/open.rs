@@ -2,22 +2,21 @@
 
 use std::{
     collections::hash_map::Entry,
-    ffi::OsString,
     io,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use shoal_content::{Digest, GroupRanges, ProviderKey, Tree};
 
 use super::{
-    Body, Disk, Partial, PartialError, Place, Shared, State, body::Memory, record, recover::recover,
+    Body, Disk, Folder, PartFile, Partial, PartialError, Place, Shared, State, body::Memory, record,
+    recover::recover,
 };
 use crate::{
     Store,
     disk::PartialRecord,
-    files::Dir,
     stamp::{FileId, Stamp},
     store::lock,
 };
@@ -44,7 +43,14 @@ impl Store {
         };
         let parent = parent.canonicalize().map_err(io)?;
         let dir = self.inner.files.dir(&parent).map_err(io)?;
-        self.partial_in(digest, dir, name.to_owned(), parent.join(name))
+        let (name, path) = (name.to_owned(), parent.join(name));
+        let place = Place::File(PartFile {
+            dir,
+            name,
+            path,
+            folder: Folder::Theirs,
+        });
+        self.partial_in(digest, place)
     }
 
     /// Begins to receive a manifest, or a page of one, to memory.
@@ -57,22 +63,12 @@ impl Store {
         }
     }
 
-    /// Begins to receive a blob into the file `name` of `dir`, which is at `path`, or goes on.
-    pub(crate) fn partial_in(
-        &self,
-        digest: &Digest,
-        dir: Dir,
-        name: OsString,
-        path: PathBuf,
-    ) -> Result<Partial, PartialError> {
-        // Found under its path from now on, and not to be opened again; the part file is looked at after.
-        let place = Place::File {
-            dir,
-            name,
-            path: path.clone(),
-        };
+    /// Begins to receive a blob to `place`, or goes on.
+    pub(crate) fn partial_in(&self, digest: &Digest, place: Place) -> Result<Partial, PartialError> {
         let state = State::new(None, GroupRanges::empty(), Body::Memory(Memory::default()));
         let shared = Arc::new(self.shared(digest, place, state));
+        let path = shared.path();
+        // Found under its path from now on, and not to be opened again; the part file is looked at after.
         match lock(&self.inner.live).entry(path.clone()) {
             Entry::Occupied(known) if known.get().strong_count() > 0 => {
                 return Err(PartialError::InUse { path });
@@ -106,7 +102,7 @@ impl Store {
 impl Shared {
     /// Opens the part file and the hash tree that a record speaks of.
     fn resume(&self) -> Result<Option<State>, PartialError> {
-        let Place::File { dir, name, path } = &self.place else {
+        let Place::File(PartFile { dir, name, path, .. }) = &self.place else {
             return Ok(None);
         };
         let io = |source| PartialError::Io {
@@ -150,13 +146,13 @@ impl Shared {
             stem,
             sequence,
         };
-        self.resume_from(known, disk, Stamp::of(&metadata))
+        self.resume_from(&known, disk, Stamp::of(&metadata))
             .map(Some)
             .map_err(io)
     }
 
     /// Believes the record if nobody touched the part file since; else looks what is really there.
-    fn resume_from(&self, known: PartialRecord, disk: Disk, stamp: Stamp) -> io::Result<State> {
+    fn resume_from(&self, known: &PartialRecord, disk: Disk, stamp: Stamp) -> io::Result<State> {
         let tree = Tree::new(known.size);
         let is_clean = stamp == known.stamp;
         let have = if is_clean {

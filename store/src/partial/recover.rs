@@ -14,6 +14,9 @@ use shoal_content::{Digest, GROUP_LEN, GroupRanges, PARENT_LEN, Tree, group_cv, 
 use super::Disk;
 use crate::{blob::all_threads, hash::SPAN_GROUPS, store::lock};
 
+#[expect(clippy::cast_possible_truncation, reason = "a group fits in any memory")]
+const GROUP_BYTES: usize = GROUP_LEN as usize;
+
 /// A subtree whose hash is known to be right.
 struct Node {
     first: u64,
@@ -40,7 +43,7 @@ pub(super) fn recover(digest: &Digest, tree: Tree, disk: &Disk) -> io::Result<Gr
     let next = AtomicUsize::new(0);
     let have = Mutex::new(GroupRanges::empty());
     let work = || -> io::Result<()> {
-        let mut buffer = vec![0; GROUP_LEN as usize];
+        let mut buffer = vec![0; GROUP_BYTES];
         while let Some(span) = spans.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut found = GroupRanges::empty();
             check_node(disk, tree, span, &mut buffer, &mut found)?;

@@ -85,12 +85,12 @@ impl Env<'_> {
     ) -> Result<(), PublishError> {
         let is_long = |at: &usize| file(*at).is_some_and(|(_, size)| size >= WIDE_LEN);
         let (long, short): (Vec<usize>, Vec<usize>) = todo.iter().partition(|at| is_long(at));
-        let next = AtomicUsize::new(0);
+        let (next, short) = (&AtomicUsize::new(0), &short);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             for _ in 0..self.threads.get().min(short.len()) {
                 let sender = sender.clone();
-                scope.spawn(|| self.hash_short(&short, file, &next, sender));
+                scope.spawn(move || self.hash_short(short, file, next, &sender));
             }
             drop(sender);
             // The threads stop when an error ends this loop, and the receiver with it.
@@ -112,7 +112,7 @@ impl Env<'_> {
         todo: &[usize],
         file: &(dyn Fn(usize) -> Option<(PathBuf, u64)> + Sync),
         next: &AtomicUsize,
-        results: SyncSender<(usize, PathBuf, Outcome)>,
+        results: &SyncSender<(usize, PathBuf, Outcome)>,
     ) {
         let mut scratch = Scratch::new();
         while let Some(at) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -157,7 +157,7 @@ impl Env<'_> {
                 // What was counted once is not counted again.
                 let progress = |bytes| {
                     if is_first {
-                        self.tally.add(bytes, 0)
+                        self.tally.add(bytes, 0);
                     }
                 };
                 hash_wide(

@@ -262,7 +262,7 @@ impl Batch<'_> {
             return Ok(());
         }
         store.commit(&self.blobs, |change| {
-            change.remove_sources(stale, root)?;
+            change.remove_sources(stale, Some(root))?;
             change.put_share(root, row, encoded)
         })?;
         store.journal.note(root, Some(row.cid)).map_err(StoreError::Io)?;

@@ -64,10 +64,10 @@ fn a_database_that_is_no_database_is_moved_aside_and_its_shares_are_lost_not_for
     .unwrap();
     let store = home.open();
     assert_eq!(store.shares().unwrap(), []);
-    assert_eq!(store.lost(), [path.clone()]);
+    assert_eq!(store.lost(), std::slice::from_ref(&path));
     drop(store);
     let store = home.open();
-    assert_eq!(store.lost(), [path.clone()]);
+    assert_eq!(store.lost(), std::slice::from_ref(&path));
     publish(&store, &path);
     assert!(store.lost().is_empty());
     drop(store);
