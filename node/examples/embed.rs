@@ -20,13 +20,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let shared = giver.publish(&path).await?;
     report(&format!("{}  {}", shared.cid(), shared.path().display()));
 
-    let fetched = fetch(shared.cid(), giver.addresses(), place.join("taker"), place.join("out")).await?;
+    let fetched = fetch(
+        shared.cid(),
+        giver.addresses(),
+        place.join("taker"),
+        place.join("out"),
+    )
+    .await?;
     report(&format!("fetched into {}", fetched.display()));
     giver.stop().await?;
     Ok(())
 }
 
-async fn fetch(cid: Cid, peers: Vec<Multiaddr>, home: PathBuf, out: PathBuf) -> Result<PathBuf, Box<dyn Error>> {
+async fn fetch(
+    cid: Cid,
+    peers: Vec<Multiaddr>,
+    home: PathBuf,
+    out: PathBuf,
+) -> Result<PathBuf, Box<dyn Error>> {
     let mut builder = Node::builder().home(home).network("embed".parse()?).mdns(false);
     for peer in peers {
         builder = builder.peer(peer);
@@ -34,7 +45,12 @@ async fn fetch(cid: Cid, peers: Vec<Multiaddr>, home: PathBuf, out: PathBuf) -> 
     let taker = builder.start().await?;
     let mut get = taker.get(cid).to(out.join("content")).start();
     while let Some(progress) = get.next().await {
-        report(&format!("{}: {} of {:?} bytes", progress.stage.word(), progress.verified, progress.total));
+        report(&format!(
+            "{}: {} of {:?} bytes",
+            progress.stage.word(),
+            progress.verified,
+            progress.total
+        ));
     }
     let fetched = get.await?;
     taker.stop().await?;

@@ -77,7 +77,10 @@ impl ErrorKind {
 
     /// The kind that `word` names, [`ErrorKind::Other`] for a word from a newer version.
     pub fn from_word(word: &str) -> Self {
-        Self::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or(Self::Other)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.word() == word)
+            .unwrap_or(Self::Other)
     }
 
     /// The exit code of a command that ends with this kind.
@@ -163,7 +166,9 @@ impl StartError {
         match self {
             Self::Home(error) => error.hint(),
             Self::PortTaken { .. } => Some("choose another port, or 0 for any free one".into()),
-            Self::Listen { .. } => Some("is it an address of this machine? /ip4/0.0.0.0/tcp/0 always works".into()),
+            Self::Listen { .. } => {
+                Some("is it an address of this machine? /ip4/0.0.0.0/tcp/0 always works".into())
+            }
             _ => None,
         }
     }
@@ -223,9 +228,10 @@ pub(crate) fn hint_of_publish(error: &shoal_store::PublishError) -> Option<Strin
         PublishError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("the user that runs the node must be allowed to read it".into())
         }
-        PublishError::Nothing { skipped, .. } if !skipped.is_empty() => {
-            Some(format!("{} entries were skipped; `shoal publish -v` lists them", skipped.len()))
-        }
+        PublishError::Nothing { skipped, .. } if !skipped.is_empty() => Some(format!(
+            "{} entries were skipped; `shoal publish -v` lists them",
+            skipped.len()
+        )),
         _ => None,
     }
 }

@@ -69,7 +69,9 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn snapshots_of<P: Clone + Send + Sync + 'static>(receiver: watch::Receiver<P>) -> impl Stream<Item = P> + Send {
+fn snapshots_of<P: Clone + Send + Sync + 'static>(
+    receiver: watch::Receiver<P>,
+) -> impl Stream<Item = P> + Send {
     futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.changed().await.ok()?;
         let snapshot = receiver.borrow_and_update().clone();

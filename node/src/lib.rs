@@ -41,7 +41,8 @@ mod tasks;
 
 pub use libp2p::{Multiaddr, PeerId};
 pub use shoal_content::{
-    Cid, Digest, Kind, Link, NetworkName, ParseCidError, ParseLinkError, Problem, RelPath, Ticket, TicketError, safe_file_name,
+    Cid, Digest, Kind, Link, NetworkName, ParseCidError, ParseLinkError, Problem, RelPath, Ticket,
+    TicketError, safe_file_name,
 };
 pub use shoal_dht::{Scope, Scopes};
 pub use shoal_store::{Published, Selector, Share, ShareState, SkipReason, Skipped};
@@ -51,7 +52,10 @@ pub use self::{
     error::{ErrorKind, StartError, StoreError},
     events::{Event, Events},
     find::{Find, FindSummary, Holder},
-    get::{Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace, SourceStat, Stage},
+    get::{
+        Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace,
+        SourceStat, Stage,
+    },
     home::{Home, HomeError, Paths, holder},
     job::Job,
     net::PeerInfo,

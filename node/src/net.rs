@@ -33,18 +33,37 @@ const FOUND: usize = 64;
 /// What the Swarm's task can be asked to do. Each answer goes to a channel; a closed one means that the caller left,
 /// and the work for it ends.
 pub(crate) enum Command {
-    Dial { peer: Option<PeerId>, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<PeerId, NetError>> },
+    Dial {
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+        reply: oneshot::Sender<Result<PeerId, NetError>>,
+    },
     Ask {
         peer: PeerId,
         addresses: Vec<Multiaddr>,
         question: have::Request,
         reply: oneshot::Sender<Result<have::Response, NetError>>,
     },
-    Find { key: ProviderKey, found: mpsc::Sender<Provider>, summary: oneshot::Sender<Walk> },
-    Announce { keys: Vec<ProviderKey>, ttl: Duration, reply: watch::Sender<Acknowledged> },
-    Withdraw { keys: Vec<ProviderKey>, done: oneshot::Sender<()> },
-    Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
-    Overlay { reply: oneshot::Sender<Overlay> },
+    Find {
+        key: ProviderKey,
+        found: mpsc::Sender<Provider>,
+        summary: oneshot::Sender<Walk>,
+    },
+    Announce {
+        keys: Vec<ProviderKey>,
+        ttl: Duration,
+        reply: watch::Sender<Acknowledged>,
+    },
+    Withdraw {
+        keys: Vec<ProviderKey>,
+        done: oneshot::Sender<()>,
+    },
+    Peers {
+        reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    Overlay {
+        reply: oneshot::Sender<Overlay>,
+    },
 }
 
 /// A peer that an overlay names as provider of a key.
@@ -129,7 +148,12 @@ impl Net {
         addresses: Vec<Multiaddr>,
     ) -> Result<PeerId, NetError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Dial { peer, addresses, reply }).await?;
+        self.send(Command::Dial {
+            peer,
+            addresses,
+            reply,
+        })
+        .await?;
         answer.await.unwrap_or(Err(NetError::Stopping))
     }
 
@@ -141,12 +165,24 @@ impl Net {
         question: have::Request,
     ) -> Result<have::Response, NetError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Ask { peer, addresses, question, reply }).await?;
+        self.send(Command::Ask {
+            peer,
+            addresses,
+            question,
+            reply,
+        })
+        .await?;
         answer.await.unwrap_or(Err(NetError::Stopping))
     }
 
     /// Looks `key` up in the overlay. The stream ends with the walk; dropping it ends the walk.
-    pub(crate) async fn find(&self, key: ProviderKey) -> (impl Stream<Item = Provider> + Send + use<>, oneshot::Receiver<Walk>) {
+    pub(crate) async fn find(
+        &self,
+        key: ProviderKey,
+    ) -> (
+        impl Stream<Item = Provider> + Send + use<>,
+        oneshot::Receiver<Walk>,
+    ) {
         let (found, providers) = mpsc::channel(FOUND);
         let (summary, walk) = oneshot::channel();
         // When the node is stopping, both ends are dropped here and the caller sees an empty walk.
@@ -159,7 +195,11 @@ impl Net {
     }
 
     /// Announces `keys`; the receiver sees how far that has got.
-    pub(crate) async fn announce(&self, keys: Vec<ProviderKey>, ttl: Duration) -> watch::Receiver<Acknowledged> {
+    pub(crate) async fn announce(
+        &self,
+        keys: Vec<ProviderKey>,
+        ttl: Duration,
+    ) -> watch::Receiver<Acknowledged> {
         let (reply, progress) = watch::channel(Acknowledged::default());
         drop(self.send(Command::Announce { keys, ttl, reply }).await);
         progress

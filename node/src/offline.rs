@@ -48,7 +48,13 @@ pub fn name_of(path: impl Into<PathBuf>) -> Naming {
             Ok(hashing.await.ok_or(NamingError::Stopped)??)
         }
     };
-    Job::start(&tasks, "name", PublishProgress::default(), || Err(NamingError::Stopped), work)
+    Job::start(
+        &tasks,
+        "name",
+        PublishProgress::default(),
+        || Err(NamingError::Stopped),
+        work,
+    )
 }
 
 /// Checks that the file or directory at `path` is `cid`.
@@ -58,7 +64,15 @@ pub fn name_of(path: impl Into<PathBuf>) -> Naming {
 /// Nothing is lost by dropping the future.
 pub async fn verify_file(path: &Path, cid: &Cid) -> Result<(), VerifyError> {
     let found = name_of(path).await?.cid;
-    if found == *cid { Ok(()) } else { Err(VerifyError::Mismatch { path: path.to_owned(), cid: *cid, found }) }
+    if found == *cid {
+        Ok(())
+    } else {
+        Err(VerifyError::Mismatch {
+            path: path.to_owned(),
+            cid: *cid,
+            found,
+        })
+    }
 }
 
 /// Why a path has no name.

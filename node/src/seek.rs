@@ -129,7 +129,9 @@ impl Seek {
         let mut found_any = false;
         loop {
             let young = self.started.elapsed() < SETTLING;
-            let Some((round, found)) = self.round(&tell).await else { return };
+            let Some((round, found)) = self.round(&tell).await else {
+                return;
+            };
             found_any |= found;
             // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
             if young && !found_any {
@@ -213,15 +215,26 @@ impl Seek {
         let near = self.net.overlay().await.neighbours;
         connected
             .chain(near)
-            .map(|(peer, addresses)| Candidate { peer, addresses, via: Via::Neighbour })
+            .map(|(peer, addresses)| Candidate {
+                peer,
+                addresses,
+                via: Via::Neighbour,
+            })
             .collect()
     }
 
     async fn ask(&self, candidate: Candidate) -> Asked {
         let start = Instant::now();
         let question = Request::Have(Have { key: self.key });
-        let answer = self.net.ask(candidate.peer, candidate.addresses.clone(), question).await;
-        Asked { candidate: Some(candidate), answer, round_trip: start.elapsed() }
+        let answer = self
+            .net
+            .ask(candidate.peer, candidate.addresses.clone(), question)
+            .await;
+        Asked {
+            candidate: Some(candidate),
+            answer,
+            round_trip: start.elapsed(),
+        }
     }
 
     /// Asks whoever lives at an address.
@@ -231,10 +244,21 @@ impl Seek {
             None => self.net.dial(None, vec![address.clone()]).await,
         };
         match peer {
-            Ok(peer) => self.ask(Candidate { peer, addresses: vec![address], via: Via::Hint }).await,
+            Ok(peer) => {
+                self.ask(Candidate {
+                    peer,
+                    addresses: vec![address],
+                    via: Via::Hint,
+                })
+                .await
+            }
             Err(error) => {
                 tracing::debug!(%address, %error, "a hint leads nowhere");
-                Asked { candidate: None, answer: Err(error), round_trip: Duration::ZERO }
+                Asked {
+                    candidate: None,
+                    answer: Err(error),
+                    round_trip: Duration::ZERO,
+                }
             }
         }
     }

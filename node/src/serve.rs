@@ -13,7 +13,9 @@ pub(crate) fn answers(library: Library) -> Answer {
         let library = library.clone();
         async move {
             match request {
-                have::Request::Have(question) => have::Response::Answer(library.answer(peer, question.key).await),
+                have::Request::Have(question) => {
+                    have::Response::Answer(library.answer(peer, question.key).await)
+                }
                 have::Request::BadGroup { digest, group } => {
                     tracing::debug!(%peer, %digest, group, "a peer says that it got a bad group");
                     library.suspect(digest).await;
@@ -34,7 +36,8 @@ pub(crate) async fn serve_all(
     limits: Limits,
 ) {
     while let Some(inbound) = incoming.next().await {
-        let (library, pool, traffic, limits) = (library.clone(), tasks.clone(), traffic.clone(), limits.clone());
+        let (library, pool, traffic, limits) =
+            (library.clone(), tasks.clone(), traffic.clone(), limits.clone());
         let peer = inbound.peer;
         traffic.sending.fetch_add(1, Ordering::Relaxed);
         tasks.spawn_until_stop("send", async move {

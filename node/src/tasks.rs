@@ -69,7 +69,10 @@ impl Tasks {
     }
 
     /// Runs a long blocking job when its turn comes; `None` when the job panicked.
-    pub(crate) async fn long<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn long<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let _turn = self.long.acquire().await.ok()?;
         self.blocking(job).await
     }
@@ -79,7 +82,11 @@ impl Tasks {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        self.tracker.spawn_blocking(job).await.inspect_err(|_| self.count_panic()).ok()
+        self.tracker
+            .spawn_blocking(job)
+            .await
+            .inspect_err(|_| self.count_panic())
+            .ok()
     }
 
     /// How many tasks have panicked since the start.
@@ -99,7 +106,10 @@ impl Tasks {
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
     }
 
-    #[expect(clippy::let_underscore_future, reason = "the tracker owns the task; its handle would detach it")]
+    #[expect(
+        clippy::let_underscore_future,
+        reason = "the tracker owns the task; its handle would detach it"
+    )]
     fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         let _ = self.tracker.spawn(work);
     }

@@ -1,8 +1,13 @@
 //! Everyone who was found to hold the root of a get, shared by all its files.
 
-use std::pin::pin;
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures::{Stream, StreamExt};
+use libp2p::PeerId;
 use shoal_content::Cid;
 use tokio::sync::watch;
 
@@ -15,14 +20,49 @@ const MAX_HOLDERS: usize = 128;
 /// What the search has found so far.
 #[derive(Debug, Default)]
 struct Seen {
-    holders: Vec<Holder>,
-    last_round: Option<Round>,
+    /// The last ones found; a peer that is found again is here again, perhaps with other addresses.
+    holders: VecDeque<Holder>,
+    /// How many were found before these.
+    forgotten: usize,
+    rounds: usize,
+    last_round: Round,
 }
 
 impl Seen {
+    fn add(&mut self, holder: Holder) {
+        self.holders.push_back(holder);
+        if self.holders.len() > MAX_HOLDERS {
+            self.holders.pop_front();
+            self.forgotten += 1;
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Holder> {
+        self.holders.get(index.saturating_sub(self.forgotten))
+    }
+
     /// A whole round went by and nobody has it.
     fn hopeless(&self) -> bool {
-        self.holders.is_empty() && self.last_round.is_some()
+        self.holders.is_empty() && self.rounds > 0
+    }
+}
+
+/// The holders that proved to be of no use for one blob.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spent(Arc<Mutex<HashSet<PeerId>>>);
+
+impl Spent {
+    pub(crate) fn add(&self, peer: PeerId) {
+        self.lock().insert(peer);
+    }
+
+    fn are_all(&self, holders: &VecDeque<Holder>) -> bool {
+        let spent = self.lock();
+        holders.iter().all(|holder| spent.contains(&holder.peer))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<PeerId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,9 +84,11 @@ impl Gather {
         let mut search = pin!(search);
         while let Some(finding) = search.next().await {
             self.0.send_modify(|seen| match finding {
-                Finding::Holder(holder) if seen.holders.len() < MAX_HOLDERS => seen.holders.push(holder),
-                Finding::Holder(_) => {}
-                Finding::Round(round) => seen.last_round = Some(round),
+                Finding::Holder(holder) => seen.add(holder),
+                Finding::Round(round) => {
+                    seen.last_round = round;
+                    seen.rounds += 1;
+                }
             });
         }
     }
@@ -56,34 +98,67 @@ impl Crowd {
     /// Waits for the first holder; `None` when a whole round found nobody.
     pub(crate) async fn first(&self) -> Option<Holder> {
         let mut seen = self.0.clone();
-        let seen = seen.wait_for(|seen| !seen.holders.is_empty() || seen.hopeless()).await;
-        seen.ok()?.holders.first().cloned()
+        let seen = seen
+            .wait_for(|seen| !seen.holders.is_empty() || seen.hopeless())
+            .await;
+        seen.ok()?.holders.front().cloned()
     }
 
-    /// Every holder, those found already and those to come; a peer that is found again is told again, perhaps with
-    /// other addresses. Ends when a whole round found nobody.
-    pub(crate) fn holders(&self) -> impl Stream<Item = Holder> + Send + use<> {
-        futures::stream::unfold((self.0.clone(), 0_usize), |(mut seen, next)| async move {
-            let holder = {
-                let now = seen.wait_for(|now| now.holders.len() > next || now.hopeless()).await.ok()?;
-                now.holders.get(next).cloned()?
-            };
-            Some((holder, (seen, next + 1)))
-        })
+    /// Every holder, those found already and those to come; a peer that is found again is told again.
+    ///
+    /// Ends when a whole round found nobody, or nobody but those who are spent.
+    pub(crate) fn holders(&self, spent: Spent) -> impl Stream<Item = Holder> + Send + use<> {
+        futures::stream::unfold(
+            (self.0.clone(), 0, spent),
+            |(mut seen, mut next, spent)| async move {
+                let mut useless_since = None;
+                loop {
+                    {
+                        let now = seen.borrow_and_update();
+                        next = next.max(now.forgotten);
+                        if let Some(holder) = now.get(next).cloned() {
+                            drop(now);
+                            return Some((holder, (seen, next + 1, spent)));
+                        }
+                        let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
+                        if !useless {
+                            useless_since = None;
+                        } else if *useless_since.get_or_insert(now.rounds) < now.rounds {
+                            return None;
+                        }
+                        if now.hopeless() {
+                            return None;
+                        }
+                    }
+                    seen.changed().await.ok()?;
+                }
+            },
+        )
     }
 
     /// Why nobody was found.
     pub(crate) fn nobody(&self, cid: Cid) -> GetError {
-        let round = self.0.borrow().last_round.unwrap_or_default();
+        let round = self.0.borrow().last_round;
         match round.named {
-            0 => GetError::NoProvider { cid, asked: round.walked },
-            named => GetError::Unreachable { cid, named, dropped: Vec::new() },
+            0 => GetError::NoProvider {
+                cid,
+                asked: round.walked,
+            },
+            named => GetError::Unreachable {
+                cid,
+                named,
+                dropped: Vec::new(),
+            },
         }
     }
 
     /// The name under which a holder offers it.
     pub(crate) fn name(&self) -> Option<String> {
-        self.0.borrow().holders.iter().find_map(|holder| holder.holding.name.clone())
+        self.0
+            .borrow()
+            .holders
+            .iter()
+            .find_map(|holder| holder.holding.name.clone())
     }
 
     /// How many holders were found.

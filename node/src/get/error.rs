@@ -100,15 +100,24 @@ pub enum GetError {
 }
 
 fn providers(count: usize) -> String {
-    if count == 1 { "1 peer".into() } else { format!("{count} peers") }
+    if count == 1 {
+        "1 peer".into()
+    } else {
+        format!("{count} peers")
+    }
 }
 
 fn reasons(dropped: &[Dropped]) -> String {
     let short = |peer: &PeerId| {
         let text = peer.to_base58();
-        text.get(text.len().saturating_sub(8)..).unwrap_or_default().to_owned()
+        text.get(text.len().saturating_sub(8)..)
+            .unwrap_or_default()
+            .to_owned()
     };
-    dropped.iter().map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason)).collect()
+    dropped
+        .iter()
+        .map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason))
+        .collect()
 }
 
 impl GetError {
@@ -136,7 +145,9 @@ impl GetError {
                 Some("is it published on this --network, and is its publisher running?".into())
             }
             Self::Unreachable { .. } => Some("try again later; `shoal find CID` shows who has it".into()),
-            Self::Mismatch { .. } => Some("its holders may have changed their files; ask the publisher".into()),
+            Self::Mismatch { .. } => {
+                Some("its holders may have changed their files; ask the publisher".into())
+            }
             Self::NothingMatches { .. } => Some("`shoal get --list CID` shows its files".into()),
             Self::Exists { .. } => Some("use --overwrite, --rename, or -o with another path".into()),
             Self::NoSpace { .. } => Some("free some space and run it again: what has arrived is kept".into()),
@@ -165,7 +176,15 @@ pub(super) fn of_write(error: WriteError) -> GetError {
     match error {
         WriteError::Foreign { path } => GetError::Exists { path },
         WriteError::Io { path, source } => GetError::Disk { path, source },
-        WriteError::NoSpace { path, need, available } => GetError::NoSpace { path, need, available },
+        WriteError::NoSpace {
+            path,
+            need,
+            available,
+        } => GetError::NoSpace {
+            path,
+            need,
+            available,
+        },
         WriteError::Cancelled => GetError::Stopped,
         other => GetError::Store(Box::new(other)),
     }

@@ -2,28 +2,65 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use libp2p::PeerId;
 use shoal_content::{Cid, Digest};
 use shoal_store::{Cancel, FinishOptions, Partial};
-use shoal_transfer::{FetchError, FetchEvent, FetchJob, FetchOptions, Source, have::Request, scheduler::Failure};
+use shoal_transfer::{
+    FetchError, FetchEvent, FetchJob, FetchOptions, Source, have::Request, scheduler::Failure,
+};
 
-use super::{GetError, Order, Placed, Task, error, progress::Reporter, progress::Stage, target};
-use crate::{job::CancelOnDrop, seek::Holder};
+use super::{
+    GetError, Order, Placed, Task,
+    crowd::{Crowd, Spent},
+    error,
+    progress::{Reporter, Stage},
+    target,
+};
+use crate::job::CancelOnDrop;
 
 /// Fetches a file to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let partial = task.long(move || store.partial(&digest, &part)).await?.map_err(error::of_partial)?;
+    let partial = task
+        .long(move || store.partial(&digest, &part))
+        .await?
+        .map_err(error::of_partial)?;
     task.reporter.files(1);
-    let size = receive(task, &partial, order.size, task.crowd.holders(), &task.reporter).await?;
+    let size = receive(
+        task,
+        &partial,
+        order.size,
+        Crew::Holders(&task.crowd),
+        &task.reporter,
+    )
+    .await?;
     task.reporter.stage(Stage::Finishing);
-    let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
+    let options = FinishOptions {
+        replace: order.replace.of_store(),
+        share_as: order.share_as(&target),
+    };
     let path = target.clone();
-    task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    task.long(move || partial.finish(&path, &options))
+        .await?
+        .map_err(error::of_finish)?;
     task.reporter.file_done();
-    Ok(Placed { path: target, size, files: 1, already_there: false })
+    Ok(Placed {
+        path: target,
+        size,
+        files: 1,
+        already_there: false,
+    })
+}
+
+/// Whom to ask for a blob.
+#[derive(Clone, Copy)]
+pub(super) enum Crew<'a> {
+    /// Those who said what they hold of it.
+    Holders(&'a Crowd),
+    /// Those who hold the directory that it is part of: they said nothing of this blob.
+    HoldersOfDirectory(&'a Crowd),
 }
 
 /// Receives all of a blob that is missing; returns its size.
@@ -31,7 +68,7 @@ pub(super) async fn receive(
     task: &Task,
     partial: &Partial,
     size_hint: Option<u64>,
-    holders: impl Stream<Item = Holder> + Send + 'static,
+    crew: Crew<'_>,
     reporter: &Reporter,
 ) -> Result<u64, GetError> {
     if let Some(size) = partial.size()
@@ -48,15 +85,26 @@ pub(super) async fn receive(
     options.timeout = task.timeout;
     options.size_hint = size_hint;
     options.salt = salt(&task.inner.me);
+    let spent = Spent::default();
+    let (crowd, whole) = match crew {
+        Crew::Holders(crowd) => (crowd, true),
+        Crew::HoldersOfDirectory(crowd) => (crowd, false),
+    };
+    let holders = crowd.holders(spent.clone()).map(move |holder| Source {
+        peer: holder.peer,
+        addresses: holder.addresses,
+        holding: whole.then_some(holder.holding),
+    });
     let job = FetchJob {
         partial: partial.clone(),
         opener: Arc::new(task.inner.opener.clone()),
         pool: Arc::new(task.inner.tasks.clone()),
-        sources: holders.map(source).boxed(),
+        sources: holders.boxed(),
         options,
     };
-    let observe = |event| observe(task, &digest, reporter, event);
-    let fetched = shoal_transfer::fetch(job, observe).await.map_err(|error| explain(task, reporter, error))?;
+    let observe = |event| observe(task, &digest, reporter, &spent, event);
+    let fetched = shoal_transfer::fetch(job, observe).await;
+    let fetched = fetched.map_err(|error| explain(task, crowd, reporter, error))?;
     Ok(fetched.size)
 }
 
@@ -66,7 +114,11 @@ async fn copy(task: &Task, partial: &Partial, reporter: &Reporter) -> Result<Opt
     let cancel = Cancel::new();
     let _cancel = CancelOnDrop(cancel.clone());
     let copied = task.long(move || {
-        let blob = store.blob(&partial.digest()).ok().flatten().filter(shoal_store::Blob::is_complete)?;
+        let blob = store
+            .blob(&partial.digest())
+            .ok()
+            .flatten()
+            .filter(shoal_store::Blob::is_complete)?;
         let had = partial.received();
         counted.had(had);
         match partial.fill(&blob, &cancel, &mut |bytes| counted.had(bytes)) {
@@ -81,10 +133,6 @@ async fn copy(task: &Task, partial: &Partial, reporter: &Reporter) -> Result<Opt
     copied.await?.transpose().map_err(error::of_write)
 }
 
-fn source(holder: Holder) -> Source {
-    Source { peer: holder.peer, addresses: holder.addresses, holding: Some(holder.holding) }
-}
-
 /// A number that differs between nodes, so that those who start together do not all ask for the same first.
 fn salt(me: &PeerId) -> u64 {
     let bytes = Digest::of(&me.to_bytes());
@@ -92,13 +140,23 @@ fn salt(me: &PeerId) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-fn observe(task: &Task, digest: &Digest, reporter: &Reporter, event: FetchEvent) {
+fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, event: FetchEvent) {
     match event {
         FetchEvent::Size { size, received } => reporter.size(size, received),
         FetchEvent::Verified { peer, bytes } => reporter.verified(peer, bytes),
         FetchEvent::Dropped(dropped) => {
             if let Failure::BadBytes { group: Some(group) } = dropped.reason {
-                tell(task, dropped.peer, Request::BadGroup { digest: *digest, group });
+                tell(
+                    task,
+                    dropped.peer,
+                    Request::BadGroup {
+                        digest: *digest,
+                        group,
+                    },
+                );
+            }
+            if dropped.reason.is_proof() || matches!(dropped.reason, Failure::NotFound | Failure::Changed) {
+                spent.add(dropped.peer);
             }
             reporter.dropped(dropped.peer, dropped.reason.to_string());
         }
@@ -114,19 +172,25 @@ fn tell(task: &Task, peer: PeerId, notice: Request) {
     });
 }
 
-fn explain(task: &Task, reporter: &Reporter, failure: FetchError) -> GetError {
+fn explain(task: &Task, crowd: &Crowd, reporter: &Reporter, failure: FetchError) -> GetError {
     let cid: Cid = task.cid;
     let dropped = reporter.snapshot().dropped;
     match failure {
-        FetchError::NoSource => task.crowd.nobody(cid),
+        FetchError::NoSource => crowd.nobody(cid),
         FetchError::AllFailed { dropped: failed } => {
-            let lied = |failure: &Failure| matches!(failure, Failure::BadBytes { .. } | Failure::WrongSize { .. });
-            if !failed.is_empty() && failed.iter().all(|source| lied(&source.reason)) {
+            if !failed.is_empty() && failed.iter().all(|source| source.reason.is_proof()) {
                 return GetError::Mismatch { cid, dropped };
             }
-            GetError::Unreachable { cid, named: failed.len().max(task.crowd.len()), dropped }
+            GetError::Unreachable {
+                cid,
+                named: failed.len().max(crowd.len()),
+                dropped,
+            }
         }
-        FetchError::TimedOut { after, .. } => GetError::TimedOut { waited: after, dropped },
+        FetchError::TimedOut { after, .. } => GetError::TimedOut {
+            waited: after,
+            dropped,
+        },
         FetchError::Write(error) => error::of_write(error),
         _ => GetError::Stopped,
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use libp2p::{
     Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits, core::muxing::StreamMuxerBox,
-    identify, identity::Keypair, memory_connection_limits, noise, ping, swarm::NetworkBehaviour, tcp, tls, yamux,
+    identify, identity::Keypair, memory_connection_limits, noise, ping, swarm::NetworkBehaviour, tcp, tls,
+    yamux,
 };
 
 use super::gate;
@@ -49,7 +50,8 @@ pub(crate) struct Parts {
 
 /// Builds the Swarm; it does not listen yet.
 pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError> {
-    let transport_failed = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Transport { source };
+    let transport_failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| StartError::Transport { source };
     let (dht, mdns_failure) = shoal_dht::Behaviour::new(&shoal_dht::Config {
         network: config.network.clone(),
         keypair: key.clone(),
@@ -71,7 +73,11 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
                 .with_push_listen_addr_updates(true)
                 .with_cache_size(IDENTIFY_CACHE),
         ),
-        ping: ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL)),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_timeout(PING_TIMEOUT)
+                .with_interval(PING_INTERVAL),
+        ),
         dht,
         have: shoal_transfer::have::behaviour(&config.network),
         ranges,
@@ -103,7 +109,12 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
             .with_connection_timeout(HANDSHAKE)
             .build(),
     };
-    Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
+    Ok(Parts {
+        swarm,
+        opener,
+        incoming,
+        mdns_failure: mdns_failure.map(|error| error.to_string()),
+    })
 }
 
 /// What every member of a network says it speaks.

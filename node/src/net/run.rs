@@ -21,7 +21,10 @@ use libp2p::{
 };
 use shoal_dht::Scope;
 use shoal_transfer::have;
-use tokio::{sync::{mpsc, watch}, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{peers::Peers, waiting::Waiting};
@@ -46,7 +49,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 const BOOK_PERIOD: Duration = Duration::from_secs(60);
 
 /// Answers the questions of peers; what it looks up on disk it looks up in a task of its own.
-pub(crate) type Answer = Arc<dyn Fn(PeerId, have::Request) -> BoxFuture<'static, have::Response> + Send + Sync>;
+pub(crate) type Answer =
+    Arc<dyn Fn(PeerId, have::Request) -> BoxFuture<'static, have::Response> + Send + Sync>;
 /// Writes the book of peers on a blocking thread.
 pub(crate) type Save = Arc<dyn Fn(Draft) + Send + Sync>;
 
@@ -98,7 +102,14 @@ impl Driver {
             dials_left: DISCOVERED_DIALS,
             wiring,
         };
-        (driver, Net { commands: sender, changes: changed, listening: addresses })
+        (
+            driver,
+            Net {
+                commands: sender,
+                changes: changed,
+                listening: addresses,
+            },
+        )
     }
 
     /// Runs until the node stops.
@@ -141,8 +152,17 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, reply),
-            Command::Ask { peer, addresses, question, reply } => {
+            Command::Dial {
+                peer,
+                addresses,
+                reply,
+            } => self.dial(peer, addresses, reply),
+            Command::Ask {
+                peer,
+                addresses,
+                question,
+                reply,
+            } => {
                 let have = &mut self.swarm.behaviour_mut().have;
                 let id = have.send_request_with_addresses(&peer, question, addresses);
                 self.waiting.asks.insert(id, reply);
@@ -155,7 +175,10 @@ impl Driver {
             Command::Announce { keys, ttl, reply } => {
                 let id = self.waiting.next_id();
                 self.waiting.announcements.insert(id, reply);
-                self.swarm.behaviour_mut().dht.announce(shoal_dht::AnnounceId(id), &keys, ttl);
+                self.swarm
+                    .behaviour_mut()
+                    .dht
+                    .announce(shoal_dht::AnnounceId(id), &keys, ttl);
             }
             Command::Withdraw { keys, done } => {
                 self.waiting.withdrawals.push_back(done);
@@ -177,7 +200,10 @@ impl Driver {
                 drop(reply.send(Ok(peer)));
                 return;
             }
-            (Some(peer), _) => DialOpts::peer_id(peer).addresses(addresses).extend_addresses_through_behaviour().build(),
+            (Some(peer), _) => DialOpts::peer_id(peer)
+                .addresses(addresses)
+                .extend_addresses_through_behaviour()
+                .build(),
             (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
             (None, None) => {
                 drop(reply.send(Err(NetError::Unreachable("no address".into()))));
@@ -194,10 +220,24 @@ impl Driver {
 
     fn overlay(&mut self) -> Overlay {
         let dht = &mut self.swarm.behaviour_mut().dht;
-        let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
+        let shoal_dht::Stats {
+            lan_peers,
+            wan_peers,
+            records,
+            own_keys,
+            ..
+        } = dht.stats();
         let nearest = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
-        let neighbours = nearest.take(NEIGHBOURS).map(|(_, peer, addresses)| (peer, addresses)).collect();
-        Overlay { tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)], records, own_keys, neighbours }
+        let neighbours = nearest
+            .take(NEIGHBOURS)
+            .map(|(_, peer, addresses)| (peer, addresses))
+            .collect();
+        Overlay {
+            tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)],
+            records,
+            own_keys,
+            neighbours,
+        }
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -207,22 +247,41 @@ impl Driver {
                 self.wiring.events.send(Event::Listening(address));
                 self.own_addresses_changed();
             }
-            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => self.own_addresses_changed(),
+            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
+                self.own_addresses_changed()
+            }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 self.waiting.connected(connection_id, peer_id);
-                if self.peers.connected(peer_id, connection_id, &endpoint, Instant::now()) {
+                if self
+                    .peers
+                    .connected(peer_id, connection_id, &endpoint, Instant::now())
+                {
                     self.wiring.events.send(Event::PeerConnected(peer_id));
                 }
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => {
                 if self.peers.disconnected(&peer_id, connection_id) {
                     self.wiring.events.send(Event::PeerDisconnected(peer_id));
                 }
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                peer_id,
+                error,
+            } => {
                 tracing::debug!(peer = ?peer_id, error = %describe(&error), "a dial failed");
-                self.waiting.dial_failed(connection_id, peer_id, &describe(&error));
+                self.waiting
+                    .dial_failed(connection_id, peer_id, &describe(&error));
             }
             _ => {}
         }
@@ -230,7 +289,11 @@ impl Driver {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(libp2p::identify::Event::Received { peer_id, connection_id, info }) => {
+            BehaviourEvent::Identify(libp2p::identify::Event::Received {
+                peer_id,
+                connection_id,
+                info,
+            }) => {
                 self.identified(peer_id, connection_id, &info);
             }
             BehaviourEvent::Ping(ping) => match ping.result {
@@ -251,7 +314,9 @@ impl Driver {
         connection: libp2p::swarm::ConnectionId,
         info: &libp2p::identify::Info,
     ) {
-        let Some(over) = self.peers.address_of(&peer, connection) else { return };
+        let Some(over) = self.peers.address_of(&peer, connection) else {
+            return;
+        };
         self.swarm.behaviour_mut().dht.identified(peer, info, &over);
         let member = info.protocol_version == self.wiring.protocol_version;
         if self.peers.identified(&peer, info.agent_version.clone(), member) {
@@ -261,14 +326,38 @@ impl Driver {
 
     fn on_dht(&mut self, event: shoal_dht::Event) {
         match event {
-            shoal_dht::Event::Found { id, provider, addresses } => {
-                if !self.waiting.found(id.0, super::Provider { peer: provider, addresses }) {
+            shoal_dht::Event::Found {
+                id,
+                provider,
+                addresses,
+            } => {
+                if !self.waiting.found(
+                    id.0,
+                    super::Provider {
+                        peer: provider,
+                        addresses,
+                    },
+                ) {
                     self.swarm.behaviour_mut().dht.stop_find(id);
                 }
             }
-            shoal_dht::Event::LookupEnded { id, asked, .. } => self.waiting.walked(id.0, super::Walk { asked }),
-            shoal_dht::Event::Announced { id, acknowledged, asked, done } => {
-                self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
+            shoal_dht::Event::LookupEnded { id, asked, .. } => {
+                self.waiting.walked(id.0, super::Walk { asked })
+            }
+            shoal_dht::Event::Announced {
+                id,
+                acknowledged,
+                asked,
+                done,
+            } => {
+                self.waiting.announced(
+                    id.0,
+                    super::Acknowledged {
+                        acknowledged,
+                        asked,
+                        last: done,
+                    },
+                );
             }
             shoal_dht::Event::Withdrawn { .. } => self.waiting.withdrawn(),
             shoal_dht::Event::PeerDiscovered { peer, addresses } => self.discovered(peer, addresses),
@@ -283,7 +372,10 @@ impl Driver {
             return;
         }
         self.dials_left -= 1;
-        drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
+        drop(
+            self.swarm
+                .dial(DialOpts::peer_id(peer).addresses(addresses).build()),
+        );
     }
 
     fn on_have(&mut self, event: request_response::Event<have::Request, have::Response>) {
@@ -302,7 +394,9 @@ impl Driver {
                     }
                 }
             },
-            request_response::Event::OutboundFailure { request_id, error, .. } => {
+            request_response::Event::OutboundFailure {
+                request_id, error, ..
+            } => {
                 if let Some(reply) = self.waiting.asks.remove(&request_id) {
                     let why = match error {
                         request_response::OutboundFailure::DialFailure => {
@@ -319,7 +413,10 @@ impl Driver {
 
     fn own_addresses_changed(&mut self) {
         let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
+        self.swarm
+            .behaviour_mut()
+            .dht
+            .set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();
     }
@@ -354,7 +451,7 @@ impl Driver {
         self.save_book();
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
-            drop(self.swarm.disconnect_peer_id(peer));
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
         let closed = async {
             while self.swarm.connected_peers().next().is_some() {

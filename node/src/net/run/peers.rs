@@ -42,13 +42,17 @@ impl Peers {
             member: false,
             round_trip: None,
         });
-        known.connections.insert(connection, endpoint.get_remote_address().clone());
+        known
+            .connections
+            .insert(connection, endpoint.get_remote_address().clone());
         known.connections.len() == 1
     }
 
     /// Notes the end of a connection; `true` when it was the last one to this peer.
     pub(super) fn disconnected(&mut self, peer: &PeerId, connection: ConnectionId) -> bool {
-        let Some(known) = self.0.get_mut(peer) else { return false };
+        let Some(known) = self.0.get_mut(peer) else {
+            return false;
+        };
         known.connections.remove(&connection);
         let last = known.connections.is_empty();
         if last {
@@ -59,7 +63,9 @@ impl Peers {
 
     /// Notes what a peer says of itself; `true` when that makes it a member of this network and it was none before.
     pub(super) fn identified(&mut self, peer: &PeerId, mut agent: String, member: bool) -> bool {
-        let Some(known) = self.0.get_mut(peer) else { return false };
+        let Some(known) = self.0.get_mut(peer) else {
+            return false;
+        };
         agent.truncate(agent.floor_char_boundary(MAX_AGENT_LEN));
         known.agent = agent;
         member && !std::mem::replace(&mut known.member, member)
@@ -76,7 +82,11 @@ impl Peers {
     }
 
     pub(super) fn list(&self, now: Instant) -> Vec<PeerInfo> {
-        let mut peers: Vec<_> = self.0.iter().map(|(peer, known)| known.info(*peer, now)).collect();
+        let mut peers: Vec<_> = self
+            .0
+            .iter()
+            .map(|(peer, known)| known.info(*peer, now))
+            .collect();
         peers.sort_by_key(|info| info.peer);
         peers
     }

@@ -58,7 +58,8 @@ impl Waiting {
         peer: Option<PeerId>,
         answer: impl Fn() -> Result<PeerId, NetError>,
     ) {
-        let settled = |id: &ConnectionId, dial: &Dial| *id == connection || (peer.is_some() && dial.peer == peer);
+        let settled =
+            |id: &ConnectionId, dial: &Dial| *id == connection || (peer.is_some() && dial.peer == peer);
         for (_, dial) in self.dials.extract_if(|id, dial| settled(id, dial)) {
             drop(dial.reply.send(answer()));
         }
@@ -68,8 +69,13 @@ impl Waiting {
     ///
     /// A caller that lets its queue fill has more providers than it can use, so that one is dropped.
     pub(super) fn found(&mut self, id: u64, provider: Provider) -> bool {
-        let Some(find) = self.finds.get(&id) else { return false };
-        if matches!(find.found.try_send(provider), Err(mpsc::error::TrySendError::Closed(_))) {
+        let Some(find) = self.finds.get(&id) else {
+            return false;
+        };
+        if matches!(
+            find.found.try_send(provider),
+            Err(mpsc::error::TrySendError::Closed(_))
+        ) {
             self.finds.remove(&id);
             return false;
         }
@@ -78,12 +84,14 @@ impl Waiting {
 
     pub(super) fn walked(&mut self, id: u64, walk: Walk) {
         if let Some(find) = self.finds.remove(&id) {
-            drop(find.summary.send(walk));
+            let _ = find.summary.send(walk);
         }
     }
 
     pub(super) fn announced(&mut self, id: u64, acknowledged: Acknowledged) {
-        let Some(reply) = self.announcements.get(&id) else { return };
+        let Some(reply) = self.announcements.get(&id) else {
+            return;
+        };
         reply.send_replace(acknowledged);
         if acknowledged.last || reply.is_closed() {
             self.announcements.remove(&id);
@@ -93,7 +101,7 @@ impl Waiting {
     /// Withdrawals end in the order in which they began, near enough for callers that only wait for theirs.
     pub(super) fn withdrawn(&mut self) {
         if let Some(done) = self.withdrawals.pop_front() {
-            drop(done.send(()));
+            let _ = done.send(());
         }
     }
 
@@ -102,6 +110,9 @@ impl Waiting {
         self.asks.retain(|_, reply| !reply.is_closed());
         self.dials.retain(|_, dial| !dial.reply.is_closed());
         self.announcements.retain(|_, reply| !reply.is_closed());
-        self.finds.extract_if(|_, find| find.found.is_closed()).map(|(id, _)| id).collect()
+        self.finds
+            .extract_if(|_, find| find.found.is_closed())
+            .map(|(id, _)| id)
+            .collect()
     }
 }
