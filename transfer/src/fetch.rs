@@ -10,9 +10,6 @@ mod driver;
 mod timer;
 mod transfer;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! The messages of the range protocol, byte by byte.
 //!
-//! A substream carries one request and its response. The requester writes a frame with a [`Request`] and closes its
-//! side. The server answers with a frame that holds a [`Header`]; if that says [`Header::Follows`] the body comes
-//! next: [chunks](Mark::Chunk) that together are the encoding which [`Tree::plan`](shoal_content::Tree::plan) gives
-//! for the ranges that follow, and a last mark that says how it ended. A frame is a big-endian `u32` length and that
-//! many bytes of canonical DAG-CBOR. A stream that ends before its last mark was lost.
+//! A substream carries one request and its response. The requester writes a frame with a [`Request`]. The server
+//! answers with a frame that holds a [`Header`]; if that is [`Header::Follows`] the body comes next:
+//! [chunks](Mark::Chunk) that together are the encoding which [`Tree::plan`](shoal_content::Tree::plan) gives for the
+//! ranges that follow, and a last mark that says how it ended. A frame is a big-endian `u32` length and that many bytes
+//! of canonical DAG-CBOR. A stream that ends before its last mark was lost.
 
 mod bounded;
 

@@ -99,7 +99,8 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     pub(super) async fn run(mut self, mut found: Fuse<SourceStream>) -> Result<Fetched, FetchError> {
         if let Some(size) = self.shared.partial.size() {
-            self.on_proven(size, None);
+            let partial = &self.shared.partial;
+            self.on_proven(size, partial.missing(), partial.received(), None);
         }
         let mut timer = Timer::new(Instant::now(), IDLE);
         loop {
@@ -228,25 +229,24 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     fn on_event(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
-            Some(Event::Proven(id, size)) => {
-                // Of two proofs under way the second finds nothing left to do.
-                if self.tree.is_none() {
-                    self.on_proven(size, Some(id));
-                }
+            // Of two proofs under way the second finds nothing left to do.
+            Some(Event::Proven {
+                id,
+                size,
+                missing,
+                received,
+            }) if self.tree.is_none() => {
+                self.on_proven(size, missing, received, Some(id));
             }
+            Some(Event::Proven { .. }) | None => {}
             Some(Event::Written { id, peer, groups }) => self.on_written(id, peer, &groups),
-            None => {}
         }
     }
 
-    fn on_proven(&mut self, size: u64, by: Option<RequestId>) {
+    fn on_proven(&mut self, size: u64, missing: GroupRanges, received: u64, by: Option<RequestId>) {
         self.tree = Some(Tree::new(size));
-        let partial = &self.shared.partial;
-        self.scheduler.size_proven(size, partial.missing(), by);
-        (self.observer)(FetchEvent::Size {
-            size,
-            received: partial.received(),
-        });
+        self.scheduler.size_proven(size, missing, by);
+        (self.observer)(FetchEvent::Size { size, received });
     }
 
     fn on_written(&mut self, id: RequestId, peer: PeerId, groups: &GroupRanges) {
@@ -289,11 +289,13 @@ struct SyncOnDrop {
 
 impl Drop for SyncOnDrop {
     fn drop(&mut self) {
+        // A whole one is made durable when it gets its name.
+        if self.partial.is_complete() {
+            return;
+        }
         let partial = self.partial.clone();
         self.pool.run(Box::new(move || {
-            if !partial.is_complete()
-                && let Err(error) = partial.sync()
-            {
+            if let Err(error) = partial.sync() {
                 tracing::debug!(digest = %partial.digest(), %error, "could not sync a partial content");
             }
         }));

@@ -58,8 +58,13 @@ pub(super) struct Order {
 pub(super) enum Event {
     /// Of what was asked for, only this follows.
     Follows(RequestId, GroupRanges),
-    /// The size is proven.
-    Proven(RequestId, u64),
+    /// The size is proven, and nothing of what proved it is written yet.
+    Proven {
+        id: RequestId,
+        size: u64,
+        missing: GroupRanges,
+        received: u64,
+    },
     /// These groups are written.
     Written {
         id: RequestId,
@@ -344,9 +349,20 @@ impl Receiver {
                 return Ok(());
             }
             let partial = self.shared.partial.clone();
-            on_pool(&*self.shared.pool, move || partial.claim_size(size)).await??;
+            let claim = move || {
+                partial
+                    .claim_size(size)
+                    .map(|()| (partial.missing(), partial.received()))
+            };
+            let (missing, received) = on_pool(&*self.shared.pool, claim).await??;
             self.proof = None;
-            self.tell(Event::Proven(self.id, size)).await;
+            self.tell(Event::Proven {
+                id: self.id,
+                size,
+                missing,
+                received,
+            })
+            .await;
         }
         while self.writes.len() >= MAX_WRITES {
             self.await_write().await?;

@@ -1,1 +1,0 @@
-//! Fetches against fake peers on in-memory pipes.

@@ -1,0 +1,267 @@
+//! Peers at the end of in-memory pipes that send what a test tells them to.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::{GroupRanges, Step, Tree};
+use shoal_store::Partial;
+use shoal_transfer::wire::{Header, Mark, Request};
+use shoal_transfer::{
+    FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Open, OpenError, Pool, RangeStream, Source,
+    fetch,
+};
+use tokio::task::JoinSet;
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+use crate::content::encode;
+
+/// Bytes a pipe holds.
+const PIPE: usize = 64 * 1024;
+
+/// How a peer answers. The default is what an honest one does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    /// Refuses with this instead, the first so many times.
+    pub(crate) refuses: Option<(Header, usize)>,
+    /// Never answers.
+    pub(crate) mute: bool,
+    /// Claims this size.
+    pub(crate) claims: Option<u64>,
+    /// Holds only these groups.
+    pub(crate) holds: Option<GroupRanges>,
+    /// Flips a bit of this group.
+    pub(crate) flips: Option<u64>,
+    /// Stops after so many bytes of the body, and then…
+    pub(crate) stops: Option<(u64, Stop)>,
+    /// The last mark, if it is not the right one.
+    pub(crate) ends: Option<Mark>,
+    /// Sends so many bytes more than were asked for.
+    pub(crate) tail: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    /// …is silent.
+    Hang,
+    /// …breaks the stream.
+    Cut,
+    /// …says that it is complete, or what else.
+    Say(Mark),
+}
+
+struct Peer {
+    data: Arc<Vec<u8>>,
+    script: Script,
+    /// Requests so far.
+    asked: AtomicUsize,
+    /// Times it did something wrong.
+    faults: AtomicUsize,
+}
+
+/// All peers of a test.
+#[derive(Default)]
+pub(crate) struct Peers {
+    peers: Mutex<HashMap<PeerId, Arc<Peer>>>,
+    tasks: Mutex<JoinSet<()>>,
+    /// Bytes that came out of all pipes.
+    pub(crate) received: Arc<AtomicU64>,
+}
+
+impl Peers {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn add(&self, data: &Arc<Vec<u8>>, script: Script) -> Source {
+        let peer = PeerId::random();
+        let (asked, faults) = Default::default();
+        self.peers.lock().unwrap().insert(
+            peer,
+            Arc::new(Peer {
+                data: data.clone(),
+                script,
+                asked,
+                faults,
+            }),
+        );
+        Source {
+            peer,
+            addresses: vec![],
+            holding: None,
+        }
+    }
+
+    pub(crate) fn faults(&self) -> usize {
+        self.peers
+            .lock()
+            .unwrap()
+            .values()
+            .map(|peer| peer.faults.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub(crate) fn asked(&self, peer: PeerId) -> usize {
+        self.peers.lock().unwrap()[&peer].asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+impl Open for Peers {
+    fn open(&self, peer: PeerId, _: Vec<Multiaddr>) -> BoxFuture<'static, Result<RangeStream, OpenError>> {
+        let Some(peer) = self.peers.lock().unwrap().get(&peer).cloned() else {
+            return async { Err(OpenError::Lost) }.boxed();
+        };
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        self.tasks.lock().unwrap().spawn(async move {
+            // The fetcher may leave at any time.
+            let _ = peer.answer(RangeStream::new(theirs.compat())).await;
+        });
+        let counted = Counted {
+            io: ours.compat(),
+            count: self.received.clone(),
+        };
+        async { Ok(RangeStream::new(counted)) }.boxed()
+    }
+}
+
+impl Peer {
+    fn fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn answer(&self, mut stream: RangeStream) -> io::Result<()> {
+        let request = Request::read(&mut stream).await.unwrap();
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let script = &self.script;
+        if script.mute {
+            self.fault();
+            return std::future::pending().await;
+        }
+        if let Some((header, _)) = script.refuses.as_ref().filter(|(_, times)| asked < *times) {
+            self.fault();
+            stream.write_all(&header.to_frame()).await?;
+            return stream.close().await;
+        }
+        let tree = Tree::new(self.data.len() as u64);
+        let wanted = tree.clip(&request.ranges);
+        let follows = script
+            .holds
+            .as_ref()
+            .map_or(wanted.clone(), |holds| holds.intersection(&wanted));
+        if script.claims.is_some() {
+            self.fault();
+        }
+        let size = script.claims.unwrap_or(tree.size());
+        let ranges = script.holds.is_some().then(|| follows.clone());
+        stream
+            .write_all(&Header::Follows { size, ranges }.to_frame())
+            .await?;
+
+        let mut sent = 0;
+        for (step, mut bytes) in encode(&self.data, &follows) {
+            if let Some((after, stop)) = script.stops
+                && sent + bytes.len() as u64 > after
+            {
+                self.fault();
+                match stop {
+                    Stop::Hang => {
+                        stream.flush().await?;
+                        return std::future::pending().await;
+                    }
+                    Stop::Cut => return Ok(()),
+                    Stop::Say(mark) => {
+                        stream.write_all(&mark.to_bytes()).await?;
+                        return stream.close().await;
+                    }
+                }
+            }
+            if let Step::Leaf { group, .. } = step
+                && script.flips == Some(group)
+            {
+                self.fault();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 4;
+            }
+            sent += bytes.len() as u64;
+            if !bytes.is_empty() {
+                stream
+                    .write_all(&Mark::Chunk(bytes.len() as u32).to_bytes())
+                    .await?;
+            }
+            stream.write_all(&bytes).await?;
+        }
+        if script.tail > 0 {
+            self.fault();
+            stream.write_all(&Mark::Chunk(script.tail).to_bytes()).await?;
+            stream.write_all(&vec![0; script.tail as usize]).await?;
+        }
+        if script.ends.is_some() {
+            self.fault();
+        }
+        stream
+            .write_all(&script.ends.unwrap_or(Mark::Complete).to_bytes())
+            .await?;
+        stream.close().await
+    }
+}
+
+/// Counts what is read.
+struct Counted<T> {
+    io: T,
+    count: Arc<AtomicU64>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.io).poll_read(cx, buf);
+        if let Poll::Ready(Ok(read)) = &poll {
+            self.count.fetch_add(*read as u64, Ordering::Relaxed);
+        }
+        poll
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_close(cx)
+    }
+}
+
+/// A fetch from sources that are all known at the start, and what it said on the way.
+pub(crate) async fn get(
+    partial: &Partial,
+    opener: Arc<dyn Open>,
+    pool: &Arc<dyn Pool>,
+    sources: Vec<Source>,
+    options: FetchOptions,
+) -> (Result<Fetched, FetchError>, Vec<FetchEvent>) {
+    let job = FetchJob {
+        partial: partial.clone(),
+        opener,
+        pool: pool.clone(),
+        sources: stream::iter(sources).boxed(),
+        options,
+    };
+    let mut events = Vec::new();
+    let result = fetch(job, |event| events.push(event)).await;
+    (result, events)
+}
