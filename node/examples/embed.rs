@@ -20,13 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let shared = giver.publish(&path).await?;
     report(&format!("{}  {}", shared.cid(), shared.path().display()));
 
-    let fetched = fetch(
-        shared.cid(),
-        giver.addresses(),
-        place.join("taker"),
-        place.join("out"),
-    )
-    .await?;
+    let fetched = fetch(shared.cid(), giver.addresses(), place.join("taker"), place.join("out")).await?;
     report(&format!("fetched into {}", fetched.display()));
     giver.stop().await?;
     Ok(())
@@ -45,12 +39,7 @@ async fn fetch(
     let taker = builder.start().await?;
     let mut get = taker.get(cid).to(out.join("content")).start();
     while let Some(progress) = get.next().await {
-        report(&format!(
-            "{}: {} of {:?} bytes",
-            progress.stage.word(),
-            progress.verified,
-            progress.total
-        ));
+        report(&format!("{}: {} of {:?} bytes", progress.stage.word(), progress.verified, progress.total));
     }
     let fetched = get.await?;
     taker.stop().await?;

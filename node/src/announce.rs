@@ -36,9 +36,7 @@ pub(crate) struct Announcer {
 impl Announcer {
     /// Announces content now; the receiver hears the acknowledgements.
     pub(crate) async fn announce(&self, digests: &[Digest]) -> watch::Receiver<Acknowledged> {
-        self.net
-            .announce(self.keys(digests), lifetime(self.started.elapsed()))
-            .await
+        self.net.announce(self.keys(digests), lifetime(self.started.elapsed())).await
     }
 
     /// Tells the holders of records of this content that it is no longer here.
@@ -76,10 +74,7 @@ impl Announcer {
     }
 
     fn keys(&self, digests: &[Digest]) -> Vec<ProviderKey> {
-        digests
-            .iter()
-            .map(|digest| ProviderKey::derive(&self.network, digest))
-            .collect()
+        digests.iter().map(|digest| ProviderKey::derive(&self.network, digest)).collect()
     }
 }
 

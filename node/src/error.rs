@@ -77,10 +77,7 @@ impl ErrorKind {
 
     /// The kind that `word` names, [`ErrorKind::Other`] for a word from a newer version.
     pub fn from_word(word: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.word() == word)
-            .unwrap_or(Self::Other)
+        Self::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or(Self::Other)
     }
 
     /// The exit code of a command that ends with this kind.
@@ -228,10 +225,9 @@ pub(crate) fn hint_of_publish(error: &shoal_store::PublishError) -> Option<Strin
         PublishError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("the user that runs the node must be allowed to read it".into())
         }
-        PublishError::Nothing { skipped, .. } if !skipped.is_empty() => Some(format!(
-            "{} entries were skipped; `shoal publish -v` lists them",
-            skipped.len()
-        )),
+        PublishError::Nothing { skipped, .. } if !skipped.is_empty() => {
+            Some(format!("{} entries were skipped; `shoal publish -v` lists them", skipped.len()))
+        }
         _ => None,
     }
 }

@@ -69,13 +69,7 @@ pub(crate) fn find(inner: &Inner, cid: Cid, hints: Vec<Multiaddr>) -> Find {
         }
         summary
     };
-    Job::start(
-        &inner.tasks,
-        "find",
-        FindSummary::default(),
-        FindSummary::default,
-        work,
-    )
+    Job::start(&inner.tasks, "find", FindSummary::default(), FindSummary::default, work)
 }
 
 impl FindSummary {
@@ -83,14 +77,8 @@ impl FindSummary {
     fn add(&mut self, found: seek::Holder) {
         let tree = Tree::new(found.holding.size);
         let bytes = |range: std::ops::Range<u64>| {
-            range
-                .end
-                .saturating_mul(shoal_content::GROUP_LEN)
-                .min(tree.size())
-                - range
-                    .start
-                    .saturating_mul(shoal_content::GROUP_LEN)
-                    .min(tree.size())
+            range.end.saturating_mul(shoal_content::GROUP_LEN).min(tree.size())
+                - range.start.saturating_mul(shoal_content::GROUP_LEN).min(tree.size())
         };
         let holder = Holder {
             peer: found.peer,

@@ -103,11 +103,7 @@ impl GetRequest {
         let (cid, name, size, hints) = match link {
             Link::Cid(cid) => (cid, None, None, Vec::new()),
             Link::Ticket(ticket) => {
-                let hints = ticket
-                    .addresses
-                    .iter()
-                    .filter_map(|address| address.parse().ok())
-                    .collect();
+                let hints = ticket.addresses.iter().filter_map(|address| address.parse().ok()).collect();
                 (ticket.cid, ticket.name, ticket.size, hints)
             }
         };
@@ -171,13 +167,7 @@ impl GetRequest {
             let _working = working;
             get(inner, job, progress).await
         };
-        Job::start(
-            &node.inner.tasks,
-            "get",
-            GetProgress::default(),
-            || Err(GetError::Stopped),
-            work,
-        )
+        Job::start(&node.inner.tasks, "get", GetProgress::default(), || Err(GetError::Stopped), work)
     }
 
     /// Lists what a directory holds, or describes a file, without fetching any file.
@@ -228,21 +218,17 @@ impl Task {
 
     /// Runs `work` while the search for holders goes on beside it.
     async fn while_gathering<T>(&self, work: impl Future<Output = T>) -> T {
-        let gather = self
-            .gather
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
+        let gather = self.gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let search = self.inner.seek(self.cid.digest(), self.hints.clone()).start();
         let gathering = async {
             if let Some(gather) = gather {
                 gather.run(search).await;
             }
-            std::future::pending().await
+            std::future::pending::<std::convert::Infallible>().await
         };
         tokio::select! {
             done = work => done,
-            () = gathering => unreachable!("the search never ends by itself"),
+            never = gathering => match never {},
         }
     }
 
@@ -347,34 +333,21 @@ async fn choose_target(task: &Task, order: &Order) -> Result<PathBuf, GetError> 
         Some(name) => safe_file_name(name),
         None => match held_name(task, order.cid).await? {
             Some(name) => Some(name),
-            None => first_holder(task)
-                .await?
-                .holding
-                .name
-                .and_then(|name| safe_file_name(&name)),
+            None => first_holder(task).await?.holding.name.and_then(|name| safe_file_name(&name)),
         },
     };
-    Ok(target::resolve(
-        &order.to,
-        &name.unwrap_or_else(|| order.cid.to_string()),
-    ))
+    Ok(target::resolve(&order.to, &name.unwrap_or_else(|| order.cid.to_string())))
 }
 
 /// The name under which this node shares the content itself.
 async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
     let store = task.inner.store.clone();
     let shares = task.blocking(move || store.shares()).await?.unwrap_or_default();
-    Ok(shares
-        .into_iter()
-        .find(|share| share.cid == cid)
-        .map(|share| share.name))
+    Ok(shares.into_iter().find(|share| share.cid == cid).map(|share| share.name))
 }
 
 async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {
-    task.crowd
-        .first()
-        .await
-        .ok_or_else(|| task.crowd.nobody(task.cid))
+    task.crowd.first().await.ok_or_else(|| task.crowd.nobody(task.cid))
 }
 
 /// What stands at the target, if that is the content already.
@@ -388,12 +361,7 @@ fn already_there(path: PathBuf, cid: &Cid) -> Option<Placed> {
         return None;
     }
     let found = hash(&path)?;
-    (found.cid == *cid).then_some(Placed {
-        path,
-        size: found.size,
-        files: found.files,
-        already_there: true,
-    })
+    (found.cid == *cid).then_some(Placed { path, size: found.size, files: found.files, already_there: true })
 }
 
 fn hash(path: &Path) -> Option<shoal_store::Published> {

@@ -65,15 +65,8 @@ impl Home {
     /// [`HomeError::InUse`] names the process that holds the lock.
     pub fn open(home: impl Into<PathBuf>) -> Result<Self, HomeError> {
         let paths = Paths::of(home);
-        let fail = |source| HomeError::Io {
-            path: paths.home.clone(),
-            source,
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&paths.home)
-            .map_err(fail)?;
+        let fail = |source| HomeError::Io { path: paths.home.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&paths.home).map_err(fail)?;
         fs::set_permissions(&paths.home, fs::Permissions::from_mode(0o700)).map_err(fail)?;
         let lock = take_lock(&paths)?;
         Ok(Self { paths, _lock: lock })
@@ -91,28 +84,20 @@ impl Home {
     /// An identity that cannot be read is never replaced: it is the node's name.
     pub fn identity(&self) -> Result<Keypair, HomeError> {
         let path = &self.paths.identity;
-        let fail = |source| HomeError::Io {
-            path: path.clone(),
-            source,
-        };
+        let fail = |source| HomeError::Io { path: path.clone(), source };
         match File::open(path) {
             Ok(file) => {
                 check_private(&file, path)?;
                 let mut bytes = Vec::new();
-                file.take(MAX_IDENTITY_LEN)
-                    .read_to_end(&mut bytes)
-                    .map_err(fail)?;
-                Keypair::from_protobuf_encoding(&bytes).map_err(|source| HomeError::Identity {
-                    path: path.clone(),
-                    source,
-                })
+                file.take(MAX_IDENTITY_LEN).read_to_end(&mut bytes).map_err(fail)?;
+                Keypair::from_protobuf_encoding(&bytes)
+                    .map_err(|source| HomeError::Identity { path: path.clone(), source })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Keypair::generate_ed25519();
-                let bytes = key.to_protobuf_encoding().map_err(|source| HomeError::Identity {
-                    path: path.clone(),
-                    source,
-                })?;
+                let bytes = key
+                    .to_protobuf_encoding()
+                    .map_err(|source| HomeError::Identity { path: path.clone(), source })?;
                 write_durably(path, &bytes).map_err(fail)?;
                 Ok(key)
             }
@@ -132,10 +117,7 @@ pub fn holder(home: &Path) -> Option<u32> {
 }
 
 fn take_lock(paths: &Paths) -> Result<File, HomeError> {
-    let fail = |source| HomeError::Io {
-        path: paths.lock.clone(),
-        source,
-    };
+    let fail = |source| HomeError::Io { path: paths.lock.clone(), source };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -146,43 +128,26 @@ fn take_lock(paths: &Paths) -> Result<File, HomeError> {
         .map_err(fail)?;
     if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         return Err(if error == rustix::io::Errno::WOULDBLOCK {
-            HomeError::InUse {
-                home: paths.home.clone(),
-                pid: read_pid(&mut file),
-            }
+            HomeError::InUse { home: paths.home.clone(), pid: read_pid(&mut file) }
         } else {
             fail(error.into())
         });
     }
-    file.set_len(0)
-        .and_then(|()| write!(file, "{}", std::process::id()))
-        .map_err(fail)?;
+    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(fail)?;
     Ok(file)
 }
 
 /// The number in a lock file, 0 while its holder has not written it yet.
 fn read_pid(file: &mut File) -> u32 {
     let mut text = String::new();
-    let read = file
-        .rewind()
-        .and_then(|()| file.take(16).read_to_string(&mut text));
+    let read = file.rewind().and_then(|()| file.take(16).read_to_string(&mut text));
     read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
 }
 
 fn check_private(file: &File, path: &Path) -> Result<(), HomeError> {
-    let fail = |source| HomeError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| HomeError::Io { path: path.to_owned(), source };
     let mode = file.metadata().map_err(fail)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(HomeError::Exposed {
-            path: path.to_owned(),
-            mode,
-        })
-    }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(HomeError::Exposed { path: path.to_owned(), mode }) }
 }
 
 /// Writes a file that did not exist, so that it is there whole after a crash or not at all.
@@ -193,11 +158,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::hard_link(&draft, path).and_then(|()| fs::remove_file(&draft))?;

@@ -54,20 +54,11 @@ async fn dial_all(net: &Net, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
             }
         }
     });
-    dials
-        .collect::<FuturesUnordered<_>>()
-        .filter_map(futures::future::ready)
-        .collect()
-        .await
+    dials.collect::<FuturesUnordered<_>>().filter_map(futures::future::ready).collect().await
 }
 
 async fn greet_old_friends(net: &Net, known: &[(PeerId, Vec<Multiaddr>)]) {
-    let dials = known
-        .iter()
-        .take(OLD_FRIENDS)
-        .map(|(peer, addresses)| net.dial(Some(*peer), addresses.clone()));
-    dials
-        .collect::<FuturesUnordered<_>>()
-        .for_each(|_| futures::future::ready(()))
-        .await;
+    let dials =
+        known.iter().take(OLD_FRIENDS).map(|(peer, addresses)| net.dial(Some(*peer), addresses.clone()));
+    dials.collect::<FuturesUnordered<_>>().for_each(|_| futures::future::ready(())).await;
 }

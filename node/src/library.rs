@@ -52,25 +52,13 @@ impl Takers {
     }
 
     fn of(&self, key: &ProviderKey, except: &PeerId) -> Vec<PeerId> {
-        self.of
-            .get(key)
-            .into_iter()
-            .flatten()
-            .filter(|peer| *peer != except)
-            .copied()
-            .collect()
+        self.of.get(key).into_iter().flatten().filter(|peer| *peer != except).copied().collect()
     }
 }
 
 impl Library {
     pub(crate) fn new(store: Store, tasks: Tasks, events: Sink, network: NetworkName) -> Self {
-        Self {
-            store,
-            tasks,
-            events,
-            network,
-            takers: Arc::default(),
-        }
+        Self { store, tasks, events, network, takers: Arc::default() }
     }
 
     /// What this node holds of the content behind `key`, and whom it has seen take it.
@@ -80,20 +68,13 @@ impl Library {
         let others = self.lock().of(&key, &asker);
         // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
         // asker finds them with addresses that they signed.
-        let others = others
-            .into_iter()
-            .map(|peer| Holder {
-                peer,
-                addresses: Vec::new(),
-            })
-            .collect();
+        let others = others.into_iter().map(|peer| Holder { peer, addresses: Vec::new() }).collect();
         Answer { holding, others }
     }
 
     /// Notes that `peer` took content and so holds some of it.
     pub(crate) fn served(&self, peer: PeerId, digest: Digest) {
-        self.lock()
-            .note(ProviderKey::derive(&self.network, &digest), peer);
+        self.lock().note(ProviderKey::derive(&self.network, &digest), peer);
     }
 
     /// Looks again at content of which a peer got bytes that do not match.
@@ -114,12 +95,7 @@ impl Library {
 fn holding(store: &Store, key: &ProviderKey) -> Option<Holding> {
     let digest = store.digest_for(key).ok()??;
     let held = store.held(&digest).ok()??;
-    Some(Holding {
-        size: held.size,
-        ranges: held.ranges,
-        complete: held.complete,
-        name: None,
-    })
+    Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name: None })
 }
 
 impl shoal_transfer::Library for Library {

@@ -23,9 +23,7 @@ const TICKET_ADDRESSES: usize = 4;
 pub(crate) fn listen(swarm: &mut Swarm<Behaviour>, config: &Builder) -> Result<(), StartError> {
     for address in &config.listen {
         refuse_taken_port(address)?;
-        swarm
-            .listen_on(address.clone())
-            .map_err(|source| listen_failed(address, source))?;
+        swarm.listen_on(address.clone()).map_err(|source| listen_failed(address, source))?;
     }
     if !config.listen.is_empty() {
         return Ok(());
@@ -46,39 +44,24 @@ pub(crate) fn listen(swarm: &mut Swarm<Behaviour>, config: &Builder) -> Result<(
 }
 
 fn listen_failed(address: &Multiaddr, source: libp2p::TransportError<std::io::Error>) -> StartError {
-    StartError::Listen {
-        address: address.clone(),
-        source: Box::new(source),
-    }
+    StartError::Listen { address: address.clone(), source: Box::new(source) }
 }
 
 fn defaults(transport: Transport) -> Vec<Multiaddr> {
     if transport == Transport::Memory {
         return vec![Multiaddr::empty().with(Protocol::Memory(0))];
     }
-    let tcp = if tcp_is_free(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))) {
-        DEFAULT_PORT
-    } else {
-        0
-    };
-    let udp = if udp_is_free(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))) {
-        DEFAULT_PORT
-    } else {
-        0
-    };
-    [
-        Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-        Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-    ]
-    .into_iter()
-    .flat_map(|ip| {
-        let base = Multiaddr::from(ip);
-        [
-            base.clone().with(Protocol::Tcp(tcp)),
-            base.with(Protocol::Udp(udp)).with(Protocol::QuicV1),
-        ]
-    })
-    .collect()
+    let tcp =
+        if tcp_is_free(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))) { DEFAULT_PORT } else { 0 };
+    let udp =
+        if udp_is_free(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))) { DEFAULT_PORT } else { 0 };
+    [Protocol::Ip4(Ipv4Addr::UNSPECIFIED), Protocol::Ip6(Ipv6Addr::UNSPECIFIED)]
+        .into_iter()
+        .flat_map(|ip| {
+            let base = Multiaddr::from(ip);
+            [base.clone().with(Protocol::Tcp(tcp)), base.with(Protocol::Udp(udp)).with(Protocol::QuicV1)]
+        })
+        .collect()
 }
 
 /// TCP listeners of the transport share their ports, so that a second node on one port would start without an error
@@ -92,9 +75,7 @@ fn refuse_taken_port(address: &Multiaddr) -> Result<(), StartError> {
     };
     match parts.next() {
         Some(Protocol::Tcp(port)) if port != 0 && !tcp_is_free(SocketAddr::new(ip, port)) => {
-            Err(StartError::PortTaken {
-                address: address.clone(),
-            })
+            Err(StartError::PortTaken { address: address.clone() })
         }
         _ => Ok(()),
     }
@@ -121,13 +102,8 @@ pub(crate) fn for_ticket(addresses: impl Iterator<Item = Multiaddr>, me: PeerId,
         .collect();
     usable.sort_by_key(|address| class(address) != AddressClass::Global);
     usable.dedup();
-    let named = usable
-        .into_iter()
-        .take(TICKET_ADDRESSES)
-        .map(|address| address.with_p2p(me));
-    named
-        .map(|address| address.unwrap_or_else(|kept| kept).to_string())
-        .collect()
+    let named = usable.into_iter().take(TICKET_ADDRESSES).map(|address| address.with_p2p(me));
+    named.map(|address| address.unwrap_or_else(|kept| kept).to_string()).collect()
 }
 
 #[cfg(test)]
@@ -151,9 +127,6 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
-        assert!(matches!(
-            refuse_taken_port(&address),
-            Err(StartError::PortTaken { .. })
-        ));
+        assert!(matches!(refuse_taken_port(&address), Err(StartError::PortTaken { .. })));
     }
 }

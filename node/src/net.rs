@@ -148,12 +148,7 @@ impl Net {
         addresses: Vec<Multiaddr>,
     ) -> Result<PeerId, NetError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Dial {
-            peer,
-            addresses,
-            reply,
-        })
-        .await?;
+        self.send(Command::Dial { peer, addresses, reply }).await?;
         answer.await.unwrap_or(Err(NetError::Stopping))
     }
 
@@ -165,13 +160,7 @@ impl Net {
         question: have::Request,
     ) -> Result<have::Response, NetError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Ask {
-            peer,
-            addresses,
-            question,
-            reply,
-        })
-        .await?;
+        self.send(Command::Ask { peer, addresses, question, reply }).await?;
         answer.await.unwrap_or(Err(NetError::Stopping))
     }
 
@@ -179,10 +168,7 @@ impl Net {
     pub(crate) async fn find(
         &self,
         key: ProviderKey,
-    ) -> (
-        impl Stream<Item = Provider> + Send + use<>,
-        oneshot::Receiver<Walk>,
-    ) {
+    ) -> (impl Stream<Item = Provider> + Send + use<>, oneshot::Receiver<Walk>) {
         let (found, providers) = mpsc::channel(FOUND);
         let (summary, walk) = oneshot::channel();
         // When the node is stopping, both ends are dropped here and the caller sees an empty walk.

@@ -138,12 +138,7 @@ impl Node {
 
         let events = Sink::new();
         let known = book.recent();
-        let library = Library::new(
-            store.clone(),
-            tasks.clone(),
-            events.clone(),
-            config.network.clone(),
-        );
+        let library = Library::new(store.clone(), tasks.clone(), events.clone(), config.network.clone());
         let wiring = Wiring {
             answer: serve::answers(library.clone()),
             save: net::saver(tasks.clone()),
@@ -176,20 +171,13 @@ impl Node {
             ),
         );
         tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
-        tasks.spawn_until_stop(
-            "join",
-            join::stay_joined(net.clone(), config.peers.clone(), known),
-        );
+        tasks.spawn_until_stop("join", join::stay_joined(net.clone(), config.peers.clone(), known));
         if let Some(reason) = &parts.mdns_failure {
             tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
         }
         let mut listening = net.listening.clone();
         drop(
-            tokio::time::timeout(
-                listen::READY,
-                listening.wait_for(|addresses| !addresses.is_empty()),
-            )
-            .await,
+            tokio::time::timeout(listen::READY, listening.wait_for(|addresses| !addresses.is_empty())).await,
         );
         let inner = Inner {
             paths: home.paths().clone(),
@@ -209,10 +197,7 @@ impl Node {
             stop_asked: CancellationToken::new(),
             stopped: watch::Sender::new(false),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-            _last: Arc::new(last),
-        })
+        Ok(Self { inner: Arc::new(inner), _last: Arc::new(last) })
     }
 
     /// The node's name in the network, which its secret key proves.
@@ -269,10 +254,7 @@ impl Node {
         let removed = self.inner.on_store(move |store| store.unpublish(&what)).await?;
         let after: std::collections::HashSet<_> =
             self.inner.announcer.everything().await.into_iter().collect();
-        let gone: Vec<_> = before
-            .into_iter()
-            .filter(|digest| !after.contains(digest))
-            .collect();
+        let gone: Vec<_> = before.into_iter().filter(|digest| !after.contains(digest)).collect();
         drop(tokio::time::timeout(WITHDRAWING, self.inner.announcer.withdraw(&gone)).await);
         Ok(removed)
     }
@@ -283,12 +265,7 @@ impl Node {
     ///
     /// Nothing is lost by dropping the future.
     pub async fn ticket(&self, cid: &Cid, lan: bool) -> Result<Ticket, TicketError> {
-        let share = self
-            .shares()
-            .await
-            .unwrap_or_default()
-            .into_iter()
-            .find(|share| share.cid == *cid);
+        let share = self.shares().await.unwrap_or_default().into_iter().find(|share| share.cid == *cid);
         let addresses = self.inner.config.external.iter().cloned().chain(self.addresses());
         let addresses = listen::for_ticket(addresses, self.peer_id(), lan);
         let size = share.as_ref().map(|share| share.size);

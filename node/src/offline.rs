@@ -48,13 +48,7 @@ pub fn name_of(path: impl Into<PathBuf>) -> Naming {
             Ok(hashing.await.ok_or(NamingError::Stopped)??)
         }
     };
-    Job::start(
-        &tasks,
-        "name",
-        PublishProgress::default(),
-        || Err(NamingError::Stopped),
-        work,
-    )
+    Job::start(&tasks, "name", PublishProgress::default(), || Err(NamingError::Stopped), work)
 }
 
 /// Checks that the file or directory at `path` is `cid`.
@@ -67,11 +61,7 @@ pub async fn verify_file(path: &Path, cid: &Cid) -> Result<(), VerifyError> {
     if found == *cid {
         Ok(())
     } else {
-        Err(VerifyError::Mismatch {
-            path: path.to_owned(),
-            cid: *cid,
-            found,
-        })
+        Err(VerifyError::Mismatch { path: path.to_owned(), cid: *cid, found })
     }
 }
 

@@ -49,11 +49,7 @@ pub struct PublishRequest {
 
 impl PublishRequest {
     pub(crate) fn new(node: Node, path: &Path) -> Self {
-        Self {
-            node,
-            path: path.to_owned(),
-            name: None,
-        }
+        Self { node, path: path.to_owned(), name: None }
     }
 
     /// Offers the content under this name instead of the last part of its path.
@@ -121,19 +117,13 @@ async fn publish(
     let _cancel = CancelOnDrop(cancel.clone());
     let store = inner.store.clone();
     let hashing = inner.tasks.long(move || {
-        let options = PublishOptions {
-            name,
-            ..PublishOptions::default()
-        };
+        let options = PublishOptions { name, ..PublishOptions::default() };
         store.publish(&path, &options, &Observer(progress), &cancel)
     });
     let published = hashing.await.ok_or(PublishError::Stopped)??;
     inner.events.send(Event::Published(published.cid));
     let announcement = Announcement::start(&inner, &published.cid).await;
-    Ok(Shared {
-        published,
-        announcement,
-    })
+    Ok(Shared { published, announcement })
 }
 
 /// What a publish made durable.
@@ -242,14 +232,8 @@ impl Announcement {
     async fn finished(&mut self) -> Announced {
         // An error means that nobody will say more: what was said last counts.
         drop(self.progress.wait_for(|acknowledged| acknowledged.last).await);
-        let Acknowledged {
-            acknowledged, asked, ..
-        } = *self.progress.borrow();
-        Announced {
-            acknowledged,
-            asked,
-            elapsed: self.started.elapsed(),
-        }
+        let Acknowledged { acknowledged, asked, .. } = *self.progress.borrow();
+        Announced { acknowledged, asked, elapsed: self.started.elapsed() }
     }
 }
 

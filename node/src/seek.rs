@@ -215,26 +215,15 @@ impl Seek {
         let near = self.net.overlay().await.neighbours;
         connected
             .chain(near)
-            .map(|(peer, addresses)| Candidate {
-                peer,
-                addresses,
-                via: Via::Neighbour,
-            })
+            .map(|(peer, addresses)| Candidate { peer, addresses, via: Via::Neighbour })
             .collect()
     }
 
     async fn ask(&self, candidate: Candidate) -> Asked {
         let start = Instant::now();
         let question = Request::Have(Have { key: self.key });
-        let answer = self
-            .net
-            .ask(candidate.peer, candidate.addresses.clone(), question)
-            .await;
-        Asked {
-            candidate: Some(candidate),
-            answer,
-            round_trip: start.elapsed(),
-        }
+        let answer = self.net.ask(candidate.peer, candidate.addresses.clone(), question).await;
+        Asked { candidate: Some(candidate), answer, round_trip: start.elapsed() }
     }
 
     /// Asks whoever lives at an address.
@@ -244,21 +233,10 @@ impl Seek {
             None => self.net.dial(None, vec![address.clone()]).await,
         };
         match peer {
-            Ok(peer) => {
-                self.ask(Candidate {
-                    peer,
-                    addresses: vec![address],
-                    via: Via::Hint,
-                })
-                .await
-            }
+            Ok(peer) => self.ask(Candidate { peer, addresses: vec![address], via: Via::Hint }).await,
             Err(error) => {
                 tracing::debug!(%address, %error, "a hint leads nowhere");
-                Asked {
-                    candidate: None,
-                    answer: Err(error),
-                    round_trip: Duration::ZERO,
-                }
+                Asked { candidate: None, answer: Err(error), round_trip: Duration::ZERO }
             }
         }
     }

@@ -82,11 +82,7 @@ impl Tasks {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        self.tracker
-            .spawn_blocking(job)
-            .await
-            .inspect_err(|_| self.count_panic())
-            .ok()
+        self.tracker.spawn_blocking(job).await.inspect_err(|_| self.count_panic()).ok()
     }
 
     /// How many tasks have panicked since the start.
@@ -106,10 +102,7 @@ impl Tasks {
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
     }
 
-    #[expect(
-        clippy::let_underscore_future,
-        reason = "the tracker owns the task; its handle would detach it"
-    )]
+    #[expect(clippy::let_underscore_future, reason = "the tracker owns the task; its handle would detach it")]
     fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         let _ = self.tracker.spawn(work);
     }

@@ -98,9 +98,7 @@ impl Crowd {
     /// Waits for the first holder; `None` when a whole round found nobody.
     pub(crate) async fn first(&self) -> Option<Holder> {
         let mut seen = self.0.clone();
-        let seen = seen
-            .wait_for(|seen| !seen.holders.is_empty() || seen.hopeless())
-            .await;
+        let seen = seen.wait_for(|seen| !seen.holders.is_empty() || seen.hopeless()).await;
         seen.ok()?.holders.front().cloned()
     }
 
@@ -108,57 +106,43 @@ impl Crowd {
     ///
     /// Ends when a whole round found nobody, or nobody but those who are spent.
     pub(crate) fn holders(&self, spent: Spent) -> impl Stream<Item = Holder> + Send + use<> {
-        futures::stream::unfold(
-            (self.0.clone(), 0, spent),
-            |(mut seen, mut next, spent)| async move {
-                let mut useless_since = None;
-                loop {
-                    {
-                        let now = seen.borrow_and_update();
-                        next = next.max(now.forgotten);
-                        if let Some(holder) = now.get(next).cloned() {
-                            drop(now);
-                            return Some((holder, (seen, next + 1, spent)));
-                        }
-                        let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
-                        if !useless {
-                            useless_since = None;
-                        } else if *useless_since.get_or_insert(now.rounds) < now.rounds {
-                            return None;
-                        }
-                        if now.hopeless() {
-                            return None;
-                        }
+        futures::stream::unfold((self.0.clone(), 0, spent), |(mut seen, mut next, spent)| async move {
+            let mut useless_since = None;
+            loop {
+                {
+                    let now = seen.borrow_and_update();
+                    next = next.max(now.forgotten);
+                    if let Some(holder) = now.get(next).cloned() {
+                        drop(now);
+                        return Some((holder, (seen, next + 1, spent)));
                     }
-                    seen.changed().await.ok()?;
+                    let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
+                    if !useless {
+                        useless_since = None;
+                    } else if *useless_since.get_or_insert(now.rounds) < now.rounds {
+                        return None;
+                    }
+                    if now.hopeless() {
+                        return None;
+                    }
                 }
-            },
-        )
+                seen.changed().await.ok()?;
+            }
+        })
     }
 
     /// Why nobody was found.
     pub(crate) fn nobody(&self, cid: Cid) -> GetError {
         let round = self.0.borrow().last_round;
         match round.named {
-            0 => GetError::NoProvider {
-                cid,
-                asked: round.walked,
-            },
-            named => GetError::Unreachable {
-                cid,
-                named,
-                dropped: Vec::new(),
-            },
+            0 => GetError::NoProvider { cid, asked: round.walked },
+            named => GetError::Unreachable { cid, named, dropped: Vec::new() },
         }
     }
 
     /// The name under which a holder offers it.
     pub(crate) fn name(&self) -> Option<String> {
-        self.0
-            .borrow()
-            .holders
-            .iter()
-            .find_map(|holder| holder.holding.name.clone())
+        self.0.borrow().holders.iter().find_map(|holder| holder.holding.name.clone())
     }
 
     /// How many holders were found.

@@ -62,12 +62,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
     if cid.kind() == Kind::File {
         let holder = super::first_holder(task).await?;
         let name = holder.holding.name;
-        return Ok(Contents {
-            cid,
-            name,
-            size: holder.holding.size,
-            entries: Vec::new(),
-        });
+        return Ok(Contents { cid, name, size: holder.holding.size, entries: Vec::new() });
     }
     let manifest = manifest(task).await?;
     let name = match super::held_name(task, cid).await? {
@@ -75,12 +70,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
         None => task.crowd.name(),
     };
     let entries = manifest.entries().iter().map(ContentsEntry::from).collect();
-    Ok(Contents {
-        cid,
-        name,
-        size: manifest.total_size(),
-        entries,
-    })
+    Ok(Contents { cid, name, size: manifest.total_size(), entries })
 }
 
 /// Fetches a directory to `target`.
@@ -90,11 +80,7 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     if wanted.is_empty() {
         return Err(GetError::NothingMatches { cid: order.cid });
     }
-    let size = wanted
-        .iter()
-        .filter_map(|index| manifest.entries().get(*index))
-        .map(|entry| entry.size)
-        .sum();
+    let size = wanted.iter().filter_map(|index| manifest.entries().get(*index)).map(|entry| entry.size).sum();
     let files = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     task.reporter.total(size);
     task.reporter.files(files);
@@ -104,50 +90,28 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let opening = task.long(move || store.partial_directory(manifest, &part));
     let directory = Arc::new(opening.await?.map_err(error::of_partial)?);
     let fetching = futures::stream::iter(wanted.into_iter().map(Ok::<_, GetError>));
-    fetching
-        .try_for_each_concurrent(FILES_AT_ONCE, |index| member(task, directory.clone(), index))
-        .await?;
+    fetching.try_for_each_concurrent(FILES_AT_ONCE, |index| member(task, directory.clone(), index)).await?;
 
     task.reporter.stage(Stage::Finishing);
     let share_as = order.share_as(&target).filter(|_| whole);
-    let options = FinishOptions {
-        replace: order.replace.of_store(),
-        share_as,
-    };
+    let options = FinishOptions { replace: order.replace.of_store(), share_as };
     let path = target.clone();
-    task.long(move || directory.finish(&path, &options))
-        .await?
-        .map_err(error::of_finish)?;
-    Ok(Placed {
-        path: target,
-        size,
-        files,
-        already_there: false,
-    })
+    task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    Ok(Placed { path: target, size, files, already_there: false })
 }
 
 /// The entries that the caller wants, by their place in the manifest.
 fn wanted(manifest: &Manifest, order: &Order) -> Vec<usize> {
-    let matches = |entry: &Entry| {
-        order
-            .include
-            .as_ref()
-            .is_none_or(|globs| globs.is_match(entry.path.as_str()))
-    };
+    let matches =
+        |entry: &Entry| order.include.as_ref().is_none_or(|globs| globs.is_match(entry.path.as_str()));
     let entries = manifest.entries().iter().enumerate();
-    entries
-        .filter(|(_, entry)| matches(entry))
-        .map(|(index, _)| index)
-        .collect()
+    entries.filter(|(_, entry)| matches(entry)).map(|(index, _)| index).collect()
 }
 
 /// Receives one file of the directory.
 async fn member(task: &Task, directory: Arc<PartialDirectory>, index: usize) -> Result<(), GetError> {
     let opened = directory.clone();
-    let member = task
-        .blocking(move || opened.member(index))
-        .await?
-        .map_err(error::of_partial)?;
+    let member = task.blocking(move || opened.member(index)).await?.map_err(error::of_partial)?;
     let partial = match member {
         Member::Done { size } => {
             task.reporter.had(size);
@@ -157,24 +121,14 @@ async fn member(task: &Task, directory: Arc<PartialDirectory>, index: usize) -> 
         Member::Wanted(partial) => partial,
     };
     let hint = directory.manifest().entries().get(index).map(|entry| entry.size);
-    match file::receive(
-        task,
-        &partial,
-        hint,
-        Crew::HoldersOfDirectory(&task.crowd),
-        &task.reporter,
-    )
-    .await
-    {
+    match file::receive(task, &partial, hint, Crew::HoldersOfDirectory(&task.crowd), &task.reporter).await {
         // Whoever has the directory may have lost this file, and somebody else may share just that.
         Err(GetError::Unreachable { .. } | GetError::NoProvider { .. }) => {
             elsewhere(task, &partial, hint).await?;
         }
         received => drop(received?),
     }
-    task.blocking(move || directory.place(index, &partial))
-        .await?
-        .map_err(error::of_finish)?;
+    task.blocking(move || directory.place(index, &partial)).await?.map_err(error::of_finish)?;
     task.reporter.file_done();
     Ok(())
 }
@@ -191,19 +145,14 @@ async fn elsewhere(task: &Task, partial: &shoal_store::Partial, hint: Option<u64
 
 /// The manifest, from this disk or from the holders of the directory.
 async fn manifest(task: &Task) -> Result<Manifest, GetError> {
-    let malformed = |source| GetError::Manifest {
-        cid: task.cid,
-        source,
-    };
+    let malformed = |source| GetError::Manifest { cid: task.cid, source };
     let root = small(task, task.cid.digest()).await?;
     let pages = match Root::decode(&root).map_err(malformed)? {
         Root::Flat(manifest) => return Ok(manifest),
         Root::Paged(pages) => pages,
     };
     let digests: Vec<_> = pages.iter().map(|page| page.digest).collect();
-    let fetching = futures::stream::iter(digests)
-        .map(|digest| small(task, digest))
-        .buffered(PAGES_AT_ONCE);
+    let fetching = futures::stream::iter(digests).map(|digest| small(task, digest)).buffered(PAGES_AT_ONCE);
     let encoded: Vec<_> = fetching.try_collect().await?;
     pages.assemble(encoded).map_err(malformed)
 }
@@ -221,15 +170,9 @@ async fn small(task: &Task, digest: Digest) -> Result<Vec<u8>, GetError> {
     let received = file::receive(task, &partial, None, crew, &aside).await;
     task.reporter.adopt(&aside);
     received?;
-    let bytes = task
-        .blocking(move || partial.into_small())
-        .await?
-        .map_err(error::of_write)?;
+    let bytes = task.blocking(move || partial.into_small()).await?.map_err(error::of_write)?;
     if bytes.len() > MAX_PAGE_LEN {
-        return Err(GetError::Manifest {
-            cid: task.cid,
-            source: shoal_content::ManifestError::TooLong,
-        });
+        return Err(GetError::Manifest { cid: task.cid, source: shoal_content::ManifestError::TooLong });
     }
     Ok(bytes)
 }

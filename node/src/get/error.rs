@@ -100,24 +100,15 @@ pub enum GetError {
 }
 
 fn providers(count: usize) -> String {
-    if count == 1 {
-        "1 peer".into()
-    } else {
-        format!("{count} peers")
-    }
+    if count == 1 { "1 peer".into() } else { format!("{count} peers") }
 }
 
 fn reasons(dropped: &[Dropped]) -> String {
     let short = |peer: &PeerId| {
         let text = peer.to_base58();
-        text.get(text.len().saturating_sub(8)..)
-            .unwrap_or_default()
-            .to_owned()
+        text.get(text.len().saturating_sub(8)..).unwrap_or_default().to_owned()
     };
-    dropped
-        .iter()
-        .map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason))
-        .collect()
+    dropped.iter().map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason)).collect()
 }
 
 impl GetError {
@@ -176,15 +167,7 @@ pub(super) fn of_write(error: WriteError) -> GetError {
     match error {
         WriteError::Foreign { path } => GetError::Exists { path },
         WriteError::Io { path, source } => GetError::Disk { path, source },
-        WriteError::NoSpace {
-            path,
-            need,
-            available,
-        } => GetError::NoSpace {
-            path,
-            need,
-            available,
-        },
+        WriteError::NoSpace { path, need, available } => GetError::NoSpace { path, need, available },
         WriteError::Cancelled => GetError::Stopped,
         other => GetError::Store(Box::new(other)),
     }

@@ -23,35 +23,15 @@ use crate::job::CancelOnDrop;
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let partial = task
-        .long(move || store.partial(&digest, &part))
-        .await?
-        .map_err(error::of_partial)?;
+    let partial = task.long(move || store.partial(&digest, &part)).await?.map_err(error::of_partial)?;
     task.reporter.files(1);
-    let size = receive(
-        task,
-        &partial,
-        order.size,
-        Crew::Holders(&task.crowd),
-        &task.reporter,
-    )
-    .await?;
+    let size = receive(task, &partial, order.size, Crew::Holders(&task.crowd), &task.reporter).await?;
     task.reporter.stage(Stage::Finishing);
-    let options = FinishOptions {
-        replace: order.replace.of_store(),
-        share_as: order.share_as(&target),
-    };
+    let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
     let path = target.clone();
-    task.long(move || partial.finish(&path, &options))
-        .await?
-        .map_err(error::of_finish)?;
+    task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
     task.reporter.file_done();
-    Ok(Placed {
-        path: target,
-        size,
-        files: 1,
-        already_there: false,
-    })
+    Ok(Placed { path: target, size, files: 1, already_there: false })
 }
 
 /// Whom to ask for a blob.
@@ -114,11 +94,7 @@ async fn copy(task: &Task, partial: &Partial, reporter: &Reporter) -> Result<Opt
     let cancel = Cancel::new();
     let _cancel = CancelOnDrop(cancel.clone());
     let copied = task.long(move || {
-        let blob = store
-            .blob(&partial.digest())
-            .ok()
-            .flatten()
-            .filter(shoal_store::Blob::is_complete)?;
+        let blob = store.blob(&partial.digest()).ok().flatten().filter(shoal_store::Blob::is_complete)?;
         let had = partial.received();
         counted.had(had);
         match partial.fill(&blob, &cancel, &mut |bytes| counted.had(bytes)) {
@@ -146,14 +122,7 @@ fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, eve
         FetchEvent::Verified { peer, bytes } => reporter.verified(peer, bytes),
         FetchEvent::Dropped(dropped) => {
             if let Failure::BadBytes { group: Some(group) } = dropped.reason {
-                tell(
-                    task,
-                    dropped.peer,
-                    Request::BadGroup {
-                        digest: *digest,
-                        group,
-                    },
-                );
+                tell(task, dropped.peer, Request::BadGroup { digest: *digest, group });
             }
             if dropped.reason.is_proof() || matches!(dropped.reason, Failure::NotFound | Failure::Changed) {
                 spent.add(dropped.peer);
@@ -181,16 +150,9 @@ fn explain(task: &Task, crowd: &Crowd, reporter: &Reporter, failure: FetchError)
             if !failed.is_empty() && failed.iter().all(|source| source.reason.is_proof()) {
                 return GetError::Mismatch { cid, dropped };
             }
-            GetError::Unreachable {
-                cid,
-                named: failed.len().max(crowd.len()),
-                dropped,
-            }
+            GetError::Unreachable { cid, named: failed.len().max(crowd.len()), dropped }
         }
-        FetchError::TimedOut { after, .. } => GetError::TimedOut {
-            waited: after,
-            dropped,
-        },
+        FetchError::TimedOut { after, .. } => GetError::TimedOut { waited: after, dropped },
         FetchError::Write(error) => error::of_write(error),
         _ => GetError::Stopped,
     }

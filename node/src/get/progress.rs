@@ -103,8 +103,7 @@ impl Reporter {
 
     /// Sets the number of files.
     pub(crate) fn files(&self, files: u64) {
-        self.progress
-            .send_modify(|progress| progress.files_total = Some(files));
+        self.progress.send_modify(|progress| progress.files_total = Some(files));
     }
 
     /// Sets the size of the whole, of which a manifest is the proof.
@@ -151,10 +150,7 @@ impl Reporter {
     /// A reporter for what is fetched on the way and is not part of the content itself, such as a manifest: its
     /// sources count, its bytes do not.
     pub(crate) fn aside(&self) -> Self {
-        Self {
-            progress: watch::Sender::default(),
-            received: self.received.clone(),
-        }
+        Self { progress: watch::Sender::default(), received: self.received.clone() }
     }
 
     /// Takes over what was learnt of peers on the way.
@@ -182,11 +178,7 @@ mod tests {
     use super::*;
 
     fn totals(progress: &GetProgress) -> HashMap<PeerId, u64> {
-        progress
-            .sources
-            .iter()
-            .map(|source| (source.peer, source.bytes))
-            .collect()
+        progress.sources.iter().map(|source| (source.peer, source.bytes)).collect()
     }
 
     #[test]

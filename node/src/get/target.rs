@@ -42,11 +42,7 @@ impl Replace {
 /// The path that content of that name gets when the caller said `to`: a folder holds it, anything else is its name.
 pub(crate) fn resolve(to: &Path, name: &str) -> PathBuf {
     let says_folder = to.as_os_str().as_bytes().ends_with(b"/") || to.as_os_str().is_empty();
-    if says_folder || to.is_dir() {
-        to.join(name)
-    } else {
-        to.to_owned()
-    }
+    if says_folder || to.is_dir() { to.join(name) } else { to.to_owned() }
 }
 
 /// Where the content of `target` grows: beside it, so that the last step is a rename on one file system.
@@ -101,10 +97,7 @@ mod tests {
 
     #[test]
     fn the_part_lies_beside_the_target() {
-        assert_eq!(
-            part_of(Path::new("/d/a.txt"), &cid()),
-            Path::new("/d/.a.txt.shoal-part")
-        );
+        assert_eq!(part_of(Path::new("/d/a.txt"), &cid()), Path::new("/d/.a.txt.shoal-part"));
     }
 
     #[test]

@@ -74,9 +74,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
                 .with_cache_size(IDENTIFY_CACHE),
         ),
         ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_timeout(PING_TIMEOUT)
-                .with_interval(PING_INTERVAL),
+            ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL),
         ),
         dht,
         have: shoal_transfer::have::behaviour(&config.network),
@@ -86,11 +84,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_CONNECTION);
     let swarm = match config.transport {
         Transport::Internet => builder
-            .with_tcp(
-                tcp::Config::default(),
-                (tls::Config::new, noise::Config::new),
-                yamux::Config::default,
-            )
+            .with_tcp(tcp::Config::default(), (tls::Config::new, noise::Config::new), yamux::Config::default)
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_quic()
             .with_dns()
@@ -109,12 +103,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
             .with_connection_timeout(HANDSHAKE)
             .build(),
     };
-    Ok(Parts {
-        swarm,
-        opener,
-        incoming,
-        mdns_failure: mdns_failure.map(|error| error.to_string()),
-    })
+    Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
 /// What every member of a network says it speaks.

@@ -49,15 +49,8 @@ impl Book {
             HashMap::new()
         });
         let oldest = seconds(now).saturating_sub(MAX_AGE.as_secs());
-        let peers = peers
-            .into_iter()
-            .filter(|(_, known)| known.seen >= oldest)
-            .collect();
-        Self {
-            path,
-            peers,
-            changed: false,
-        }
+        let peers = peers.into_iter().filter(|(_, known)| known.seen >= oldest).collect();
+        Self { path, peers, changed: false }
     }
 
     /// Records that `peer` was seen at `addresses`.
@@ -66,20 +59,10 @@ impl Book {
             return;
         }
         let addresses = addresses.iter().take(MAX_ADDRESSES).cloned().collect();
-        self.peers.insert(
-            peer,
-            Known {
-                addresses,
-                seen: seconds(now),
-            },
-        );
+        self.peers.insert(peer, Known { addresses, seen: seconds(now) });
         self.changed = true;
         if self.peers.len() > MAX_PEERS {
-            let oldest = self
-                .peers
-                .iter()
-                .min_by_key(|(_, known)| known.seen)
-                .map(|(peer, _)| *peer);
+            let oldest = self.peers.iter().min_by_key(|(_, known)| known.seen).map(|(peer, _)| *peer);
             if let Some(oldest) = oldest {
                 self.peers.remove(&oldest);
             }
@@ -90,10 +73,7 @@ impl Book {
     pub(crate) fn recent(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut peers: Vec<_> = self.peers.iter().collect();
         peers.sort_by_key(|(peer, known)| (std::cmp::Reverse(known.seen), **peer));
-        peers
-            .into_iter()
-            .map(|(peer, known)| (*peer, known.addresses.clone()))
-            .collect()
+        peers.into_iter().map(|(peer, known)| (*peer, known.addresses.clone())).collect()
     }
 
     /// What is to be written now, if anything changed since the last call.
@@ -105,18 +85,12 @@ impl Book {
             .peers
             .iter()
             .map(|(peer, known)| {
-                let addresses = known
-                    .addresses
-                    .iter()
-                    .map(|address| ByteBuf::from(address.to_vec()))
-                    .collect();
+                let addresses =
+                    known.addresses.iter().map(|address| ByteBuf::from(address.to_vec())).collect();
                 (ByteBuf::from(peer.to_bytes()), addresses, known.seen)
             })
             .collect();
-        Some(Draft {
-            path: self.path.clone(),
-            page: Page(VERSION, rows),
-        })
+        Some(Draft { path: self.path.clone(), page: Page(VERSION, rows) })
     }
 }
 
@@ -144,22 +118,11 @@ fn read(path: &Path) -> io::Result<HashMap<PeerId, Known>> {
     if version != VERSION {
         return Err(io::Error::other(format!("version {version} is not known")));
     }
-    let known = rows
-        .into_iter()
-        .take(MAX_PEERS)
-        .filter_map(|(peer, addresses, seen)| {
-            let peer = PeerId::from_bytes(&peer).ok()?;
-            let addresses = addresses
-                .into_iter()
-                .filter_map(|bytes| Multiaddr::try_from(bytes.into_vec()).ok());
-            Some((
-                peer,
-                Known {
-                    addresses: addresses.take(MAX_ADDRESSES).collect(),
-                    seen,
-                },
-            ))
-        });
+    let known = rows.into_iter().take(MAX_PEERS).filter_map(|(peer, addresses, seen)| {
+        let peer = PeerId::from_bytes(&peer).ok()?;
+        let addresses = addresses.into_iter().filter_map(|bytes| Multiaddr::try_from(bytes.into_vec()).ok());
+        Some((peer, Known { addresses: addresses.take(MAX_ADDRESSES).collect(), seen }))
+    });
     Ok(known.collect())
 }
 

@@ -59,11 +59,7 @@ impl Ledger {
             self.forget_idle(now);
         }
         let (rate, burst) = (self.rate, self.burst);
-        let usage = self.usage.entry(key(ip)).or_insert(Usage {
-            open: 0,
-            tokens: burst,
-            refilled: now,
-        });
+        let usage = self.usage.entry(key(ip)).or_insert(Usage { open: 0, tokens: burst, refilled: now });
         let since = now.saturating_duration_since(usage.refilled).as_secs_f64();
         usage.tokens = (usage.tokens + since * rate).min(burst);
         usage.refilled = now;
@@ -120,10 +116,7 @@ pub(crate) struct Behaviour {
 
 impl Behaviour {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            ledger: Ledger::new(limits),
-            admitted: HashMap::new(),
-        }
+        Self { ledger: Ledger::new(limits), admitted: HashMap::new() }
     }
 
     fn release(&mut self, connection: ConnectionId) {

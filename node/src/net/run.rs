@@ -102,14 +102,7 @@ impl Driver {
             dials_left: DISCOVERED_DIALS,
             wiring,
         };
-        (
-            driver,
-            Net {
-                commands: sender,
-                changes: changed,
-                listening: addresses,
-            },
-        )
+        (driver, Net { commands: sender, changes: changed, listening: addresses })
     }
 
     /// Runs until the node stops.
@@ -152,17 +145,8 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Dial {
-                peer,
-                addresses,
-                reply,
-            } => self.dial(peer, addresses, reply),
-            Command::Ask {
-                peer,
-                addresses,
-                question,
-                reply,
-            } => {
+            Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, reply),
+            Command::Ask { peer, addresses, question, reply } => {
                 let have = &mut self.swarm.behaviour_mut().have;
                 let id = have.send_request_with_addresses(&peer, question, addresses);
                 self.waiting.asks.insert(id, reply);
@@ -175,10 +159,7 @@ impl Driver {
             Command::Announce { keys, ttl, reply } => {
                 let id = self.waiting.next_id();
                 self.waiting.announcements.insert(id, reply);
-                self.swarm
-                    .behaviour_mut()
-                    .dht
-                    .announce(shoal_dht::AnnounceId(id), &keys, ttl);
+                self.swarm.behaviour_mut().dht.announce(shoal_dht::AnnounceId(id), &keys, ttl);
             }
             Command::Withdraw { keys, done } => {
                 self.waiting.withdrawals.push_back(done);
@@ -200,10 +181,9 @@ impl Driver {
                 drop(reply.send(Ok(peer)));
                 return;
             }
-            (Some(peer), _) => DialOpts::peer_id(peer)
-                .addresses(addresses)
-                .extend_addresses_through_behaviour()
-                .build(),
+            (Some(peer), _) => {
+                DialOpts::peer_id(peer).addresses(addresses).extend_addresses_through_behaviour().build()
+            }
             (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
             (None, None) => {
                 drop(reply.send(Err(NetError::Unreachable("no address".into()))));
@@ -220,18 +200,9 @@ impl Driver {
 
     fn overlay(&mut self) -> Overlay {
         let dht = &mut self.swarm.behaviour_mut().dht;
-        let shoal_dht::Stats {
-            lan_peers,
-            wan_peers,
-            records,
-            own_keys,
-            ..
-        } = dht.stats();
+        let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
         let nearest = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
-        let neighbours = nearest
-            .take(NEIGHBOURS)
-            .map(|(_, peer, addresses)| (peer, addresses))
-            .collect();
+        let neighbours = nearest.take(NEIGHBOURS).map(|(_, peer, addresses)| (peer, addresses)).collect();
         Overlay {
             tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)],
             records,
@@ -248,40 +219,24 @@ impl Driver {
                 self.own_addresses_changed();
             }
             SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
-                self.own_addresses_changed()
+                self.own_addresses_changed();
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.waiting.connected(connection_id, peer_id);
-                if self
-                    .peers
-                    .connected(peer_id, connection_id, &endpoint, Instant::now())
-                {
+                if self.peers.connected(peer_id, connection_id, &endpoint, Instant::now()) {
                     self.wiring.events.send(Event::PeerConnected(peer_id));
                 }
             }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                ..
-            } => {
-                if self.peers.disconnected(&peer_id, connection_id) {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                let was_last = self.peers.disconnected(&peer_id, connection_id);
+                if was_last {
                     self.wiring.events.send(Event::PeerDisconnected(peer_id));
                 }
             }
-            SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                peer_id,
-                error,
-            } => {
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 tracing::debug!(peer = ?peer_id, error = %describe(&error), "a dial failed");
-                self.waiting
-                    .dial_failed(connection_id, peer_id, &describe(&error));
+                self.waiting.dial_failed(connection_id, peer_id, &describe(&error));
             }
             _ => {}
         }
@@ -289,11 +244,7 @@ impl Driver {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(libp2p::identify::Event::Received {
-                peer_id,
-                connection_id,
-                info,
-            }) => {
+            BehaviourEvent::Identify(libp2p::identify::Event::Received { peer_id, connection_id, info }) => {
                 self.identified(peer_id, connection_id, &info);
             }
             BehaviourEvent::Ping(ping) => match ping.result {
@@ -326,38 +277,17 @@ impl Driver {
 
     fn on_dht(&mut self, event: shoal_dht::Event) {
         match event {
-            shoal_dht::Event::Found {
-                id,
-                provider,
-                addresses,
-            } => {
-                if !self.waiting.found(
-                    id.0,
-                    super::Provider {
-                        peer: provider,
-                        addresses,
-                    },
-                ) {
+            shoal_dht::Event::Found { id, provider, addresses } => {
+                let provider = super::Provider { peer: provider, addresses };
+                if !self.waiting.found(id.0, provider) {
                     self.swarm.behaviour_mut().dht.stop_find(id);
                 }
             }
             shoal_dht::Event::LookupEnded { id, asked, .. } => {
-                self.waiting.walked(id.0, super::Walk { asked })
+                self.waiting.walked(id.0, super::Walk { asked });
             }
-            shoal_dht::Event::Announced {
-                id,
-                acknowledged,
-                asked,
-                done,
-            } => {
-                self.waiting.announced(
-                    id.0,
-                    super::Acknowledged {
-                        acknowledged,
-                        asked,
-                        last: done,
-                    },
-                );
+            shoal_dht::Event::Announced { id, acknowledged, asked, done } => {
+                self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
             }
             shoal_dht::Event::Withdrawn { .. } => self.waiting.withdrawn(),
             shoal_dht::Event::PeerDiscovered { peer, addresses } => self.discovered(peer, addresses),
@@ -372,10 +302,7 @@ impl Driver {
             return;
         }
         self.dials_left -= 1;
-        drop(
-            self.swarm
-                .dial(DialOpts::peer_id(peer).addresses(addresses).build()),
-        );
+        drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
     }
 
     fn on_have(&mut self, event: request_response::Event<have::Request, have::Response>) {
@@ -394,9 +321,7 @@ impl Driver {
                     }
                 }
             },
-            request_response::Event::OutboundFailure {
-                request_id, error, ..
-            } => {
+            request_response::Event::OutboundFailure { request_id, error, .. } => {
                 if let Some(reply) = self.waiting.asks.remove(&request_id) {
                     let why = match error {
                         request_response::OutboundFailure::DialFailure => {
@@ -413,10 +338,7 @@ impl Driver {
 
     fn own_addresses_changed(&mut self) {
         let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        self.swarm
-            .behaviour_mut()
-            .dht
-            .set_own_addresses(&listening, &self.wiring.external);
+        self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();
     }

@@ -16,21 +16,12 @@ async fn a_file_goes_from_one_node_to_another() {
 
     let shared = giver.node.publish(giver.path("data.bin")).await.unwrap();
     assert_eq!(shared.cid(), Cid::file(Digest::of(&data)));
-    let fetched = taker
-        .node
-        .get(shared.cid())
-        .to(taker.path("copy.bin"))
-        .await
-        .unwrap();
+    let fetched = taker.node.get(shared.cid()).to(taker.path("copy.bin")).await.unwrap();
 
     assert_eq!(fs::read(&fetched.path).unwrap(), data);
     assert_eq!(fetched.received, 3_000_000);
     assert_eq!(fetched.sources.len(), 1);
-    assert_eq!(
-        taker.node.shares().await.unwrap().len(),
-        1,
-        "what was fetched is shared"
-    );
+    assert_eq!(taker.node.shares().await.unwrap().len(), 1, "what was fetched is shared");
     taker.node.stop().await.unwrap();
     giver.node.stop().await.unwrap();
 }
@@ -51,10 +42,7 @@ async fn a_directory_goes_from_one_node_to_another() {
     assert_eq!(fetched.files, 3);
     assert_eq!(fs::read(fetched.path.join("empty")).unwrap(), b"");
     assert_eq!(fs::read(fetched.path.join("a/small.txt")).unwrap(), b"hello");
-    assert_eq!(
-        fs::read(fetched.path.join("a/b/large.bin")).unwrap(),
-        bytes(2_500_000, 2)
-    );
+    assert_eq!(fs::read(fetched.path.join("a/b/large.bin")).unwrap(), bytes(2_500_000, 2));
     let again = taker.node.publish(&fetched.path).await.unwrap();
     assert_eq!(again.cid(), shared.cid());
     assert_eq!(again.hashed_bytes(), 0, "what was fetched needs no second look");
@@ -64,12 +52,7 @@ async fn a_directory_goes_from_one_node_to_another() {
 async fn what_nobody_has_is_not_found() {
     let one = Place::start(None).await;
     let other = Place::start(Some(&one.node)).await;
-    let error = other
-        .node
-        .get(Cid::file(Digest::of(b"nobody")))
-        .to(other.path("x"))
-        .await
-        .unwrap_err();
+    let error = other.node.get(Cid::file(Digest::of(b"nobody"))).to(other.path("x")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!other.path("x").exists());
 }

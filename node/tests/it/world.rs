@@ -25,10 +25,8 @@ impl Place {
 }
 
 pub(crate) async fn start_in(home: &Path, knows: Option<&Node>) -> Node {
-    let mut builder = Node::builder()
-        .home(home)
-        .transport(Transport::Memory)
-        .network("test".parse().unwrap());
+    let mut builder =
+        Node::builder().home(home).transport(Transport::Memory).network("test".parse().unwrap());
     for address in knows.map(Node::addresses).unwrap_or_default() {
         builder = builder.peer(address);
     }

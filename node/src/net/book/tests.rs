@@ -13,26 +13,14 @@ fn peers_survive_a_restart_and_the_freshest_comes_first() {
     let now = SystemTime::now();
     let (old, new) = (PeerId::random(), PeerId::random());
     let mut book = Book::open(path.clone(), now);
-    book.saw(
-        old,
-        &["/ip4/192.0.2.1/tcp/1".parse().unwrap()],
-        now - Duration::from_secs(60),
-    );
+    book.saw(old, &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], now - Duration::from_secs(60));
     book.saw(new, &["/ip4/192.0.2.2/tcp/1".parse().unwrap()], now);
     book.take_draft().unwrap().write().unwrap();
     assert!(book.take_draft().is_none(), "nothing changed since");
 
-    let peers: Vec<_> = Book::open(path.clone(), now)
-        .recent()
-        .into_iter()
-        .map(|(peer, _)| peer)
-        .collect();
+    let peers: Vec<_> = Book::open(path.clone(), now).recent().into_iter().map(|(peer, _)| peer).collect();
     assert_eq!(peers, [new, old]);
-    assert!(
-        Book::open(path, now + MAX_AGE + Duration::from_secs(120))
-            .recent()
-            .is_empty()
-    );
+    assert!(Book::open(path, now + MAX_AGE + Duration::from_secs(120)).recent().is_empty());
 }
 
 #[test]
@@ -40,11 +28,7 @@ fn the_book_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let mut book = Book::open(folder.path().join("peers"), SystemTime::now());
     for _ in 0..MAX_PEERS + 10 {
-        book.saw(
-            PeerId::random(),
-            &["/ip4/192.0.2.1/tcp/1".parse().unwrap()],
-            SystemTime::now(),
-        );
+        book.saw(PeerId::random(), &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], SystemTime::now());
     }
     assert_eq!(book.recent().len(), MAX_PEERS);
 }

@@ -24,10 +24,7 @@ fn one_address_fills_only_its_own_share() {
 
 #[test]
 fn a_place_given_back_is_free_again() {
-    let limits = Limits {
-        per_ip: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { per_ip: 1, ..Limits::default() };
     let mut ledger = Ledger::new(&limits);
     let now = Instant::now();
     assert!(ledger.admit(ip(1), now));
@@ -56,10 +53,7 @@ fn connecting_and_leaving_again_and_again_is_limited_by_rate() {
 
 #[test]
 fn neighbours_in_one_ipv6_subnet_are_one() {
-    let limits = Limits {
-        per_ip: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { per_ip: 1, ..Limits::default() };
     let mut ledger = Ledger::new(&limits);
     let now = Instant::now();
     assert!(ledger.admit("2001:db8:1:2::1".parse().unwrap(), now));

@@ -42,9 +42,7 @@ impl Peers {
             member: false,
             round_trip: None,
         });
-        known
-            .connections
-            .insert(connection, endpoint.get_remote_address().clone());
+        known.connections.insert(connection, endpoint.get_remote_address().clone());
         known.connections.len() == 1
     }
 
@@ -82,11 +80,7 @@ impl Peers {
     }
 
     pub(super) fn list(&self, now: Instant) -> Vec<PeerInfo> {
-        let mut peers: Vec<_> = self
-            .0
-            .iter()
-            .map(|(peer, known)| known.info(*peer, now))
-            .collect();
+        let mut peers: Vec<_> = self.0.iter().map(|(peer, known)| known.info(*peer, now)).collect();
         peers.sort_by_key(|info| info.peer);
         peers
     }

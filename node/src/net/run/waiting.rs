@@ -72,10 +72,7 @@ impl Waiting {
         let Some(find) = self.finds.get(&id) else {
             return false;
         };
-        if matches!(
-            find.found.try_send(provider),
-            Err(mpsc::error::TrySendError::Closed(_))
-        ) {
+        if matches!(find.found.try_send(provider), Err(mpsc::error::TrySendError::Closed(_))) {
             self.finds.remove(&id);
             return false;
         }
@@ -110,9 +107,6 @@ impl Waiting {
         self.asks.retain(|_, reply| !reply.is_closed());
         self.dials.retain(|_, dial| !dial.reply.is_closed());
         self.announcements.retain(|_, reply| !reply.is_closed());
-        self.finds
-            .extract_if(|_, find| find.found.is_closed())
-            .map(|(id, _)| id)
-            .collect()
+        self.finds.extract_if(|_, find| find.found.is_closed()).map(|(id, _)| id).collect()
     }
 }
