@@ -117,10 +117,7 @@ impl Behaviour {
         let (order_sender, orders) = mpsc::channel(ORDER_QUEUE);
         // Each stream in this channel holds a permit, so the channel is never full before the permits are out.
         let (incoming, inbound) = mpsc::channel(limits.total_transfers);
-        let opener = Opener {
-            orders: order_sender,
-            deadline: limits.open,
-        };
+        let opener = Opener { orders: order_sender, deadline: limits.open };
         let behaviour = Behaviour {
             local,
             protocol: wire::range_protocol(network),
@@ -148,10 +145,7 @@ impl Behaviour {
             }
         }
         let id = order.peer;
-        self.peers.entry(id).or_default().waiting.push_back(Waiting {
-            order,
-            dialled: false,
-        });
+        self.peers.entry(id).or_default().waiting.push_back(Waiting { order, dialled: false });
         self.advance(id);
     }
 
@@ -182,14 +176,7 @@ impl Behaviour {
             let Some(waiting) = peer.waiting.pop_front() else {
                 break;
             };
-            self.events.push_back(handler::notify(
-                id,
-                on,
-                OpenHere {
-                    reply: waiting.order.reply,
-                    slot,
-                },
-            ));
+            self.events.push_back(handler::notify(id, on, OpenHere { reply: waiting.order.reply, slot }));
         }
         if !peer.waiting.is_empty() && peer.connections.is_empty() && matches!(peer.dial, Dial::None) {
             let opts = dial_opts(id, &mut peer.waiting);
@@ -214,8 +201,7 @@ impl Behaviour {
 
     fn on_closed(&mut self, event: ConnectionClosed<'_>) {
         if let Some(peer) = self.peers.get_mut(&event.peer_id) {
-            peer.connections
-                .retain(|connection| connection.id != event.connection_id);
+            peer.connections.retain(|connection| connection.id != event.connection_id);
         }
         self.advance(event.peer_id);
     }
@@ -234,9 +220,7 @@ impl Behaviour {
                     let reason = dial_reason(event.error);
                     for waiting in std::mem::take(&mut peer.waiting) {
                         if waiting.dialled {
-                            let error = OpenError::Dial {
-                                reason: reason.clone(),
-                            };
+                            let error = OpenError::Dial { reason: reason.clone() };
                             let _ = waiting.order.reply.send(Err(error));
                         } else {
                             peer.waiting.push_back(waiting);

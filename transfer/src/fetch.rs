@@ -92,12 +92,7 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        FetchOptions {
-            timeout: Duration::from_secs(60),
-            size_hint: None,
-            salt: 0,
-            credential: None,
-        }
+        FetchOptions { timeout: Duration::from_secs(60), size_hint: None, salt: 0, credential: None }
     }
 }
 
@@ -185,7 +180,5 @@ pub enum FetchError {
 /// of the batches that were not handed to the disk yet.
 pub async fn fetch(job: FetchJob, observer: impl FnMut(FetchEvent) + Send) -> Result<Fetched, FetchError> {
     let sources = job.sources.fuse();
-    Driver::new(job.partial, job.opener, job.pool, job.options, observer)
-        .run(sources)
-        .await
+    Driver::new(job.partial, job.opener, job.pool, job.options, observer).run(sources).await
 }

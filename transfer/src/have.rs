@@ -121,20 +121,14 @@ impl request_response::Codec for Codec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        read_frame(io, MAX_MESSAGE_LEN)
-            .await
-            .and_then(|bytes| wire::decode_request(&bytes))
-            .map_err(invalid)
+        read_frame(io, MAX_MESSAGE_LEN).await.and_then(|bytes| wire::decode_request(&bytes)).map_err(invalid)
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
     where
         T: AsyncRead + Unpin + Send,
     {
-        read_frame(io, MAX_MESSAGE_LEN)
-            .await
-            .and_then(|bytes| wire::decode_response(&bytes))
-            .map_err(invalid)
+        read_frame(io, MAX_MESSAGE_LEN).await.and_then(|bytes| wire::decode_response(&bytes)).map_err(invalid)
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>

@@ -157,10 +157,7 @@ struct Request {
 impl Scheduler {
     /// Starts with nothing known. Nodes that start together should differ in `salt`.
     pub fn new(salt: u64) -> Self {
-        Scheduler {
-            cursor: salt,
-            ..Scheduler::default()
-        }
+        Scheduler { cursor: salt, ..Scheduler::default() }
     }
 
     /// The size is proven, by the request `by` or long ago, and `missing` is what is not verified and kept.
@@ -169,11 +166,7 @@ impl Scheduler {
         self.tree = Some(tree);
         self.missing = missing;
         // A small content is asked for whole anyway, and the front of it is the nicer part to have first.
-        self.cursor = if size > assign::SALTED_FROM {
-            self.cursor % tree.groups()
-        } else {
-            0
-        };
+        self.cursor = if size > assign::SALTED_FROM { self.cursor % tree.groups() } else { 0 };
         // The proof brings groups too; the others under way have nothing left to prove.
         let proofs: Vec<RequestId> = self.requests.keys().copied().collect();
         for id in proofs {
@@ -268,11 +261,7 @@ impl Scheduler {
     /// When [`Scheduler::poll`] may decide something new although nothing is reported.
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
         let stalls = self.requests.values().map(|request| request.progress_at + STALL);
-        let retries = self
-            .sources
-            .values()
-            .filter_map(|source| source.retry_at)
-            .filter(|at| *at > now);
+        let retries = self.sources.values().filter_map(|source| source.retry_at).filter(|at| *at > now);
         // An idle source waits for a chance to take over from a slow one.
         let takeovers = (!self.requests.is_empty()
             && self.sources.values().any(|source| source.is_idle(now)))
@@ -315,12 +304,8 @@ impl Scheduler {
         if self.tree.is_none() {
             return;
         }
-        let needless: Vec<RequestId> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.todo.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
+        let needless: Vec<RequestId> =
+            self.requests.iter().filter(|(_, request)| request.todo.is_empty()).map(|(id, _)| *id).collect();
         for id in needless {
             self.cancel(id);
         }
@@ -332,14 +317,7 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&source) {
             source.started(now);
         }
-        self.requests.insert(
-            id,
-            Request {
-                source,
-                todo: ranges.clone(),
-                progress_at: now,
-            },
-        );
+        self.requests.insert(id, Request { source, todo: ranges.clone(), progress_at: now });
         self.actions.push(Action::Request { id, source, ranges });
     }
 
@@ -364,19 +342,12 @@ impl Scheduler {
         if source.failed(&failure, now) {
             return;
         }
-        let requests: Vec<RequestId> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.source == id)
-            .map(|(id, _)| *id)
-            .collect();
+        let requests: Vec<RequestId> =
+            self.requests.iter().filter(|(_, request)| request.source == id).map(|(id, _)| *id).collect();
         for request in requests {
             self.cancel(request);
         }
         self.sources.remove(&id);
-        self.actions.push(Action::Drop {
-            source: id,
-            reason: failure,
-        });
+        self.actions.push(Action::Drop { source: id, reason: failure });
     }
 }

@@ -108,10 +108,7 @@ pub async fn serve<L: Library + Clone + 'static>(
 ) -> Result<Served, ServeError> {
     let mut stream = inbound.stream;
     let request = read_request(&mut stream, limits).await;
-    let mut writer = Writer {
-        stream,
-        watchdog: Watchdog::new(limits.write_stall),
-    };
+    let mut writer = Writer { stream, watchdog: Watchdog::new(limits.write_stall) };
     let request = match request {
         Ok(request) => request,
         Err(error) => {
@@ -121,11 +118,7 @@ pub async fn serve<L: Library + Clone + 'static>(
             return Err(error);
         }
     };
-    let served = |outcome, bytes| Served {
-        digest: request.digest,
-        bytes,
-        outcome,
-    };
+    let served = |outcome, bytes| Served { digest: request.digest, bytes, outcome };
     let opened = {
         let (library, digest) = (library.clone(), request.digest);
         on_pool(pool, move || library.open(&digest)).await?
@@ -172,15 +165,8 @@ async fn respond(
     let tree = blob.tree();
     let asked = tree.clip(&request.ranges);
     // A set cut short on its way out is as good as one that was held in part.
-    let here: GroupRanges = asked
-        .intersection(blob.ranges())
-        .iter()
-        .take(MAX_RANGE_PAIRS)
-        .collect();
-    let header = Header::Follows {
-        size: tree.size(),
-        ranges: (here != asked).then(|| here.clone()),
-    };
+    let here: GroupRanges = asked.intersection(blob.ranges()).iter().take(MAX_RANGE_PAIRS).collect();
+    let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
 
     let encoder = Encoder::new(blob, request, &here);
     let mut bytes = 0;
@@ -188,12 +174,7 @@ async fn respond(
     let mut spare = encoder.buffer();
     let mut batch = encode(pool, encoder, header.to_frame(), Vec::new());
     loop {
-        let Batch {
-            buffer,
-            filled,
-            payload,
-            next,
-        } = batch.await?;
+        let Batch { buffer, filled, payload, next } = batch.await?;
         let ready = buffer.get(..filled).unwrap_or_default();
         bytes += payload;
         match next {
@@ -240,7 +221,7 @@ impl Writer {
     }
 
     async fn close(&mut self) -> Result<(), ServeError> {
-        self.drive(|stream, cx| stream.poll_close(cx)).await
+        self.drive(AsyncWrite::poll_close).await
     }
 
     async fn drive<T>(

@@ -17,11 +17,7 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     pub(crate) fn new(limit: Duration) -> Self {
-        Watchdog {
-            limit,
-            touched: Instant::now(),
-            timer: Delay::new(limit),
-        }
+        Watchdog { limit, touched: Instant::now(), timer: Delay::new(limit) }
     }
 
     pub(crate) fn touch(&mut self) {

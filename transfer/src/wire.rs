@@ -105,19 +105,11 @@ impl Request {
             HASHES_ONLY => Want::HashesOnly,
             _ => return Err(WireError::Malformed("flags")),
         };
-        if credential
-            .as_ref()
-            .is_some_and(|credential| credential.len() > MAX_CREDENTIAL_LEN)
-        {
+        if credential.as_ref().is_some_and(|credential| credential.len() > MAX_CREDENTIAL_LEN) {
             return Err(WireError::Malformed("credential"));
         }
         let digest = Digest::from_bytes(digest.into_array());
-        Ok(Request {
-            digest,
-            ranges,
-            want,
-            credential: credential.map(ByteBuf::into_vec),
-        })
+        Ok(Request { digest, ranges, want, credential: credential.map(ByteBuf::into_vec) })
     }
 
     /// Reads a request. The caller sets the deadline.
@@ -167,10 +159,7 @@ impl Header {
     /// Decodes the content of a frame.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         match decode::<HeaderWire>(bytes)? {
-            (0, size, ranges) => Ok(Header::Follows {
-                size,
-                ranges: ranges.map(|Pairs(ranges)| ranges),
-            }),
+            (0, size, ranges) => Ok(Header::Follows { size, ranges: ranges.map(|Pairs(ranges)| ranges) }),
             (1, 0, None) => Ok(Header::NotFound),
             (2, 0, None) => Ok(Header::Busy),
             (3, 0, None) => Ok(Header::Changed),
@@ -263,19 +252,12 @@ pub(crate) fn frame(message: &impl Serialize) -> Vec<u8> {
 }
 
 fn encode(message: &impl Serialize) -> Vec<u8> {
-    #[expect(
-        clippy::expect_used,
-        reason = "plain tuples of numbers and bytes always encode"
-    )]
+    #[expect(clippy::expect_used, reason = "plain tuples of numbers and bytes always encode")]
     serde_ipld_dagcbor::to_vec(message).expect("a message encodes")
 }
 
 /// Decodes a message strictly: there is one way to write each.
 pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     let message: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| WireError::Malformed("shape"))?;
-    if encode(&message) == bytes {
-        Ok(message)
-    } else {
-        Err(WireError::Malformed("encoding"))
-    }
+    if encode(&message) == bytes { Ok(message) } else { Err(WireError::Malformed("encoding")) }
 }

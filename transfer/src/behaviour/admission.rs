@@ -43,10 +43,7 @@ impl Admission {
         held.total += 1;
         held.by_peer.insert(peer, of_peer + 1);
         drop(held);
-        Some(Permit {
-            admission: self.clone(),
-            peer,
-        })
+        Some(Permit { admission: self.clone(), peer })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -80,11 +77,7 @@ mod tests {
 
     #[test]
     fn permits_end_per_peer_and_in_total_and_leave_nothing() {
-        let limits = Limits {
-            per_peer_transfers: 2,
-            total_transfers: 3,
-            ..Limits::default()
-        };
+        let limits = Limits { per_peer_transfers: 2, total_transfers: 3, ..Limits::default() };
         let admission = Admission::new(&limits);
         let (a, b) = (PeerId::random(), PeerId::random());
         let first = admission.admit(a).unwrap();

@@ -57,11 +57,7 @@ impl Handler {
             None => stream,
             Some(permit) => {
                 let stream = stream.with_permit(permit);
-                let inbound = Inbound {
-                    peer: self.peer,
-                    connection: self.connection,
-                    stream,
-                };
+                let inbound = Inbound { peer: self.peer, connection: self.connection, stream };
                 match self.incoming.try_send(inbound) {
                     Ok(()) => return,
                     Err(refused) => refused.into_inner().stream,
@@ -159,9 +155,5 @@ pub(super) fn notify(
     connection: ConnectionId,
     order: OpenHere,
 ) -> swarm::ToSwarm<Infallible, OpenHere> {
-    swarm::ToSwarm::NotifyHandler {
-        peer_id,
-        handler: swarm::NotifyHandler::One(connection),
-        event: order,
-    }
+    swarm::ToSwarm::NotifyHandler { peer_id, handler: swarm::NotifyHandler::One(connection), event: order }
 }

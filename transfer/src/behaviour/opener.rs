@@ -85,16 +85,8 @@ impl Opener {
     ) -> Result<RangeStream, OpenError> {
         for _ in 0..MAX_ATTEMPTS {
             let (reply, answer) = oneshot::channel();
-            let order = Order {
-                peer,
-                addresses: addresses.clone(),
-                reply,
-            };
-            self.orders
-                .clone()
-                .send(order)
-                .await
-                .map_err(|_| OpenError::Closed)?;
+            let order = Order { peer, addresses: addresses.clone(), reply };
+            self.orders.clone().send(order).await.map_err(|_| OpenError::Closed)?;
             // A reply dropped unanswered means that the connection went away with our order in its queue.
             if let Ok(result) = answer.await {
                 return result;

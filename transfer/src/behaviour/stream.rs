@@ -36,24 +36,15 @@ enum Held {
 impl RangeStream {
     /// Wraps any byte stream, so that a source need not be a libp2p peer.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        RangeStream {
-            io: Box::pin(io),
-            _held: Held::Nothing,
-        }
+        RangeStream { io: Box::pin(io), _held: Held::Nothing }
     }
 
     pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
-        RangeStream {
-            io: Box::pin(io),
-            _held: Held::Slot(slot),
-        }
+        RangeStream { io: Box::pin(io), _held: Held::Slot(slot) }
     }
 
     pub(super) fn with_permit(self, permit: Permit) -> Self {
-        RangeStream {
-            _held: Held::Permit(permit),
-            ..self
-        }
+        RangeStream { _held: Held::Permit(permit), ..self }
     }
 }
 
@@ -92,10 +83,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(freed: Freed) -> Self {
-        Slots {
-            used: Arc::default(),
-            freed,
-        }
+        Slots { used: Arc::default(), freed }
     }
 
     pub(super) fn used(&self) -> usize {

@@ -54,13 +54,7 @@ enum Item {
 
 impl Batch {
     pub(super) fn new(buffer: Vec<u8>) -> Self {
-        Batch {
-            buffer,
-            filled: 0,
-            verified: 0,
-            items: Vec::new(),
-            groups: GroupRanges::empty(),
-        }
+        Batch { buffer, filled: 0, verified: 0, items: Vec::new(), groups: GroupRanges::empty() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -136,14 +130,10 @@ impl Batch {
 
     fn verified(&self, item: Item) -> Option<Verified<'_>> {
         Some(match item {
-            Item::Parent { index, at } => Verified::Parent {
-                index,
-                pair: self.buffer.get(at..)?.first_chunk()?,
-            },
-            Item::Leaf { group, at, len } => Verified::Leaf {
-                group,
-                bytes: self.buffer.get(at..at + len)?,
-            },
+            Item::Parent { index, at } => {
+                Verified::Parent { index, pair: self.buffer.get(at..)?.first_chunk()? }
+            }
+            Item::Leaf { group, at, len } => Verified::Leaf { group, bytes: self.buffer.get(at..at + len)? },
         })
     }
 

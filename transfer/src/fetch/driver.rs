@@ -64,10 +64,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         observer: F,
     ) -> Self {
         let (tell, events) = mpsc::channel(EVENT_QUEUE);
-        let sync = SyncOnDrop {
-            partial: partial.clone(),
-            pool: pool.clone(),
-        };
+        let sync = SyncOnDrop { partial: partial.clone(), pool: pool.clone() };
         let shared = Shared {
             digest: partial.digest(),
             partial,
@@ -110,21 +107,14 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             }
             if let Some(tree) = self.tree.filter(|_| self.scheduler.is_done()) {
                 let sources = self.received.into_iter().collect();
-                return Ok(Fetched {
-                    size: tree.size(),
-                    sources,
-                    dropped: self.dropped,
-                });
+                return Ok(Fetched { size: tree.size(), sources, dropped: self.dropped });
             }
             if found.is_done() && self.running.is_empty() && !self.scheduler.has_hope() {
                 return Err(self.all_failed());
             }
             let timeout = self.progress_at.map(|at| at + self.options.timeout);
             if timeout.is_some_and(|at| at <= now) {
-                return Err(FetchError::TimedOut {
-                    after: self.options.timeout,
-                    dropped: self.dropped,
-                });
+                return Err(FetchError::TimedOut { after: self.options.timeout, dropped: self.dropped });
             }
             let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
             timer.set(now, wake.unwrap_or(now + IDLE));
@@ -141,19 +131,12 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         if self.next_source == 0 {
             FetchError::NoSource
         } else {
-            FetchError::AllFailed {
-                dropped: self.dropped,
-            }
+            FetchError::AllFailed { dropped: self.dropped }
         }
     }
 
     fn on_source(&mut self, source: Option<Source>) {
-        let Some(Source {
-            peer,
-            addresses,
-            holding,
-        }) = source
-        else {
+        let Some(Source { peer, addresses, holding }) = source else {
             return;
         };
         if self.banned.contains(&peer) {
@@ -187,13 +170,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                     return;
                 };
                 let size = self.tree.map(|tree| tree.size());
-                let order = Order {
-                    id,
-                    peer,
-                    addresses,
-                    ranges,
-                    size,
-                };
+                let order = Order { id, peer, addresses, ranges, size };
                 let (stop, stopped) = oneshot::channel();
                 self.stops.insert(id, stop);
                 self.progress_at.get_or_insert(now);
@@ -230,12 +207,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         match event {
             Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
             // Of two proofs under way the second finds nothing left to do.
-            Some(Event::Proven {
-                id,
-                size,
-                missing,
-                received,
-            }) if self.tree.is_none() => {
+            Some(Event::Proven { id, size, missing, received }) if self.tree.is_none() => {
                 self.on_proven(size, missing, received, Some(id));
             }
             Some(Event::Proven { .. }) | None => {}

@@ -15,10 +15,7 @@ pub(super) struct Timer {
 
 impl Timer {
     pub(super) fn new(now: Instant, within: Duration) -> Self {
-        Timer {
-            delay: Delay::new(within),
-            due: now + within,
-        }
+        Timer { delay: Delay::new(within), due: now + within }
     }
 
     pub(super) fn set(&mut self, now: Instant, at: Instant) {

@@ -59,18 +59,9 @@ pub(super) enum Event {
     /// Of what was asked for, only this follows.
     Follows(RequestId, GroupRanges),
     /// The size is proven, and nothing of what proved it is written yet.
-    Proven {
-        id: RequestId,
-        size: u64,
-        missing: GroupRanges,
-        received: u64,
-    },
+    Proven { id: RequestId, size: u64, missing: GroupRanges, received: u64 },
     /// These groups are written.
-    Written {
-        id: RequestId,
-        peer: PeerId,
-        groups: GroupRanges,
-    },
+    Written { id: RequestId, peer: PeerId, groups: GroupRanges },
 }
 
 /// Why a request ended early.
@@ -163,11 +154,8 @@ pub(super) async fn transfer(
 
 /// Opens a stream, sends the request and reads the header.
 async fn ask(shared: &Shared, order: &Order) -> Result<(RangeStream, u64, Option<GroupRanges>), Ended> {
-    let mut stream = shared
-        .opener
-        .open(order.peer, order.addresses.clone())
-        .await
-        .map_err(|error| match error {
+    let mut stream =
+        shared.opener.open(order.peer, order.addresses.clone()).await.map_err(|error| match error {
             OpenError::Lost => Failure::Lost,
             other => Failure::Unreachable(other.to_string()),
         })?;
@@ -349,20 +337,10 @@ impl Receiver {
                 return Ok(());
             }
             let partial = self.shared.partial.clone();
-            let claim = move || {
-                partial
-                    .claim_size(size)
-                    .map(|()| (partial.missing(), partial.received()))
-            };
+            let claim = move || partial.claim_size(size).map(|()| (partial.missing(), partial.received()));
             let (missing, received) = on_pool(&*self.shared.pool, claim).await??;
             self.proof = None;
-            self.tell(Event::Proven {
-                id: self.id,
-                size,
-                missing,
-                received,
-            })
-            .await;
+            self.tell(Event::Proven { id: self.id, size, missing, received }).await;
         }
         while self.writes.len() >= MAX_WRITES {
             self.await_write().await?;
@@ -396,12 +374,7 @@ impl Receiver {
         written?;
         let groups = batch.groups().clone();
         self.shared.buffers.give_back(batch.into_buffer());
-        self.tell(Event::Written {
-            id: self.id,
-            peer: self.peer,
-            groups,
-        })
-        .await;
+        self.tell(Event::Written { id: self.id, peer: self.peer, groups }).await;
         Ok(())
     }
 

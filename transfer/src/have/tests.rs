@@ -20,16 +20,8 @@ fn peer() -> PeerId {
 fn answer() -> Answer {
     let ranges = [0..2, 5..6].into_iter().collect();
     Answer {
-        holding: Some(Holding {
-            size: 100_000,
-            ranges,
-            complete: false,
-            name: Some("a.txt".into()),
-        }),
-        others: vec![Holder {
-            peer: peer(),
-            addresses: vec!["/ip4/10.0.0.1/tcp/4001".parse().unwrap()],
-        }],
+        holding: Some(Holding { size: 100_000, ranges, complete: false, name: Some("a.txt".into()) }),
+        others: vec![Holder { peer: peer(), addresses: vec!["/ip4/10.0.0.1/tcp/4001".parse().unwrap()] }],
     }
 }
 
@@ -43,34 +35,22 @@ fn check_request(request: &Request, golden: &str) {
     let protocol = protocol(&NetworkName::default(), "have/1");
     let bytes = write(async |codec, io| codec.write_request(&protocol, io, request.clone()).await);
     assert_eq!(hex(&bytes), golden);
-    assert_eq!(
-        block_on(Codec.read_request(&protocol, &mut Cursor::new(bytes))).unwrap(),
-        *request
-    );
+    assert_eq!(block_on(Codec.read_request(&protocol, &mut Cursor::new(bytes))).unwrap(), *request);
 }
 
 fn check_response(response: &Response, golden: &str) {
     let protocol = protocol(&NetworkName::default(), "have/1");
     let bytes = write(async |codec, io| codec.write_response(&protocol, io, response.clone()).await);
     assert_eq!(hex(&bytes), golden);
-    assert_eq!(
-        block_on(Codec.read_response(&protocol, &mut Cursor::new(bytes))).unwrap(),
-        *response
-    );
+    assert_eq!(block_on(Codec.read_response(&protocol, &mut Cursor::new(bytes))).unwrap(), *response);
 }
 
 #[test]
 fn questions_are_these_bytes() {
     let bytes = "03".repeat(32);
     let key = ProviderKey::from_bytes([3; 32]);
-    check_request(
-        &Request::Have(Have { key }),
-        &format!("0000002583005820{bytes}00"),
-    );
-    let bad = Request::BadGroup {
-        digest: Digest::from_bytes([3; 32]),
-        group: 300,
-    };
+    check_request(&Request::Have(Have { key }), &format!("0000002583005820{bytes}00"));
+    let bad = Request::BadGroup { digest: Digest::from_bytes([3; 32]), group: 300 };
     check_request(&bad, &format!("0000002783015820{bytes}19012c"));
 }
 
@@ -78,17 +58,9 @@ fn questions_are_these_bytes() {
 fn answers_are_these_bytes() {
     check_response(&Response::Ack, "000000048301f680");
     check_response(&Response::Answer(Answer::default()), "000000048300f680");
-    let whole = Holding {
-        size: 0,
-        ranges: GroupRanges::all(1),
-        complete: true,
-        name: None,
-    };
+    let whole = Holding { size: 0, ranges: GroupRanges::all(1), complete: true, name: None };
     check_response(
-        &Response::Answer(Answer {
-            holding: Some(whole),
-            others: vec![],
-        }),
+        &Response::Answer(Answer { holding: Some(whole), others: vec![] }),
         "0000000b8300840081820001f5f680",
     );
     let peer = format!("002408011220{}", "09".repeat(32));
@@ -110,31 +82,20 @@ fn lists_beyond_their_caps_are_cut_when_sent_and_refused_when_received() {
         others: vec![
             Holder {
                 peer: peer(),
-                addresses: (1..20)
-                    .map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap())
-                    .collect()
+                addresses: (1..20).map(|port| format!("/ip4/1.2.3.4/tcp/{port}").parse().unwrap()).collect()
             };
             20
         ],
     };
     let protocol = protocol(&NetworkName::default(), "have/1");
-    let bytes = write(async |codec, io| {
-        codec
-            .write_response(&protocol, io, Response::Answer(many.clone()))
-            .await
-    });
-    let Response::Answer(cut) = wire::decode_response(&bytes[4..]).unwrap() else {
-        panic!("not an answer")
-    };
+    let bytes =
+        write(async |codec, io| codec.write_response(&protocol, io, Response::Answer(many.clone())).await);
+    let Response::Answer(cut) = wire::decode_response(&bytes[4..]).unwrap() else { panic!("not an answer") };
     let holding = cut.holding.unwrap();
     assert_eq!(holding.ranges.range_count(), 1024);
     assert_eq!(holding.name, None);
     assert_eq!(cut.others.len(), MAX_OTHERS);
-    assert!(
-        cut.others
-            .iter()
-            .all(|holder| holder.addresses.len() == MAX_ADDRESSES)
-    );
+    assert!(cut.others.iter().all(|holder| holder.addresses.len() == MAX_ADDRESSES));
 
     // Nine holders of no address each: `[peer id, []]`.
     let holder = [&[0x82, 0x58, 0x26], peer().to_bytes().as_slice(), &[0x80]].concat();
@@ -147,27 +108,13 @@ fn lists_beyond_their_caps_are_cut_when_sent_and_refused_when_received() {
 #[test]
 fn holdings_that_contradict_themselves_are_refused() {
     let encode = |size, ranges: GroupRanges, complete| {
-        let holding = Holding {
-            size,
-            ranges,
-            complete,
-            name: None,
-        };
-        let answer = Response::Answer(Answer {
-            holding: Some(holding),
-            others: vec![],
-        });
+        let holding = Holding { size, ranges, complete, name: None };
+        let answer = Response::Answer(Answer { holding: Some(holding), others: vec![] });
         frame(&wire::encode_response(&answer)).split_off(4)
     };
     assert!(wire::decode_response(&encode(20_000, GroupRanges::all(2), true)).is_ok());
-    assert!(
-        wire::decode_response(&encode(20_000, GroupRanges::all(1), true)).is_err(),
-        "not complete"
-    );
-    assert!(
-        wire::decode_response(&encode(20_000, GroupRanges::all(2), false)).is_err(),
-        "complete"
-    );
+    assert!(wire::decode_response(&encode(20_000, GroupRanges::all(1), true)).is_err(), "not complete");
+    assert!(wire::decode_response(&encode(20_000, GroupRanges::all(2), false)).is_err(), "complete");
     assert!(
         wire::decode_response(&encode(20_000, GroupRanges::from(1..3), false)).is_err(),
         "beyond the end"

@@ -28,13 +28,10 @@ pub(super) fn encode_request(request: &Request) -> RequestWire {
 
 pub(super) fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
     match decode::<RequestWire>(bytes)? {
-        (0, key, 0) => Ok(Request::Have(Have {
-            key: ProviderKey::from_bytes(key.into_array()),
-        })),
-        (1, digest, group) => Ok(Request::BadGroup {
-            digest: Digest::from_bytes(digest.into_array()),
-            group,
-        }),
+        (0, key, 0) => Ok(Request::Have(Have { key: ProviderKey::from_bytes(key.into_array()) })),
+        (1, digest, group) => {
+            Ok(Request::BadGroup { digest: Digest::from_bytes(digest.into_array()), group })
+        }
         _ => Err(WireError::Malformed("question")),
     }
 }
@@ -74,20 +71,12 @@ fn decode_holding((size, Pairs(ranges), complete, name): HoldingWire) -> Result<
     if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_LEN) {
         return Err(WireError::Malformed("name"));
     }
-    Ok(Holding {
-        size,
-        ranges,
-        complete,
-        name,
-    })
+    Ok(Holding { size, ranges, complete, name })
 }
 
 fn encode_holder(holder: &Holder) -> HolderWire {
-    let addresses = holder
-        .addresses
-        .iter()
-        .map(Multiaddr::to_vec)
-        .filter(|bytes| bytes.len() <= MAX_ADDRESS_LEN);
+    let addresses =
+        holder.addresses.iter().map(Multiaddr::to_vec).filter(|bytes| bytes.len() <= MAX_ADDRESS_LEN);
     let addresses = addresses.take(MAX_ADDRESSES).map(ByteBuf::from).collect();
     (ByteBuf::from(holder.peer.to_bytes()), Bounded(addresses))
 }
@@ -100,8 +89,5 @@ fn decode_holder((peer, Bounded(addresses)): HolderWire) -> Result<Holder, WireE
         }
         Multiaddr::try_from(bytes.into_vec()).map_err(|_| WireError::Malformed("address"))
     };
-    Ok(Holder {
-        peer,
-        addresses: addresses.into_iter().map(address).collect::<Result<_, _>>()?,
-    })
+    Ok(Holder { peer, addresses: addresses.into_iter().map(address).collect::<Result<_, _>>()? })
 }

@@ -172,11 +172,7 @@ impl Scheduler {
         let their_speed = self.sources.get(&slow.source).and_then(|slow| slow.speed(now));
         let left = slow.todo.len();
         let repeats = left <= REPEAT_UP_TO;
-        let keep = if repeats {
-            0
-        } else {
-            share(left, their_speed, our_speed)
-        };
+        let keep = if repeats { 0 } else { share(left, their_speed, our_speed) };
         let tail = source.held_of(&slow.todo.difference(&slow.todo.first_groups(keep)));
         let tail: GroupRanges = tail.iter().take(MAX_RANGES).collect();
         if tail.is_empty() {
@@ -194,9 +190,7 @@ impl Scheduler {
             return false;
         };
         let others = self.requests.iter().filter(|(other, _)| **other != id);
-        others
-            .into_iter()
-            .any(|(_, other)| !other.todo.intersection(&request.todo).is_empty())
+        others.into_iter().any(|(_, other)| !other.todo.intersection(&request.todo).is_empty())
     }
 
     /// Time until a request ends, if its source goes on as it does.
@@ -205,18 +199,9 @@ impl Scheduler {
             return Duration::ZERO;
         };
         let quiet = now.saturating_duration_since(request.progress_at);
-        let speed = self
-            .sources
-            .get(&request.source)
-            .and_then(|source| source.speed(now));
-        let of_source = self
-            .requests
-            .values()
-            .filter(|other| other.source == request.source);
-        let bytes = of_source
-            .map(|other| other.todo.len())
-            .sum::<u64>()
-            .saturating_mul(GROUP_LEN);
+        let speed = self.sources.get(&request.source).and_then(|source| source.speed(now));
+        let of_source = self.requests.values().filter(|other| other.source == request.source);
+        let bytes = of_source.map(|other| other.todo.len()).sum::<u64>().saturating_mul(GROUP_LEN);
         match speed {
             // Silence longer than its speed explains counts for more than its speed.
             Some(speed) => Duration::from_millis(bytes.saturating_mul(1000) / speed.max(1)).max(quiet),

@@ -77,9 +77,7 @@ impl Source {
 
     /// The groups of `wanted` that it holds, as far as we know.
     pub(super) fn held_of(&self, wanted: &GroupRanges) -> GroupRanges {
-        self.holds
-            .as_ref()
-            .map_or_else(|| wanted.clone(), |holds| holds.intersection(wanted))
+        self.holds.as_ref().map_or_else(|| wanted.clone(), |holds| holds.intersection(wanted))
     }
 
     /// It turned out not to hold these.
@@ -93,9 +91,7 @@ impl Source {
     /// The groups it is known to hold, if it says that it does not hold all.
     pub(super) fn partial(&self, tree: Tree) -> Option<&GroupRanges> {
         let all = GroupRanges::all(tree.groups());
-        self.holds
-            .as_ref()
-            .filter(|holds| !all.difference(holds).is_empty())
+        self.holds.as_ref().filter(|holds| !all.difference(holds).is_empty())
     }
 
     /// Whether it could be asked now and is asked nothing.
@@ -138,9 +134,7 @@ impl Source {
 
     /// Bytes per second, as far as known.
     pub(super) fn speed(&self, now: Instant) -> Option<u64> {
-        self.speed
-            .measured
-            .or_else(|| self.speed.sample(now, Duration::ZERO))
+        self.speed.measured.or_else(|| self.speed.sample(now, Duration::ZERO))
     }
 
     /// Where it stands when there is little to ask for: the fastest first, but before them those not tried yet, and
@@ -164,11 +158,7 @@ impl Source {
                 !self.has_delivered && self.failures >= MAX_FAILURES_UNPROVEN
             }
             _ => {
-                let max = if self.has_delivered {
-                    MAX_FAILURES
-                } else {
-                    MAX_FAILURES_UNPROVEN
-                };
+                let max = if self.has_delivered { MAX_FAILURES } else { MAX_FAILURES_UNPROVEN };
                 self.failures >= max
             }
         };

@@ -44,9 +44,7 @@ impl Peer {
     /// Whether it alone can bring everything in the end.
     fn is_good(&self) -> bool {
         let stays = self.vanishes_after.is_none()
-            || self
-                .returns_after
-                .is_some_and(|after| after < Duration::from_secs(4));
+            || self.returns_after.is_some_and(|after| after < Duration::from_secs(4));
         self.speed >= 4 && self.holds.is_none() && self.lies_at.is_none() && self.busy < 4 && stays
     }
 }
@@ -75,6 +73,10 @@ struct Flight {
     source: SourceId,
     left: GroupRanges,
     due: u64,
+}
+
+fn index(source: SourceId) -> usize {
+    usize::try_from(source.0).unwrap()
 }
 
 impl Sim {
@@ -119,7 +121,7 @@ impl Sim {
                         assert!(!outcome.dropped.contains_key(&source), "asked a dropped source");
                         assert!(ranges.range_count() <= 256);
                         outcome.requests += 1;
-                        self.on_request(&mut scheduler, &mut flights, id, source, ranges, now);
+                        self.on_request(&mut scheduler, &mut flights, id, source, &ranges, now);
                     }
                     Action::Cancel { id } => {
                         flights.remove(&id);
@@ -145,14 +147,7 @@ impl Sim {
             }
             now += STEP;
             let before = verified.len();
-            self.advance(
-                &mut scheduler,
-                &mut flights,
-                &mut verified,
-                &all,
-                &mut outcome,
-                now,
-            );
+            self.advance(&mut scheduler, &mut flights, &mut verified, &all, &mut outcome, now);
             if verified.len() > before {
                 last_progress = now;
             }
@@ -180,10 +175,10 @@ impl Sim {
         flights: &mut BTreeMap<RequestId, Flight>,
         id: RequestId,
         source: SourceId,
-        ranges: GroupRanges,
+        ranges: &GroupRanges,
         now: Instant,
     ) {
-        let i = source.0 as usize;
+        let i = index(source);
         if !self.is_here(i, now) {
             return scheduler.failed(id, Failure::Unreachable("gone".into()), now);
         }
@@ -191,11 +186,8 @@ impl Sim {
             self.refused[i] += 1;
             return scheduler.failed(id, Failure::Busy, now);
         }
-        let asked = Tree::new(self.size).clip(&ranges);
-        let left = self.peers[i]
-            .holds
-            .as_ref()
-            .map_or(asked.clone(), |holds| holds.intersection(&asked));
+        let asked = Tree::new(self.size).clip(ranges);
+        let left = self.peers[i].holds.as_ref().map_or(asked.clone(), |holds| holds.intersection(&asked));
         scheduler.follows(id, &left);
         flights.insert(id, Flight { source, left, due: 0 });
     }
@@ -213,7 +205,7 @@ impl Sim {
         for id in ids {
             let Some(flight) = flights.get(&id) else { continue };
             let source = flight.source;
-            let i = source.0 as usize;
+            let i = index(source);
             let shared = flights.values().filter(|flight| flight.source == source).count() as u64;
             let Some(flight) = flights.get_mut(&id) else {
                 continue;
@@ -231,10 +223,7 @@ impl Sim {
                 self.sent[i] += 1;
                 if self.peers[i].lies_at.is_some_and(|at| group >= at) {
                     failure = Some(Failure::BadBytes { group: Some(group) });
-                } else if self.peers[i]
-                    .vanishes_after
-                    .is_some_and(|after| self.sent[i] > after)
-                {
+                } else if self.peers[i].vanishes_after.is_some_and(|after| self.sent[i] > after) {
                     self.peers[i].vanishes_after = None;
                     self.gone_since[i] = Some(now);
                 } else {
@@ -275,11 +264,7 @@ fn one_source_brings_everything_once() {
     assert_eq!(outcome.sent, 5000);
     // Pieces of two seconds at 500 groups a second, and a few while the speed was unknown.
     assert!(outcome.requests <= 20, "{} requests", outcome.requests);
-    assert!(
-        outcome.took <= Duration::from_millis(10_500),
-        "{:?}",
-        outcome.took
-    );
+    assert!(outcome.took <= Duration::from_millis(10_500), "{:?}", outcome.took);
 }
 
 #[test]
@@ -297,11 +282,7 @@ fn sources_share_by_speed_and_end_together() {
     let outcome = Sim::new(9000, peers).run(LIMIT);
     assert!(outcome.done);
     // 9000 groups at 900 a second.
-    assert!(
-        outcome.took <= Duration::from_millis(11_000),
-        "{:?}",
-        outcome.took
-    );
+    assert!(outcome.took <= Duration::from_millis(11_000), "{:?}", outcome.took);
     assert!(outcome.sent <= 9000 + 9000 / 50, "{} sent", outcome.sent);
     assert!(outcome.by_source[&SourceId(2)] < 1500);
 }
@@ -331,20 +312,11 @@ fn a_silent_source_is_given_up_in_time() {
 
 #[test]
 fn one_bad_group_drops_its_source() {
-    let liar = Peer {
-        lies_at: Some(0),
-        ..Peer::honest(1000)
-    };
-    let late_liar = Peer {
-        lies_at: Some(500),
-        ..Peer::honest(1000)
-    };
+    let liar = Peer { lies_at: Some(0), ..Peer::honest(1000) };
+    let late_liar = Peer { lies_at: Some(500), ..Peer::honest(1000) };
     let outcome = Sim::new(1000, vec![liar, late_liar, Peer::honest(50)]).run(LIMIT);
     assert!(outcome.done);
-    assert_eq!(
-        outcome.dropped[&SourceId(0)],
-        Failure::BadBytes { group: Some(0) }
-    );
+    assert_eq!(outcome.dropped[&SourceId(0)], Failure::BadBytes { group: Some(0) });
     assert!(matches!(outcome.dropped[&SourceId(1)], Failure::BadBytes { .. }));
     assert!(outcome.sent <= 1000 + 2 * 10 + 64, "{} sent", outcome.sent);
 }
@@ -352,11 +324,7 @@ fn one_bad_group_drops_its_source() {
 #[test]
 fn a_provider_that_restarts_goes_on_serving() {
     let returns_after = Some(Duration::from_secs(40));
-    let peer = Peer {
-        vanishes_after: Some(300),
-        returns_after,
-        ..Peer::honest(100)
-    };
+    let peer = Peer { vanishes_after: Some(300), returns_after, ..Peer::honest(100) };
     let outcome = Sim::new(1000, vec![peer]).run(LIMIT);
     assert!(outcome.done);
     assert!(outcome.took <= Duration::from_secs(70), "{:?}", outcome.took);
@@ -365,14 +333,7 @@ fn a_provider_that_restarts_goes_on_serving() {
 
 #[test]
 fn a_busy_source_is_asked_again_later() {
-    let outcome = Sim::new(
-        60,
-        vec![Peer {
-            busy: 5,
-            ..Peer::honest(100)
-        }],
-    )
-    .run(LIMIT);
+    let outcome = Sim::new(60, vec![Peer { busy: 5, ..Peer::honest(100) }]).run(LIMIT);
     assert!(outcome.done);
     assert_eq!(outcome.requests, 6);
 }
@@ -381,29 +342,19 @@ fn a_busy_source_is_asked_again_later() {
 fn partial_holders_together_make_a_whole() {
     let part = |range: Range<u64>| {
         let holds = Some(GroupRanges::from(range));
-        Peer {
-            holds: holds.clone(),
-            says: holds,
-            ..Peer::honest(100)
-        }
+        Peer { holds: holds.clone(), says: holds, ..Peer::honest(100) }
     };
     let outcome = Sim::new(900, vec![part(0..300), part(600..900), part(250..650)]).run(LIMIT);
     assert!(outcome.done);
     assert!(outcome.took <= Duration::from_secs(6), "{:?}", outcome.took);
 
     let outcome = Sim::new(900, vec![part(0..300), part(600..900)]).run(LIMIT);
-    assert!(
-        !outcome.done && outcome.took < Duration::from_secs(60),
-        "ends when nobody has the rest"
-    );
+    assert!(!outcome.done && outcome.took < Duration::from_secs(60), "ends when nobody has the rest");
 }
 
 #[test]
 fn a_holder_of_less_than_it_says_is_not_asked_for_ever() {
-    let less = Peer {
-        holds: Some(GroupRanges::from(600..900)),
-        ..Peer::honest(100)
-    };
+    let less = Peer { holds: Some(GroupRanges::from(600..900)), ..Peer::honest(100) };
     let outcome = Sim::new(900, vec![less.clone()]).run(LIMIT);
     assert!(!outcome.done && outcome.requests < 20);
     let outcome = Sim::new(900, vec![less, Peer::honest(50)]).run(LIMIT);
@@ -413,11 +364,7 @@ fn a_holder_of_less_than_it_says_is_not_asked_for_ever() {
 #[test]
 fn what_partial_holders_have_is_left_to_them() {
     let has_front = Some(GroupRanges::from(0..1500));
-    let partial = Peer {
-        holds: has_front.clone(),
-        says: has_front,
-        ..Peer::honest(100)
-    };
+    let partial = Peer { holds: has_front.clone(), says: has_front, ..Peer::honest(100) };
     let outcome = Sim::new(3000, vec![Peer::honest(100), partial]).run(LIMIT);
     assert!(outcome.done);
     assert!(outcome.took <= Duration::from_secs(17), "{:?}", outcome.took);
@@ -438,9 +385,7 @@ fn a_resumed_fetch_asks_only_for_what_is_missing() {
     scheduler.size_proven(100 * GROUP_LEN, missing.clone(), None);
     scheduler.source_found(SourceId(1), None, None);
     let actions = scheduler.poll(now);
-    let [Action::Request { id, ranges, .. }] = actions.as_slice() else {
-        panic!("{actions:?}")
-    };
+    let [Action::Request { id, ranges, .. }] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(*ranges, missing);
     scheduler.verified(*id, 3..5, now);
     scheduler.verified(*id, 40..41, now);
@@ -456,28 +401,18 @@ fn any_peer(groups: u64) -> impl Strategy<Value = Peer> {
     let vanishes = prop_oneof![3 => Just(None), 1 => (0..groups).prop_map(Some)];
     let returns =
         prop_oneof![1 => Just(None), 2 => (100_u64..10_000).prop_map(|ms| Some(Duration::from_millis(ms)))];
-    (
-        speed,
-        holds,
-        any::<bool>(),
-        lies_at,
-        vanishes,
-        returns,
-        0_u32..6,
-        0_u64..5000,
+    (speed, holds, any::<bool>(), lies_at, vanishes, returns, 0_u32..6, 0_u64..5000).prop_map(
+        |(speed, holds, says, lies_at, vanishes_after, returns_after, busy, found_at)| Peer {
+            speed,
+            says: holds.clone().filter(|_| says),
+            holds,
+            lies_at,
+            vanishes_after,
+            returns_after,
+            busy,
+            found_at: Duration::from_millis(found_at),
+        },
     )
-        .prop_map(
-            |(speed, holds, says, lies_at, vanishes_after, returns_after, busy, found_at)| Peer {
-                speed,
-                says: holds.clone().filter(|_| says),
-                holds,
-                lies_at,
-                vanishes_after,
-                returns_after,
-                busy,
-                found_at: Duration::from_millis(found_at),
-            },
-        )
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use shoal_content::{Decoder, GroupRanges, PARENT_LEN, Plan, Step};
 use shoal_store::{Blob, ReadError};
 
 use super::Outcome;
-use crate::wire::{Mark, Request, Want};
+use crate::wire::{MAX_HEADER_LEN, Mark, Request, Want};
 
 /// Bytes of encoding per batch: large against a system call, small against the second-level cache.
 const BATCH_LEN: usize = 256 * 1024;
@@ -94,11 +94,7 @@ impl Encoder {
 
     /// A buffer for the next batch; empty if one batch will be all.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        if self.left > BATCH_LEN as u64 {
-            vec![0; BATCH_LEN + SLACK_LEN]
-        } else {
-            Vec::new()
-        }
+        if self.left > BATCH_LEN as u64 { vec![0; BATCH_LEN + SLACK_LEN] } else { Vec::new() }
     }
 
     /// Encodes the next batch after `prefix`.
@@ -107,10 +103,7 @@ impl Encoder {
             let left = usize::try_from(self.left).unwrap_or(BATCH_LEN);
             buffer.resize(left.min(BATCH_LEN) + SLACK_LEN, 0);
         }
-        let mut out = Out {
-            buffer: &mut buffer,
-            filled: 0,
-        };
+        let mut out = Out { buffer: &mut buffer, filled: 0 };
         out.put(prefix);
         let mark_at = out.filled;
         out.put(&[0; MARK_LEN]);
@@ -135,12 +128,7 @@ impl Encoder {
         let filled = out.filled;
         let payload = payload as u64;
         self.left = self.left.saturating_sub(payload);
-        Batch {
-            buffer,
-            filled,
-            payload,
-            next: end.map_or(Ok(self), Err),
-        }
+        Batch { buffer, filled, payload, next: end.map_or(Ok(self), Err) }
     }
 
     fn step(&mut self, step: Step, out: &mut Out<'_>) -> Result<(), End> {
@@ -185,18 +173,13 @@ impl Out<'_> {
     }
 
     fn put_at(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(space) = self
-            .buffer
-            .get_mut(at..)
-            .and_then(|rest| rest.get_mut(..bytes.len()))
-        {
+        if let Some(space) = self.buffer.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
             space.copy_from_slice(bytes);
         }
     }
 }
 
-// The slack holds what a batch can have beyond its length.
+// The slack holds what a batch can have beyond its length; the largest header is well below half its cap.
 const _: () = assert!(
-    SLACK_LEN
-        >= crate::wire::MAX_HEADER_LEN / 2 + shoal_content::GROUP_LEN as usize + PARENT_LEN + 3 * MARK_LEN
+    SLACK_LEN as u64 >= (MAX_HEADER_LEN / 2 + PARENT_LEN + 3 * MARK_LEN) as u64 + shoal_content::GROUP_LEN
 );

@@ -57,8 +57,6 @@ impl Serialize for Pairs {
 impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Bounded(pairs) = Bounded::<(u64, u64), MAX_RANGE_PAIRS>::deserialize(deserializer)?;
-        GroupRanges::try_from_pairs(&pairs)
-            .map(Pairs)
-            .map_err(D::Error::custom)
+        GroupRanges::try_from_pairs(&pairs).map(Pairs).map_err(D::Error::custom)
     }
 }

@@ -23,10 +23,7 @@ pub(crate) fn bytes(len: u64, seed: u64) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     };
-    std::iter::repeat_with(word)
-        .flatten()
-        .take(len as usize)
-        .collect()
+    std::iter::repeat_with(word).flatten().take(len as usize).collect()
 }
 
 /// The pairs of a subtree in pre-order, and what stands above them.
@@ -86,17 +83,9 @@ impl Library {
         std::fs::write(&path, data).unwrap();
         if age {
             let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-            std::fs::File::options()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_modified(hour_ago)
-                .unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(hour_ago).unwrap();
         }
-        let published = self
-            .store
-            .publish(&path, &PublishOptions::default(), &(), &Cancel::new())
-            .unwrap();
+        let published = self.store.publish(&path, &PublishOptions::default(), &(), &Cancel::new()).unwrap();
         assert_eq!(published.cid.digest(), Digest::of(data));
         published.cid.digest()
     }

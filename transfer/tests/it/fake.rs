@@ -83,29 +83,12 @@ impl Peers {
     pub(crate) fn add(&self, data: &Arc<Vec<u8>>, script: Script) -> Source {
         let peer = PeerId::random();
         let (asked, faults) = Default::default();
-        self.peers.lock().unwrap().insert(
-            peer,
-            Arc::new(Peer {
-                data: data.clone(),
-                script,
-                asked,
-                faults,
-            }),
-        );
-        Source {
-            peer,
-            addresses: vec![],
-            holding: None,
-        }
+        self.peers.lock().unwrap().insert(peer, Arc::new(Peer { data: data.clone(), script, asked, faults }));
+        Source { peer, addresses: vec![], holding: None }
     }
 
     pub(crate) fn faults(&self) -> usize {
-        self.peers
-            .lock()
-            .unwrap()
-            .values()
-            .map(|peer| peer.faults.load(Ordering::Relaxed))
-            .sum()
+        self.peers.lock().unwrap().values().map(|peer| peer.faults.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn asked(&self, peer: PeerId) -> usize {
@@ -127,10 +110,7 @@ impl Open for Peers {
             // The fetcher may leave at any time.
             let _ = peer.answer(RangeStream::new(theirs.compat())).await;
         });
-        let counted = Counted {
-            io: ours.compat(),
-            count: self.received.clone(),
-        };
+        let counted = Counted { io: ours.compat(), count: self.received.clone() };
         async { Ok(RangeStream::new(counted)) }.boxed()
     }
 }
@@ -155,18 +135,13 @@ impl Peer {
         }
         let tree = Tree::new(self.data.len() as u64);
         let wanted = tree.clip(&request.ranges);
-        let follows = script
-            .holds
-            .as_ref()
-            .map_or(wanted.clone(), |holds| holds.intersection(&wanted));
+        let follows = script.holds.as_ref().map_or(wanted.clone(), |holds| holds.intersection(&wanted));
         if script.claims.is_some() {
             self.fault();
         }
         let size = script.claims.unwrap_or(tree.size());
         let ranges = script.holds.is_some().then(|| follows.clone());
-        stream
-            .write_all(&Header::Follows { size, ranges }.to_frame())
-            .await?;
+        stream.write_all(&Header::Follows { size, ranges }.to_frame()).await?;
 
         let mut sent = 0;
         for (step, mut bytes) in encode(&self.data, &follows) {
@@ -195,9 +170,7 @@ impl Peer {
             }
             sent += bytes.len() as u64;
             if !bytes.is_empty() {
-                stream
-                    .write_all(&Mark::Chunk(bytes.len() as u32).to_bytes())
-                    .await?;
+                stream.write_all(&Mark::Chunk(bytes.len() as u32).to_bytes()).await?;
             }
             stream.write_all(&bytes).await?;
         }
@@ -209,9 +182,7 @@ impl Peer {
         if script.ends.is_some() {
             self.fault();
         }
-        stream
-            .write_all(&script.ends.unwrap_or(Mark::Complete).to_bytes())
-            .await?;
+        stream.write_all(&script.ends.unwrap_or(Mark::Complete).to_bytes()).await?;
         stream.close().await
     }
 }

@@ -18,11 +18,7 @@ use crate::net::{Config, Node, Provider, soon};
 const MIB: u64 = 1024 * 1024;
 
 fn source(node: &Node) -> Source {
-    Source {
-        peer: node.id,
-        addresses: vec![node.address.clone()],
-        holding: None,
-    }
+    Source { peer: node.id, addresses: vec![node.address.clone()], holding: None }
 }
 
 #[tokio::test]
@@ -40,14 +36,8 @@ async fn every_size_arrives_whole_from_one_provider() {
             options.size_hint = hint;
             options.salt = 12_345_678;
             let before = provider.served.requests.load(Ordering::Relaxed);
-            let (result, events) = soon(get(
-                &partial,
-                opener.clone(),
-                &pool,
-                vec![source(&provider.node)],
-                options,
-            ))
-            .await;
+            let (result, events) =
+                soon(get(&partial, opener.clone(), &pool, vec![source(&provider.node)], options)).await;
             let fetched = result.unwrap_or_else(|error| panic!("{size} ({why}): {error:?}"));
             assert_eq!(fetched.size, *size);
             // The empty content is known without asking anybody.
@@ -85,20 +75,13 @@ async fn three_providers_share_the_work() {
     }
     let ours = Library::new();
     let partial = ours.partial(&Digest::of(&data));
-    let sources = theirs
-        .iter()
-        .map(|(provider, _)| source(&provider.node))
-        .collect();
+    let sources = theirs.iter().map(|(provider, _)| source(&provider.node)).collect();
     let opener = Arc::new(node.opener.clone());
     let (result, _) = soon(get(&partial, opener, &pool, sources, FetchOptions::default())).await;
     let fetched = result.unwrap();
     check_whole(&partial, &data);
     assert_eq!(fetched.sources.len(), 3, "{:?}", fetched.sources);
-    assert!(
-        fetched.sources.iter().all(|(_, bytes)| *bytes >= MIB),
-        "{:?}",
-        fetched.sources
-    );
+    assert!(fetched.sources.iter().all(|(_, bytes)| *bytes >= MIB), "{:?}", fetched.sources);
     let sum: u64 = fetched.sources.iter().map(|(_, bytes)| *bytes).sum();
     assert!(sum < data.len() as u64 + MIB, "{sum} bytes verified");
 }
@@ -137,36 +120,15 @@ async fn a_dropped_fetch_is_continued_without_fetching_anything_twice() {
     let digest = theirs.publish("a", &data);
     let provider = Provider::start(&theirs.store, &pool).await;
     let (node, _) = Node::start(Config::default()).await;
-    let verified = get_some(
-        ours.partial(&digest),
-        &node,
-        &pool,
-        source(&provider.node),
-        8 * MIB,
-    )
-    .await;
+    let verified = get_some(ours.partial(&digest), &node, &pool, source(&provider.node), 8 * MIB).await;
 
     let partial = ours.partial(&digest);
     let opener = Arc::new(node.opener.clone());
-    let (result, events) = soon(get(
-        &partial,
-        opener,
-        &pool,
-        vec![source(&provider.node)],
-        FetchOptions::default(),
-    ))
-    .await;
-    let Some(FetchEvent::Size { received, .. }) = events.first() else {
-        panic!("{events:?}")
-    };
-    assert!(
-        *received >= verified,
-        "{received} of {verified} verified bytes were kept"
-    );
-    assert_eq!(
-        result.unwrap().sources,
-        [(provider.node.id, data.len() as u64 - received)]
-    );
+    let (result, events) =
+        soon(get(&partial, opener, &pool, vec![source(&provider.node)], FetchOptions::default())).await;
+    let Some(FetchEvent::Size { received, .. }) = events.first() else { panic!("{events:?}") };
+    assert!(*received >= verified, "{received} of {verified} verified bytes were kept");
+    assert_eq!(result.unwrap().sources, [(provider.node.id, data.len() as u64 - received)]);
     check_whole(&partial, &data);
 }
 
@@ -183,20 +145,11 @@ async fn a_partial_holder_serves_what_it_has() {
     let (node, _) = Node::start(Config::default()).await;
     let partial = ours.partial(&digest);
     let opener: Arc<dyn Open> = Arc::new(node.opener.clone());
-    let (result, _) = soon(get(
-        &partial,
-        opener.clone(),
-        &pool,
-        vec![source(&helping.node)],
-        FetchOptions::default(),
-    ))
-    .await;
+    let (result, _) =
+        soon(get(&partial, opener.clone(), &pool, vec![source(&helping.node)], FetchOptions::default()))
+            .await;
     assert!(matches!(result, Err(FetchError::AllFailed { .. })), "{result:?}");
-    assert!(
-        partial.received() >= verified,
-        "{} of {verified} came",
-        partial.received()
-    );
+    assert!(partial.received() >= verified, "{} of {verified} came", partial.received());
 
     let sources = vec![source(&helping.node), source(&seeding.node)];
     let (result, _) = soon(get(&partial, opener, &pool, sources, FetchOptions::default())).await;
@@ -210,10 +163,7 @@ async fn a_provider_that_restarts_goes_on_serving() {
     let (theirs, ours, pool) = (Library::new(), Library::new(), Threads::start());
     let digest = theirs.publish("a", &data);
     let key = Keypair::generate_ed25519();
-    let config = || Config {
-        key: key.clone(),
-        ..Config::default()
-    };
+    let config = || Config { key: key.clone(), ..Config::default() };
     let mut provider = Provider::start_with(config(), &theirs.store, &pool).await;
     let address = provider.node.address.clone();
     let (node, _) = Node::start(Config::default()).await;
@@ -236,15 +186,9 @@ async fn a_provider_that_restarts_goes_on_serving() {
         for enough in [4 * MIB, 12 * MIB] {
             heard.wait_for(|sum| *sum >= enough).await.unwrap();
             provider.node.stop().await;
-            provider = Provider::start_with(
-                Config {
-                    address: address.clone(),
-                    ..config()
-                },
-                &theirs.store,
-                &pool,
-            )
-            .await;
+            provider =
+                Provider::start_with(Config { address: address.clone(), ..config() }, &theirs.store, &pool)
+                    .await;
             restarts += 1;
         }
         // Kept until the fetch is done.
@@ -304,16 +248,8 @@ async fn providers_that_changed_or_left_are_named() {
     let opener = Arc::new(node.opener.clone());
     let sources = vec![source(&provider.node), absent.clone()];
     let (result, _) = soon(get(&partial, opener, &pool, sources, FetchOptions::default())).await;
-    let Err(FetchError::AllFailed { dropped }) = result else {
-        panic!("{result:?}")
-    };
-    let reason = |peer| {
-        &dropped
-            .iter()
-            .find(|dropped| dropped.peer == peer)
-            .unwrap()
-            .reason
-    };
+    let Err(FetchError::AllFailed { dropped }) = result else { panic!("{result:?}") };
+    let reason = |peer| &dropped.iter().find(|dropped| dropped.peer == peer).unwrap().reason;
     assert_eq!(*reason(provider.node.id), Failure::Changed);
     assert!(matches!(reason(absent.peer), Failure::Unreachable(_)));
     assert_eq!(provider.served.changed.load(Ordering::Relaxed), 1);

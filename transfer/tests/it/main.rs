@@ -1,5 +1,8 @@
 //! Substreams, serving and fetching between real swarms and real stores, and against peers that misbehave.
 
+#![cfg(test)]
+#![expect(clippy::cast_possible_truncation, reason = "contents of tests fit in memory")]
+
 mod content;
 mod fake;
 mod fetch;

@@ -21,9 +21,7 @@ use tokio::task::JoinSet;
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(SOON, future)
-        .await
-        .expect("this must happen soon")
+    tokio::time::timeout(SOON, future).await.expect("this must happen soon")
 }
 
 /// A node: its swarm runs until this is dropped.
@@ -95,7 +93,10 @@ impl Node {
             loop {
                 tokio::select! {
                     // A memory address is free again when its listener is removed, not when it is dropped.
-                    Ok(()) = &mut stopped => return drop(swarm.remove_listener(listener)),
+                    Ok(()) = &mut stopped => {
+                        swarm.remove_listener(listener);
+                        return;
+                    }
                     event = swarm.select_next_some() => match event {
                         SwarmEvent::ConnectionEstablished { .. } => count.send_modify(|count| *count += 1),
                         SwarmEvent::ConnectionClosed { .. } => count.send_modify(|count| *count -= 1),
@@ -104,17 +105,7 @@ impl Node {
                 }
             }
         });
-        (
-            Node {
-                id,
-                address,
-                opener,
-                connections,
-                stop,
-                tasks,
-            },
-            incoming,
-        )
+        (Node { id, address, opener, connections, stop, tasks }, incoming)
     }
 }
 
@@ -157,19 +148,15 @@ impl Provider {
             while let Some(inbound) = incoming.next().await {
                 let (store, pool, limits, counts) =
                     (store.clone(), pool.clone(), limits.clone(), counts.clone());
-                transfers.spawn(async move { counts.count(serve(inbound, &store, &*pool, &limits).await) });
+                transfers.spawn(async move { counts.count(&serve(inbound, &store, &*pool, &limits).await) });
             }
         });
-        Provider {
-            node,
-            served,
-            _tasks: tasks,
-        }
+        Provider { node, served, _tasks: tasks }
     }
 }
 
 impl Counts {
-    fn count(&self, served: Result<Served, shoal_transfer::ServeError>) {
+    fn count(&self, served: &Result<Served, shoal_transfer::ServeError>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match served {
             Ok(served) => {

@@ -19,10 +19,7 @@ use crate::net::{Config, Node, soon, swarm};
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     let mut limits = Limits::default();
     change(&mut limits);
-    Config {
-        limits,
-        ..Config::default()
-    }
+    Config { limits, ..Config::default() }
 }
 
 /// Answers each request with "not found".
@@ -64,19 +61,12 @@ async fn five_hundred_opens_at_once_lose_nothing() {
     let _answering = answer_all(incoming);
     let (client, _) = Node::start(Config::default()).await;
     let asks = (0..500).map(|_| async {
-        let mut stream = client
-            .opener
-            .open(server.id, vec![server.address.clone()])
-            .await
-            .unwrap();
+        let mut stream = client.opener.open(server.id, vec![server.address.clone()]).await.unwrap();
         ask(&mut stream).await
     });
     let answers: Vec<Header> = soon(asks.collect::<FuturesUnordered<_>>().collect()).await;
     assert_eq!(answers.len(), 500);
-    let found = answers
-        .iter()
-        .filter(|header| **header == Header::NotFound)
-        .count();
+    let found = answers.iter().filter(|header| **header == Header::NotFound).count();
     let busy = answers.iter().filter(|header| **header == Header::Busy).count();
     assert_eq!(found + busy, 500);
     assert!(found >= 8, "{found} were served");
@@ -88,11 +78,8 @@ async fn beyond_its_share_a_peer_is_told_that_we_are_busy() {
     let (server, mut incoming) = Node::start(limits(|limits| limits.per_peer_transfers = 2)).await;
     let (client, _) = Node::start(Config::default()).await;
     let (other, _) = Node::start(Config::default()).await;
-    let open = async |node: &Node| {
-        soon(node.opener.open(server.id, vec![server.address.clone()]))
-            .await
-            .unwrap()
-    };
+    let open =
+        async |node: &Node| soon(node.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
 
     let mut held = Vec::new();
     let mut streams = Vec::new();
@@ -109,21 +96,13 @@ async fn beyond_its_share_a_peer_is_told_that_we_are_busy() {
     let mut stream = open(&other).await;
     stream.write_all(b"x").await.unwrap();
     stream.flush().await.unwrap();
-    assert_eq!(
-        soon(incoming.next()).await.unwrap().peer,
-        other.id,
-        "another peer has a share of its own"
-    );
+    assert_eq!(soon(incoming.next()).await.unwrap().peer, other.id, "another peer has a share of its own");
 
     held.pop();
     let mut stream = open(&client).await;
     stream.write_all(b"x").await.unwrap();
     stream.flush().await.unwrap();
-    assert_eq!(
-        soon(incoming.next()).await.unwrap().peer,
-        client.id,
-        "a permit came back"
-    );
+    assert_eq!(soon(incoming.next()).await.unwrap().peer, client.id, "a permit came back");
 }
 
 #[tokio::test]
@@ -131,9 +110,7 @@ async fn a_server_that_does_not_accept_is_busy() {
     let (server, incoming) = Node::start(Config::default()).await;
     drop(incoming);
     let (client, _) = Node::start(Config::default()).await;
-    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
+    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
     assert_eq!(soon(ask(&mut stream)).await, Header::Busy);
 }
 
@@ -178,24 +155,15 @@ async fn opens_to_a_silent_address_are_bounded_in_time_and_number() {
     let peer = PeerId::random();
     let opens = (0..5).map(|_| client.opener.open(peer, vec![address.clone()]));
     let ends: Vec<_> = soon(opens.collect::<FuturesUnordered<_>>().collect()).await;
-    let too_many = ends
-        .iter()
-        .filter(|end| matches!(end, Err(OpenError::TooManyWaiting)))
-        .count();
-    let timed_out = ends
-        .iter()
-        .filter(|end| matches!(end, Err(OpenError::TimedOut(_))))
-        .count();
+    let too_many = ends.iter().filter(|end| matches!(end, Err(OpenError::TooManyWaiting))).count();
+    let timed_out = ends.iter().filter(|end| matches!(end, Err(OpenError::TimedOut(_)))).count();
     assert_eq!((too_many, timed_out), (2, 3));
 
     // Callers that left make room for others, in total too.
     for _ in 0..3 {
         let opens = (0..3).map(|_| client.opener.open(PeerId::random(), vec![address.clone()]));
         let ends: Vec<_> = soon(opens.collect::<FuturesUnordered<_>>().collect()).await;
-        assert!(
-            ends.iter().all(|end| matches!(end, Err(OpenError::TimedOut(_)))),
-            "{ends:?}"
-        );
+        assert!(ends.iter().all(|end| matches!(end, Err(OpenError::TimedOut(_)))), "{ends:?}");
     }
 }
 
@@ -220,9 +188,7 @@ async fn streams_beyond_the_limit_of_a_connection_wait_their_turn() {
     let (server, incoming) = Node::start(Config::default()).await;
     let _answering = answer_all(incoming);
     let (client, _) = Node::start(limits(|limits| limits.streams_per_connection = 1)).await;
-    let first = soon(client.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
+    let first = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
     let mut second = Box::pin(client.opener.open(server.id, vec![server.address.clone()]));
     tokio::select! {
         biased;
@@ -230,24 +196,16 @@ async fn streams_beyond_the_limit_of_a_connection_wait_their_turn() {
         () = tokio::task::yield_now() => {}
     }
     drop(first);
-    assert_eq!(
-        soon(ask(&mut soon(second).await.unwrap())).await,
-        Header::NotFound
-    );
+    assert_eq!(soon(ask(&mut soon(second).await.unwrap())).await, Header::NotFound);
 }
 
 #[tokio::test]
 async fn a_held_stream_keeps_its_connection_and_an_idle_connection_closes() {
     const IDLE: Duration = Duration::from_millis(300);
-    let at_once = || Config {
-        idle: IDLE,
-        ..Config::default()
-    };
+    let at_once = || Config { idle: IDLE, ..Config::default() };
     let (server, mut incoming) = Node::start(at_once()).await;
     let (mut client, _) = Node::start(at_once()).await;
-    let mut ours = soon(client.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
+    let mut ours = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
     ours.write_all(b"0").await.unwrap();
     ours.flush().await.unwrap();
     let mut theirs = soon(incoming.next()).await.unwrap().stream;
@@ -263,18 +221,13 @@ async fn a_held_stream_keeps_its_connection_and_an_idle_connection_closes() {
     }
     assert_eq!(*client.connections.borrow(), 1);
     drop((ours, theirs));
-    soon(client.connections.wait_for(|count| *count == 0))
-        .await
-        .unwrap();
+    soon(client.connections.wait_for(|count| *count == 0)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_peer_that_returns_is_dialled_again() {
     let key = Keypair::generate_ed25519();
-    let config = Config {
-        key: key.clone(),
-        ..Config::default()
-    };
+    let config = Config { key: key.clone(), ..Config::default() };
     let (server, incoming) = Node::start(config).await;
     let address = server.address.clone();
     let id = server.id;
@@ -286,20 +239,11 @@ async fn a_peer_that_returns_is_dialled_again() {
     drop(answering);
     server.stop().await;
     let mut byte = [0];
-    assert!(
-        !matches!(soon(held.read(&mut byte)).await, Ok(1..)),
-        "the stream ends with its connection"
-    );
-    soon(client.connections.wait_for(|count| *count == 0))
-        .await
-        .unwrap();
+    assert!(!matches!(soon(held.read(&mut byte)).await, Ok(1..)), "the stream ends with its connection");
+    soon(client.connections.wait_for(|count| *count == 0)).await.unwrap();
     assert!(soon(client.opener.open(id, vec![address.clone()])).await.is_err());
 
-    let config = Config {
-        key,
-        address: address.clone(),
-        ..Config::default()
-    };
+    let config = Config { key, address: address.clone(), ..Config::default() };
     let (_server, incoming) = Node::start(config).await;
     let _answering = answer_all(incoming);
     let mut again = soon(client.opener.open(id, vec![address])).await.unwrap();
@@ -319,10 +263,7 @@ async fn a_denied_connection_fails_the_opens_that_waited_for_it() {
     let id = key.public().to_peer_id();
     let (range, opener, _) = Behaviour::new(id, &NetworkName::default(), Limits::default());
     let none = ConnectionLimits::default().with_max_established(Some(0));
-    let denying = Denying {
-        range,
-        limits: connection_limits::Behaviour::new(none),
-    };
+    let denying = Denying { range, limits: connection_limits::Behaviour::new(none) };
     let mut swarm = swarm(key, Duration::from_secs(10), denying);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -348,10 +289,5 @@ async fn with_the_swarm_gone_opens_end() {
     }))
     .await;
     assert_eq!(ended.unwrap_err(), OpenError::Closed);
-    assert_eq!(
-        soon(opener.open(PeerId::random(), vec![address]))
-            .await
-            .unwrap_err(),
-        OpenError::Closed
-    );
+    assert_eq!(soon(opener.open(PeerId::random(), vec![address])).await.unwrap_err(), OpenError::Closed);
 }

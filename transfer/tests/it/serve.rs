@@ -25,9 +25,7 @@ impl Client {
 
     async fn open(&self) -> RangeStream {
         let provider = &self.provider.node;
-        soon(self.node.opener.open(provider.id, vec![provider.address.clone()]))
-            .await
-            .unwrap()
+        soon(self.node.opener.open(provider.id, vec![provider.address.clone()])).await.unwrap()
     }
 
     async fn ask(&self, request: &Request) -> (Header, Vec<u8>, Option<Mark>) {
@@ -65,12 +63,7 @@ async fn response(stream: &mut RangeStream) -> (Header, Vec<u8>, Option<Mark>) {
 }
 
 fn request(digest: Digest, ranges: GroupRanges) -> Request {
-    Request {
-        digest,
-        ranges,
-        want: Want::Content,
-        credential: None,
-    }
+    Request { digest, ranges, want: Want::Content, credential: None }
 }
 
 #[tokio::test]
@@ -82,24 +75,10 @@ async fn every_size_is_sent_as_the_tree_says() {
         let digest = library.publish(&format!("{size}"), &data);
         let groups = size.div_ceil(GROUP_LEN).max(1);
         let some = [0..1, groups / 2..groups / 2 + 3].into_iter().collect();
-        for ranges in [
-            GroupRanges::all(u64::MAX),
-            GroupRanges::from(u64::MAX - 1..u64::MAX),
-            some,
-        ] {
+        for ranges in [GroupRanges::all(u64::MAX), GroupRanges::from(u64::MAX - 1..u64::MAX), some] {
             let (header, body, last) = client.ask(&request(digest, ranges.clone())).await;
-            assert_eq!(
-                header,
-                Header::Follows {
-                    size: *size,
-                    ranges: None
-                },
-                "{why}"
-            );
-            let expected: Vec<u8> = encode(&data, &ranges)
-                .into_iter()
-                .flat_map(|(_, bytes)| bytes)
-                .collect();
+            assert_eq!(header, Header::Follows { size: *size, ranges: None }, "{why}");
+            let expected: Vec<u8> = encode(&data, &ranges).into_iter().flat_map(|(_, bytes)| bytes).collect();
             assert!(body == expected, "{why}");
             assert_eq!(last, Some(Mark::Complete));
         }
@@ -113,14 +92,9 @@ async fn hashes_alone_are_sent_when_only_they_are_wanted() {
     let digest = library.publish("a", &data);
     let client = Client::of(&library.store).await;
     let all = GroupRanges::all(u64::MAX);
-    let wanted = Request {
-        want: Want::HashesOnly,
-        ..request(digest, all.clone())
-    };
+    let wanted = Request { want: Want::HashesOnly, ..request(digest, all.clone()) };
     let (_, body, last) = client.ask(&wanted).await;
-    let parents = encode(&data, &all)
-        .into_iter()
-        .filter(|(step, _)| matches!(step, Step::Parent { .. }));
+    let parents = encode(&data, &all).into_iter().filter(|(step, _)| matches!(step, Step::Parent { .. }));
     assert_eq!(body, parents.flat_map(|(_, bytes)| bytes).collect::<Vec<u8>>());
     assert_eq!(body.len(), 39 * 64);
     assert_eq!(last, Some(Mark::Complete));
@@ -130,9 +104,7 @@ async fn hashes_alone_are_sent_when_only_they_are_wanted() {
 async fn what_is_not_here_or_not_understood_gets_a_word() {
     let library = Library::new();
     let client = Client::of(&library.store).await;
-    let (header, ..) = client
-        .ask(&request(Digest::of(b"absent"), GroupRanges::all(1)))
-        .await;
+    let (header, ..) = client.ask(&request(Digest::of(b"absent"), GroupRanges::all(1))).await;
     assert_eq!(header, Header::NotFound);
 
     let mut stream = client.open().await;
@@ -164,20 +136,11 @@ async fn a_file_that_changes_while_it_is_sent_ends_the_response() {
     let digest = library.publish("a", &data);
     let client = Client::of(&library.store).await;
     let mut stream = client.open().await;
-    stream
-        .write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame())
-        .await
-        .unwrap();
+    stream.write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame()).await.unwrap();
     stream.flush().await.unwrap();
-    assert!(matches!(
-        soon(Header::read(&mut stream)).await.unwrap(),
-        Header::Follows { .. }
-    ));
+    assert!(matches!(soon(Header::read(&mut stream)).await.unwrap(), Header::Follows { .. }));
     // The header is here, so the file is open and being read; back-pressure keeps the server far from its end.
-    let file = std::fs::File::options()
-        .write(true)
-        .open(library.path("a"))
-        .unwrap();
+    let file = std::fs::File::options().write(true).open(library.path("a")).unwrap();
     file.set_len(200 * GROUP_LEN).unwrap();
     let last = soon(async {
         loop {
@@ -208,21 +171,15 @@ async fn a_fresh_file_that_changed_without_a_trace_is_not_sent() {
 
     // Same size, same inode, same times: one flipped bit in group 50, through a mapping that leaves no trace, is
     // modelled by a library that opens the blob before the file is touched.
-    let blob_of_before = Stale(std::sync::Arc::new(std::sync::Mutex::new(
-        library.store.blob(&digest).unwrap(),
-    )));
+    let blob_of_before =
+        Stale(std::sync::Arc::new(std::sync::Mutex::new(library.store.blob(&digest).unwrap())));
     let mut edited = data.clone();
     edited[(50 * GROUP_LEN) as usize] ^= 1;
     std::fs::write(library.path("a"), &edited).unwrap();
     let (node, _) = Node::start(Config::default()).await;
     let (server, mut incoming) = Node::start(Config::default()).await;
-    let mut stream = soon(node.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
-    stream
-        .write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame())
-        .await
-        .unwrap();
+    let mut stream = soon(node.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
+    stream.write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame()).await.unwrap();
     stream.flush().await.unwrap();
     let inbound = soon(incoming.next()).await.unwrap();
     let pool = Threads::start();
@@ -264,22 +221,15 @@ async fn a_peer_that_does_not_finish_its_request_or_does_not_read_is_given_up() 
     let (server, mut incoming) = Node::start(Config::default()).await;
     let (client, _) = Node::start(Config::default()).await;
 
-    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
+    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
     stream.write_all(&[0, 0]).await.unwrap();
     stream.flush().await.unwrap();
     let inbound = soon(incoming.next()).await.unwrap();
     let ended = soon(serve(inbound, &library.store, &*pool, &limits)).await;
     assert!(matches!(ended, Err(ServeError::RequestTimedOut)), "{ended:?}");
 
-    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()]))
-        .await
-        .unwrap();
-    stream
-        .write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame())
-        .await
-        .unwrap();
+    let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
+    stream.write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame()).await.unwrap();
     stream.flush().await.unwrap();
     let inbound = soon(incoming.next()).await.unwrap();
     let ended = soon(serve(inbound, &library.store, &*pool, &limits)).await;
