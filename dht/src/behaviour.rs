@@ -85,14 +85,8 @@ impl Behaviour {
     /// without, and says so.
     pub fn new(config: &Config) -> (Self, Option<MdnsError>) {
         let now = Instant::now();
-        let overlay = |scope| {
-            Toggle::from(
-                config
-                    .scopes
-                    .contains(scope)
-                    .then(|| Overlay::new(scope, config, now)),
-            )
-        };
+        let overlay =
+            |scope| Toggle::from(config.scopes.contains(scope).then(|| Overlay::new(scope, config, now)));
         let wants_mdns = config.mdns && config.scopes.contains(Scope::Lan);
         let heard = wants_mdns.then(|| {
             mdns::tokio::Behaviour::new(mdns::Config::default(), config.keypair.public().to_peer_id())
@@ -101,11 +95,7 @@ impl Behaviour {
             Ok(mdns) => (mdns, None),
             Err(error) => (None, Some(MdnsError(error))),
         };
-        let inner = Inner {
-            lan: overlay(Scope::Lan),
-            wan: overlay(Scope::Wan),
-            mdns: mdns.into(),
-        };
+        let inner = Inner { lan: overlay(Scope::Lan), wan: overlay(Scope::Wan), mdns: mdns.into() };
         let behaviour = Self {
             inner,
             lookups: Lookups::new(config.limits.lookups, config.limits.lookup_deadline),
@@ -170,11 +160,7 @@ impl Behaviour {
         let can_now = self.overlays().any(Overlay::can_announce);
         for overlay in self.overlays() {
             // Nobody waits for a scope without peers while another one has them.
-            let task = if can_now && !overlay.can_announce() {
-                Task::Renew
-            } else {
-                Task::Announce(id)
-            };
+            let task = if can_now && !overlay.can_announce() { Task::Renew } else { Task::Announce(id) };
             overlay.announce(task, keys, ttl);
         }
         self.wake();
@@ -197,16 +183,10 @@ impl Behaviour {
     pub fn find(&mut self, id: LookupId, key: ProviderKey) {
         let inner = &self.inner;
         let scopes = [(Scope::Lan, &inner.lan), (Scope::Wan, &inner.wan)];
-        let scopes = scopes
-            .into_iter()
-            .filter(|(_, overlay)| overlay.is_enabled())
-            .map(|(scope, _)| scope);
+        let scopes = scopes.into_iter().filter(|(_, overlay)| overlay.is_enabled()).map(|(scope, _)| scope);
         self.lookups.find(id, key, scopes);
         let now = Instant::now();
-        let held: Vec<_> = self
-            .overlays()
-            .flat_map(|overlay| overlay.recall(&key, now))
-            .collect();
+        let held: Vec<_> = self.overlays().flat_map(|overlay| overlay.recall(&key, now)).collect();
         for (provider, addresses) in held {
             self.on_found(id, provider, addresses);
         }
@@ -223,20 +203,14 @@ impl Behaviour {
     pub fn table(&mut self) -> Vec<(Scope, PeerId, Vec<Multiaddr>)> {
         let of = |overlay: &mut Overlay| {
             let scope = overlay.scope();
-            overlay
-                .table()
-                .into_iter()
-                .map(move |(peer, addresses)| (scope, peer, addresses))
+            overlay.table().into_iter().map(move |(peer, addresses)| (scope, peer, addresses))
         };
         self.overlays().flat_map(of).collect()
     }
 
     /// Numbers for a status page.
     pub fn stats(&mut self) -> Stats {
-        let mut stats = Stats {
-            lookups: self.lookups.len(),
-            ..Stats::default()
-        };
+        let mut stats = Stats { lookups: self.lookups.len(), ..Stats::default() };
         for overlay in self.overlays() {
             match overlay.scope() {
                 Scope::Lan => stats.lan_peers = overlay.peers(),
@@ -285,21 +259,9 @@ impl Behaviour {
 
     fn on_overlay(&mut self, scope: Scope, event: overlay::Event) {
         match event {
-            overlay::Event::Found {
-                id,
-                provider,
-                addresses,
-            } => self.on_found(id, provider, addresses),
-            overlay::Event::Walked {
-                id,
-                asked,
-                over: false,
-            } => self.lookups.answered(id, scope, asked),
-            overlay::Event::Walked {
-                id,
-                asked,
-                over: true,
-            } => {
+            overlay::Event::Found { id, provider, addresses } => self.on_found(id, provider, addresses),
+            overlay::Event::Walked { id, asked, over: false } => self.lookups.answered(id, scope, asked),
+            overlay::Event::Walked { id, asked, over: true } => {
                 self.lookups.walk_ended(id, scope, asked, ENOUGH);
             }
             overlay::Event::Task(task, note) => self.tally.note(scope, task, note),
@@ -313,11 +275,7 @@ impl Behaviour {
 
     fn on_found(&mut self, id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>) {
         if let Some(addresses) = self.lookups.found(id, provider, addresses) {
-            self.events.push_back(Event::Found {
-                id,
-                provider,
-                addresses,
-            });
+            self.events.push_back(Event::Found { id, provider, addresses });
         }
     }
 
@@ -325,9 +283,7 @@ impl Behaviour {
     fn work(&mut self, now: Instant) -> bool {
         let has_peers = |overlay: &Toggle<Overlay>| overlay.as_ref().is_some_and(Overlay::has_peers);
         let (lan, wan) = (has_peers(&self.inner.lan), has_peers(&self.inner.wan));
-        let walks = self
-            .lookups
-            .begin(now, |scope| if scope == Scope::Lan { lan } else { wan });
+        let walks = self.lookups.begin(now, |scope| if scope == Scope::Lan { lan } else { wan });
         let began = !walks.is_empty();
         for walk in walks {
             if let Some(overlay) = self.overlay(walk.scope) {
@@ -340,21 +296,10 @@ impl Behaviour {
             }
             self.events.push_back(Event::LookupEnded { id, asked, outcome });
         }
-        for Standing {
-            task,
-            asked,
-            acknowledged,
-            done,
-        } in self.tally.take_changed()
-        {
+        for Standing { task, asked, acknowledged, done } in self.tally.take_changed() {
             match task {
                 Task::Announce(id) => {
-                    self.events.push_back(Event::Announced {
-                        id,
-                        acknowledged,
-                        asked,
-                        done,
-                    });
+                    self.events.push_back(Event::Announced { id, acknowledged, asked, done });
                 }
                 Task::Withdraw(_) if done => {
                     self.events.push_back(Event::Withdrawn { acknowledged, asked });
@@ -383,8 +328,7 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner
-            .handle_established_inbound_connection(connection, peer, local, remote)
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
     }
 
     fn handle_pending_outbound_connection(
@@ -394,8 +338,7 @@ impl NetworkBehaviour for Behaviour {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.inner
-            .handle_pending_outbound_connection(connection, peer, addresses, role)
+        self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
     }
 
     fn handle_established_outbound_connection(
@@ -406,8 +349,7 @@ impl NetworkBehaviour for Behaviour {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner
-            .handle_established_outbound_connection(connection, peer, remote, role, port_use)
+        self.inner.handle_established_outbound_connection(connection, peer, remote, role, port_use)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -37,9 +37,7 @@ impl request_response::Codec for Codec {
         T: AsyncRead + Unpin + Send,
     {
         let bytes = read_all(io, MAX_REQUEST_LEN).await?;
-        Sealed::open(bytes, &self.network, self.scope)
-            .map(Arc::new)
-            .map_err(invalid)
+        Sealed::open(bytes, &self.network, self.scope).map(Arc::new).map_err(invalid)
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Receipt>
@@ -75,10 +73,7 @@ async fn read_all(io: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<V
     let one_too_many = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     io.take(one_too_many).read_to_end(&mut bytes).await?;
     if bytes.len() > max {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the message is too long",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long"));
     }
     Ok(bytes)
 }

@@ -44,10 +44,7 @@ impl<U: UpgradeInfoSend> UpgradeInfoSend for GatedUpgrade<U> {
     type InfoIter = std::iter::Flatten<std::option::IntoIter<U::InfoIter>>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        (self.offer == Offer::Open)
-            .then(|| self.inner.protocol_info())
-            .into_iter()
-            .flatten()
+        (self.offer == Offer::Open).then(|| self.inner.protocol_info()).into_iter().flatten()
     }
 }
 
@@ -71,9 +68,7 @@ impl<H: ConnectionHandler> ConnectionHandler for Gate<H> {
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol, Self::InboundOpenInfo> {
         let offer = self.offer;
-        self.inner
-            .listen_protocol()
-            .map_upgrade(|inner| GatedUpgrade { inner, offer })
+        self.inner.listen_protocol().map_upgrade(|inner| GatedUpgrade { inner, offer })
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -127,3 +122,6 @@ impl<H: ConnectionHandler> ConnectionHandler for Gate<H> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,21 +110,11 @@ impl Lookups {
     /// Queues a lookup. An id that is in use already replaces nothing: the new one is refused.
     pub(crate) fn find(&mut self, id: LookupId, key: ProviderKey, scopes: impl Iterator<Item = Scope>) {
         if self.lookups.len() >= MAX_WAITING || self.by_id.contains_key(&id) {
-            self.ended.push(Ended {
-                id,
-                asked: 0,
-                outcome: Outcome::Refused,
-            });
+            self.ended.push(Ended { id, asked: 0, outcome: Outcome::Refused });
             return;
         }
         let walks = scopes.map(|scope| (scope, WalkState::Waiting)).collect();
-        let lookup = Lookup {
-            id,
-            key,
-            started: None,
-            walks,
-            found: HashMap::new(),
-        };
+        let lookup = Lookup { id, key, started: None, walks, found: HashMap::new() };
         self.by_id.insert(id, self.next_age);
         self.lookups.insert(self.next_age, lookup);
         self.next_age += 1;
@@ -143,15 +133,8 @@ impl Lookups {
             lookup.started.get_or_insert(now);
             for (&scope, state) in &mut lookup.walks {
                 if matches!(state, WalkState::Waiting | WalkState::Again) && has_peers(scope) {
-                    *state = WalkState::Running {
-                        asked: 0,
-                        grown: false,
-                    };
-                    walks.push(Walk {
-                        id: lookup.id,
-                        scope,
-                        key: lookup.key,
-                    });
+                    *state = WalkState::Running { asked: 0, grown: false };
+                    walks.push(Walk { id: lookup.id, scope, key: lookup.key });
                 }
             }
         }
@@ -171,10 +154,7 @@ impl Lookups {
             return None;
         }
         let known = lookup.found.entry(provider).or_default();
-        let mut fresh: Vec<_> = addresses
-            .into_iter()
-            .filter(|address| !known.contains(address))
-            .collect();
+        let mut fresh: Vec<_> = addresses.into_iter().filter(|address| !known.contains(address)).collect();
         // Two scopes may each contribute a full list.
         fresh.truncate((2 * MAX_ADDRESSES).saturating_sub(known.len()));
         known.extend(fresh.iter().cloned());
@@ -209,11 +189,7 @@ impl Lookups {
         // A scope without peers is waited for only while no other scope has answered.
         let going = |state: &WalkState| matches!(state, WalkState::Running { .. } | WalkState::Again);
         if !lookup.walks.values().any(going) {
-            let outcome = if lookup.asked() > 0 {
-                Outcome::Finished
-            } else {
-                Outcome::NoPeers
-            };
+            let outcome = if lookup.asked() > 0 { Outcome::Finished } else { Outcome::NoPeers };
             self.end(age, outcome);
         }
     }
@@ -253,11 +229,7 @@ impl Lookups {
     fn end(&mut self, age: u64, outcome: Outcome) {
         if let Some(lookup) = self.lookups.remove(&age) {
             self.by_id.remove(&lookup.id);
-            self.ended.push(Ended {
-                id: lookup.id,
-                asked: lookup.asked(),
-                outcome,
-            });
+            self.ended.push(Ended { id: lookup.id, asked: lookup.asked(), outcome });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
 
-use crate::scope::{AddressClass, Scope};
+use crate::scope::{AddressClass, MAX_ADDRESSES, Scope};
 
 /// Neighbours remembered, so that each is told once. A flood of invented ones must not fill memory.
 const MAX_KNOWN: usize = 256;
@@ -25,13 +25,13 @@ pub(crate) struct Neighbours {
 impl Neighbours {
     /// Notes that a neighbour said where it is.
     pub(crate) fn heard(&mut self, peer: PeerId, address: &Multiaddr) {
+        let Some(address) = usable(address) else { return };
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&peer) {
             return;
         }
         let known = self.known.entry(peer).or_default();
-        let usable = Scope::Lan.usable(known.iter().chain([address]), AddressClass::Private);
-        if usable != *known {
-            *known = usable;
+        if known.len() < MAX_ADDRESSES && !known.contains(&address) {
+            known.push(address);
             if !self.waiting.contains(&peer) {
                 self.waiting.push_back(peer);
             }
@@ -40,9 +40,9 @@ impl Neighbours {
 
     /// Notes that a neighbour has not said so for a while.
     pub(crate) fn expired(&mut self, peer: &PeerId, address: &Multiaddr) {
+        let Some(address) = usable(address) else { return };
         if let Some(known) = self.known.get_mut(peer) {
-            let gone = Scope::Lan.usable([address], AddressClass::Private);
-            known.retain(|address| !gone.contains(address));
+            known.retain(|other| *other != address);
             if known.is_empty() {
                 self.known.remove(peer);
             }
@@ -51,9 +51,8 @@ impl Neighbours {
 
     /// The next neighbour to tell, if one may be told now.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(PeerId, Vec<Multiaddr>)> {
-        let is_new_second = self
-            .second
-            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1));
+        let is_new_second =
+            self.second.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1));
         if is_new_second {
             self.second = Some(now);
             self.told = 0;
@@ -68,3 +67,11 @@ impl Neighbours {
         None
     }
 }
+
+/// The bare address of a neighbour. On some networks neighbours have global ones.
+fn usable(address: &Multiaddr) -> Option<Multiaddr> {
+    [Scope::Lan, Scope::Wan].iter().find_map(|scope| scope.usable([address], AddressClass::Private).pop())
+}
+
+#[cfg(test)]
+mod tests;

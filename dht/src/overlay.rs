@@ -82,11 +82,7 @@ pub struct Protocols {
 #[derive(Debug)]
 pub enum Event {
     /// A lookup met a provider.
-    Found {
-        id: LookupId,
-        provider: PeerId,
-        addresses: Vec<Multiaddr>,
-    },
+    Found { id: LookupId, provider: PeerId, addresses: Vec<Multiaddr> },
     /// So many nodes have answered a lookup's walk through this overlay; perhaps it is over.
     Walked { id: LookupId, asked: usize, over: bool },
     /// A task went on.
@@ -129,10 +125,7 @@ impl Overlay {
         }));
         let announce = request_response::Behaviour::with_codec(
             Codec::new(config.network.clone(), scope),
-            [(
-                protocol(&config.network, scope, "announce"),
-                ProtocolSupport::Full,
-            )],
+            [(protocol(&config.network, scope, "announce"), ProtocolSupport::Full)],
             request_response::Config::default()
                 .with_request_timeout(ANNOUNCE_TIMEOUT)
                 .with_max_concurrent_streams(ANNOUNCE_STREAMS),
@@ -175,20 +168,14 @@ impl Overlay {
     /// A node joins the `wan` table of others only once one of its addresses is known to be reachable.
     pub(crate) fn set_own_addresses(&mut self, listen: &[Multiaddr], external: &[Multiaddr], now: Instant) {
         let own = match self.scope {
-            Scope::Lan => self
-                .scope
-                .usable(listen.iter().chain(external), AddressClass::Loopback),
+            Scope::Lan => self.scope.usable(listen.iter().chain(external), AddressClass::Loopback),
             Scope::Wan => self.scope.usable(external, AddressClass::Loopback),
         };
         if own == self.protocols.kad.store_mut().own_addresses() {
             return;
         }
         if self.scope == Scope::Wan {
-            let mode = if own.is_empty() {
-                kad::Mode::Client
-            } else {
-                kad::Mode::Server
-            };
+            let mode = if own.is_empty() { kad::Mode::Client } else { kad::Mode::Server };
             self.protocols.kad.set_mode(Some(mode));
         }
         self.protocols.kad.store_mut().set_own_addresses(own);
@@ -238,12 +225,9 @@ impl Overlay {
         let kad = &mut self.protocols.kad;
         kad.kbuckets()
             .flat_map(|bucket| {
-                let peers = bucket.iter().map(|entry| {
-                    (
-                        *entry.node.key.preimage(),
-                        entry.node.value.iter().cloned().collect(),
-                    )
-                });
+                let peers = bucket
+                    .iter()
+                    .map(|entry| (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect()));
                 peers.collect::<Vec<_>>()
             })
             .collect()
@@ -261,11 +245,7 @@ impl Overlay {
 
     /// What we hold ourselves about a key.
     pub(crate) fn recall(&mut self, key: &ProviderKey, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        self.protocols
-            .kad
-            .store_mut()
-            .records
-            .sample(key, kad::K_VALUE.get(), now)
+        self.protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), now)
     }
 
     /// Begins a lookup's walk.
@@ -310,11 +290,11 @@ impl Overlay {
 }
 
 /// `/shoal/<network>/<scope>/<name>/1`
-#[expect(
-    clippy::expect_used,
-    reason = "the only way to be wrong is not to begin with a slash"
-)]
+#[expect(clippy::expect_used, reason = "the only way to be wrong is not to begin with a slash")]
 fn protocol(network: &NetworkName, scope: Scope, name: &str) -> StreamProtocol {
     StreamProtocol::try_from_owned(format!("/shoal/{}/{scope}/{name}/1", network.as_str()))
         .expect("it begins with a slash")
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,13 +161,7 @@ impl Provide {
             self.own.entry(*key).or_default();
         }
         let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
-        self.add_job(Job {
-            task,
-            ttl,
-            started: false,
-            waiting,
-            open: 0,
-        });
+        self.add_job(Job { task, ttl, started: false, waiting, open: 0 });
         self.finish_jobs();
     }
 
@@ -182,13 +176,7 @@ impl Provide {
                 job.waiting.remove(&Position::of_key(key));
             }
         }
-        let job = Job {
-            task,
-            ttl: Duration::ZERO,
-            started: true,
-            waiting: BTreeMap::new(),
-            open: 0,
-        };
+        let job = Job { task, ttl: Duration::ZERO, started: true, waiting: BTreeMap::new(), open: 0 };
         let job = self.add_job(job);
         self.notes.push((task, Note::Started));
         for (old, keys) in told {
@@ -253,13 +241,7 @@ impl Provide {
             }
         }
         if let Some(ttl) = common_ttl {
-            self.add_job(Job {
-                task: Task::Renew,
-                ttl,
-                started: false,
-                waiting,
-                open: 0,
-            });
+            self.add_job(Job { task: Task::Renew, ttl, started: false, waiting, open: 0 });
         }
     }
 
@@ -280,11 +262,7 @@ impl Provide {
                     break;
                 };
                 from = Bound::Excluded(*position.neighbourhood(bits).end());
-                if !self
-                    .walks
-                    .iter()
-                    .any(|other| other.shared_bits(*position) >= bits)
-                {
+                if !self.walks.iter().any(|other| other.shared_bits(*position) >= bits) {
                     self.walks.push(*position);
                     walks.push(Walk { job: *id, key: *key });
                 }
@@ -320,20 +298,11 @@ impl Provide {
     ) -> Option<(Node, Arc<Sealed>)> {
         loop {
             let delivery = self.outbox.next()?;
-            let node = Node {
-                peer: delivery.peer,
-                addresses: delivery.addresses,
-            };
-            let batch = self
-                .batches
-                .get_mut(&delivery.batch)
-                .filter(|batch| !batch.keys.is_empty());
+            let node = Node { peer: delivery.peer, addresses: delivery.addresses };
+            let batch = self.batches.get_mut(&delivery.batch).filter(|batch| !batch.keys.is_empty());
             let sealed = batch.and_then(|batch| {
                 if batch.sealed.is_none() {
-                    batch.sealed = seal(&Parcel {
-                        keys: &batch.keys,
-                        ttl: batch.ttl,
-                    });
+                    batch.sealed = seal(&Parcel { keys: &batch.keys, ttl: batch.ttl });
                 }
                 remember(&mut batch.holders, [&node]);
                 batch.sealed.clone()
@@ -419,11 +388,7 @@ impl Provide {
             return;
         };
         while !keys.is_empty() {
-            let rest = keys
-                .iter()
-                .nth(MAX_KEYS)
-                .copied()
-                .map(|first| keys.split_off(&first));
+            let rest = keys.iter().nth(MAX_KEYS).copied().map(|first| keys.split_off(&first));
             self.next_id += 1;
             let id = BatchId(self.next_id);
             let renew = now + ttl.unwrap_or_default() / 2;
@@ -486,11 +451,7 @@ impl Provide {
         if batch.open == 0 && batch.taken == 0 {
             batch.renew = now + RETRY;
         }
-        let note = if answer == Answer::Stored {
-            Note::Acknowledged(peer)
-        } else {
-            Note::Failed(peer)
-        };
+        let note = if answer == Answer::Stored { Note::Acknowledged(peer) } else { Note::Failed(peer) };
         self.notes.push((batch.task, note));
         if let Some(job) = self.jobs.get_mut(&batch.job) {
             job.open = job.open.saturating_sub(1);

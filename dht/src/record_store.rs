@@ -78,11 +78,7 @@ impl RecordStore {
         let offer = Arc::new(offer);
         let mut receipt = Receipt::default();
         for key in keys {
-            let count = if self.apply_one(&offer, key) {
-                &mut receipt.stored
-            } else {
-                &mut receipt.refused
-            };
+            let count = if self.apply_one(&offer, key) { &mut receipt.stored } else { &mut receipt.refused };
             *count = count.saturating_add(1);
         }
         receipt
@@ -95,28 +91,20 @@ impl RecordStore {
         max: usize,
         now: Instant,
     ) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let live: Vec<_> = self
-            .by_key
-            .get(key)
-            .into_iter()
-            .flatten()
-            .filter(|record| record.expires > now)
-            .collect();
+        let live: Vec<_> =
+            self.by_key.get(key).into_iter().flatten().filter(|record| record.expires > now).collect();
         let start = self.turn.get();
         self.turn.set(start.wrapping_add(max));
         let (before, after) = live.split_at(start.checked_rem(live.len()).unwrap_or(0));
         let in_turn = after.iter().chain(before).take(max);
-        in_turn
-            .map(|record| (record.offer.provider, record.offer.addresses.clone()))
-            .collect()
+        in_turn.map(|record| (record.offer.provider, record.offer.addresses.clone())).collect()
     }
 
     /// Drops every record that nobody needs to remember.
     pub(crate) fn sweep(&mut self, now: Instant) {
         let of_key = |(key, records): (&ProviderKey, &Vec<Record>)| {
             let gone = records.iter().filter(|record| record.forget <= now);
-            gone.map(|record| (*key, record.offer.provider))
-                .collect::<Vec<_>>()
+            gone.map(|record| (*key, record.offer.provider)).collect::<Vec<_>>()
         };
         let gone: Vec<_> = self.by_key.iter().flat_map(of_key).collect();
         for (key, provider) in gone {
@@ -131,9 +119,7 @@ impl RecordStore {
 
     fn apply_one(&mut self, offer: &Arc<Offer>, key: &ProviderKey) -> bool {
         let now = offer.received;
-        let old = self
-            .find(key, &offer.provider)
-            .filter(|record| record.forget > now);
+        let old = self.find(key, &offer.provider).filter(|record| record.forget > now);
         let seen_until = old.map(|record| record.forget);
         match old.map(|record| record.offer.sequence) {
             Some(sequence) if sequence > offer.sequence => return false,
@@ -147,14 +133,7 @@ impl RecordStore {
         }
         let expires = now + offer.ttl.unwrap_or_default().min(MAX_AGE);
         let forget = seen_until.map_or(expires, |seen_until| seen_until.max(expires));
-        self.insert(
-            *key,
-            Record {
-                offer: offer.clone(),
-                expires,
-                forget,
-            },
-        );
+        self.insert(*key, Record { offer: offer.clone(), expires, forget });
         true
     }
 
@@ -171,11 +150,7 @@ impl RecordStore {
                 let share = shares.get(&record.offer.sender).copied();
                 (record.expires <= now, share, Reverse(record.offer.received))
             };
-            if let Some(provider) = records
-                .iter()
-                .max_by_key(loses)
-                .map(|record| record.offer.provider)
-            {
+            if let Some(provider) = records.iter().max_by_key(loses).map(|record| record.offer.provider) {
                 self.remove(key, &provider);
             }
         }
@@ -197,10 +172,7 @@ impl RecordStore {
     }
 
     fn find(&self, key: &ProviderKey, provider: &PeerId) -> Option<&Record> {
-        self.by_key
-            .get(key)?
-            .iter()
-            .find(|record| record.offer.provider == *provider)
+        self.by_key.get(key)?.iter().find(|record| record.offer.provider == *provider)
     }
 
     fn insert(&mut self, key: ProviderKey, record: Record) {
@@ -214,10 +186,7 @@ impl RecordStore {
         let Some(records) = self.by_key.get_mut(key) else {
             return;
         };
-        let Some(at) = records
-            .iter()
-            .position(|record| record.offer.provider == *provider)
-        else {
+        let Some(at) = records.iter().position(|record| record.offer.provider == *provider) else {
             return;
         };
         let record = records.remove(at);

@@ -68,10 +68,7 @@ impl Scope {
     pub(crate) fn speaks_over(self, remote: AddressClass) -> bool {
         match self {
             Self::Lan => {
-                matches!(
-                    remote,
-                    AddressClass::Private | AddressClass::Loopback | AddressClass::LinkLocal
-                )
+                matches!(remote, AddressClass::Private | AddressClass::Loopback | AddressClass::LinkLocal)
             }
             Self::Wan => true,
         }
@@ -186,9 +183,7 @@ fn of_ip6(ip: Ipv6Addr) -> AddressClass {
 /// lead anywhere, and different nodes may resolve it differently, so it belongs to no scope.
 fn of_name(name: &str) -> AddressClass {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let local_suffix = [".local", ".lan", ".internal", ".home.arpa"]
-        .iter()
-        .any(|end| name.ends_with(end));
+    let local_suffix = [".local", ".lan", ".internal", ".home.arpa"].iter().any(|end| name.ends_with(end));
     if name == "localhost" || name.ends_with(".localhost") {
         AddressClass::Loopback
     } else if local_suffix || (!name.is_empty() && !name.contains('.')) {
@@ -200,10 +195,7 @@ fn of_name(name: &str) -> AddressClass {
 
 /// A name that a stranger tells us would make our resolver ask questions of the stranger's choice.
 fn is_name(address: &Multiaddr) -> bool {
-    !matches!(
-        address.iter().next(),
-        Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Memory(_))
-    )
+    !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Memory(_)))
 }
 
 fn without_peer(address: &Multiaddr) -> Multiaddr {

@@ -77,12 +77,7 @@ impl Tally {
             };
             let done = count.ended && count.going.is_empty();
             let acknowledged = count.peers.values().filter(|heard| **heard == Heard::Yes).count();
-            standings.push(Standing {
-                task,
-                asked: count.peers.len(),
-                acknowledged,
-                done,
-            });
+            standings.push(Standing { task, asked: count.peers.len(), acknowledged, done });
             if done {
                 self.tasks.remove(&task);
             }
@@ -90,3 +85,6 @@ impl Tally {
         standings
     }
 }
+
+#[cfg(test)]
+mod tests;

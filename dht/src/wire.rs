@@ -109,26 +109,12 @@ impl Sealed {
                 Term::Until(second) => second,
                 Term::Withdrawn => 0,
             },
-            addresses
-                .iter()
-                .map(|address| ByteBuf::from(address.to_vec()))
-                .collect(),
-            ByteBuf::from(
-                keys.iter()
-                    .flat_map(ProviderKey::as_bytes)
-                    .copied()
-                    .collect::<Vec<u8>>(),
-            ),
+            addresses.iter().map(|address| ByteBuf::from(address.to_vec())).collect(),
+            ByteBuf::from(keys.iter().flat_map(ProviderKey::as_bytes).copied().collect::<Vec<u8>>()),
         ));
         let signature = keypair.sign(&signed_bytes(network, &body))?;
         let provider = keypair.public().to_peer_id();
-        let announcement = Announcement {
-            provider,
-            sequence,
-            term,
-            addresses: addresses.to_vec(),
-            keys,
-        };
+        let announcement = Announcement { provider, sequence, term, addresses: addresses.to_vec(), keys };
         let bytes = encode(&Envelope(ByteBuf::from(body), ByteBuf::from(signature)));
         Ok(Self { announcement, bytes })
     }
@@ -161,11 +147,7 @@ impl Sealed {
         let announcement = Announcement {
             provider: public_key.to_peer_id(),
             sequence,
-            term: if expires == 0 {
-                Term::Withdrawn
-            } else {
-                Term::Until(expires)
-            },
+            term: if expires == 0 { Term::Withdrawn } else { Term::Until(expires) },
             addresses,
             keys: decode_keys(&keys)?,
         };
@@ -210,10 +192,7 @@ fn signed_bytes(network: &NetworkName, body: &[u8]) -> Vec<u8> {
     encode(&(Bytes::new(DOMAIN), network.as_str(), Bytes::new(body)))
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "numbers, texts and byte strings always have a dag-cbor form"
-)]
+#[expect(clippy::expect_used, reason = "numbers, texts and byte strings always have a dag-cbor form")]
 fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_ipld_dagcbor::to_vec(value).expect("plain data is encodable")
 }
@@ -221,11 +200,7 @@ fn encode(value: &impl Serialize) -> Vec<u8> {
 /// Decodes what encodes to the same bytes again, and nothing else.
 fn decode<T: Serialize + for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, OpenError> {
     let value: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| OpenError::Malformed)?;
-    if encode(&value) == bytes {
-        Ok(value)
-    } else {
-        Err(OpenError::Malformed)
-    }
+    if encode(&value) == bytes { Ok(value) } else { Err(OpenError::Malformed) }
 }
 
 #[cfg(test)]

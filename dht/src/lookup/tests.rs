@@ -18,26 +18,12 @@ fn started(scopes: &[Scope]) -> (Lookups, LookupId, Instant) {
     let (id, now) = (LookupId(1), Instant::now());
     lookups.find(id, key(), BOTH.into_iter());
     let walks = lookups.begin(now, |scope| scopes.contains(&scope));
-    assert_eq!(
-        walks,
-        scopes
-            .iter()
-            .map(|scope| Walk {
-                id,
-                scope: *scope,
-                key: key()
-            })
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(walks, scopes.iter().map(|scope| Walk { id, scope: *scope, key: key() }).collect::<Vec<_>>());
     (lookups, id, now)
 }
 
 fn outcomes(lookups: &mut Lookups) -> Vec<(usize, Outcome)> {
-    lookups
-        .take_ended()
-        .into_iter()
-        .map(|ended| (ended.asked, ended.outcome))
-        .collect()
+    lookups.take_ended().into_iter().map(|ended| (ended.asked, ended.outcome)).collect()
 }
 
 #[test]
@@ -94,14 +80,7 @@ fn a_short_walk_is_walked_again_when_peers_came_meanwhile() {
     lookups.walk_ended(id, Scope::Lan, 3, 20);
     assert_eq!(outcomes(&mut lookups), []);
     let walks = lookups.begin(now, |scope| scope == Scope::Lan);
-    assert_eq!(
-        walks,
-        [Walk {
-            id,
-            scope: Scope::Lan,
-            key: key()
-        }]
-    );
+    assert_eq!(walks, [Walk { id, scope: Scope::Lan, key: key() }]);
     lookups.walk_ended(id, Scope::Lan, 5, 20);
     assert_eq!(outcomes(&mut lookups), [(5, Outcome::Finished)]);
 }
@@ -125,15 +104,9 @@ fn lookups_run_in_turn_and_their_time_starts_with_them() {
     assert_eq!(ids(lookups.begin(now, |_| true)), [1, 2]);
     lookups.tick(now + DEADLINE - Duration::from_secs(1));
     lookups.stop(LookupId(1));
-    assert_eq!(
-        ids(lookups.begin(now + DEADLINE - Duration::from_secs(1), |_| true)),
-        [3]
-    );
+    assert_eq!(ids(lookups.begin(now + DEADLINE - Duration::from_secs(1), |_| true)), [3]);
     lookups.tick(now + DEADLINE);
-    assert_eq!(
-        outcomes(&mut lookups),
-        [(0, Outcome::Stopped), (0, Outcome::TimedOut)]
-    );
+    assert_eq!(outcomes(&mut lookups), [(0, Outcome::Stopped), (0, Outcome::TimedOut)]);
     assert_eq!(lookups.len(), 1);
 }
 
@@ -156,30 +129,13 @@ fn an_id_in_use_and_a_queue_that_is_full_are_refused() {
 fn only_news_is_told() {
     let (mut lookups, id, _) = started(&[Scope::Lan]);
     let provider = PeerId::random();
-    let address = |port: u16| {
-        format!("/ip4/10.0.0.1/tcp/{port}")
-            .parse::<Multiaddr>()
-            .expect("an address")
-    };
-    assert_eq!(
-        lookups.found(id, provider, vec![]),
-        Some(vec![]),
-        "a provider without addresses is news"
-    );
+    let address = |port: u16| format!("/ip4/10.0.0.1/tcp/{port}").parse::<Multiaddr>().expect("an address");
+    assert_eq!(lookups.found(id, provider, vec![]), Some(vec![]), "a provider without addresses is news");
     assert_eq!(lookups.found(id, provider, vec![]), None);
-    assert_eq!(
-        lookups.found(id, provider, vec![address(1)]),
-        Some(vec![address(1)])
-    );
-    assert_eq!(
-        lookups.found(id, provider, vec![address(1), address(2)]),
-        Some(vec![address(2)])
-    );
+    assert_eq!(lookups.found(id, provider, vec![address(1)]), Some(vec![address(1)]));
+    assert_eq!(lookups.found(id, provider, vec![address(1), address(2)]), Some(vec![address(2)]));
     let many = (1..100).map(address).collect();
-    assert_eq!(
-        lookups.found(id, provider, many).map(|fresh| fresh.len()),
-        Some(2 * MAX_ADDRESSES - 2)
-    );
+    assert_eq!(lookups.found(id, provider, many).map(|fresh| fresh.len()), Some(2 * MAX_ADDRESSES - 2));
     assert_eq!(lookups.found(id, provider, vec![address(200)]), None);
 }
 

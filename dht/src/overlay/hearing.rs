@@ -27,15 +27,7 @@ impl Overlay {
                 began = true;
             }
         }
-        let Self {
-            provide,
-            protocols,
-            network,
-            keypair,
-            scope,
-            last_sequence,
-            ..
-        } = self;
+        let Self { provide, protocols, network, keypair, scope, last_sequence, .. } = self;
         let own_addresses = protocols.kad.store_mut().own_addresses().to_vec();
         let mut seal = |parcel: &Parcel<'_>| {
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -44,30 +36,16 @@ impl Overlay {
             let until = |ttl| Term::Until(since_epoch.saturating_add(ttl).as_secs());
             let term = parcel.ttl.map_or(Term::Withdrawn, until);
             let keys = parcel.keys.clone();
-            Sealed::seal(
-                *last_sequence,
-                term,
-                &own_addresses,
-                keys,
-                (network, *scope),
-                keypair,
-            )
-            .inspect_err(|error| tracing::error!(%error, "could not sign an announcement"))
-            .ok()
-            .map(Into::into)
+            Sealed::seal(*last_sequence, term, &own_addresses, keys, (network, *scope), keypair)
+                .inspect_err(|error| tracing::error!(%error, "could not sign an announcement"))
+                .ok()
+                .map(Into::into)
         };
         while let Some((node, sealed)) = provide.next_message(&mut seal, now) {
-            protocols
-                .announce
-                .send_request_with_addresses(&node.peer, sealed, node.addresses);
+            protocols.announce.send_request_with_addresses(&node.peer, sealed, node.addresses);
             began = true;
         }
-        self.events.extend(
-            self.provide
-                .take_notes()
-                .into_iter()
-                .map(|(task, note)| Event::Task(task, note)),
-        );
+        self.events.extend(self.provide.take_notes().into_iter().map(|(task, note)| Event::Task(task, note)));
         began
     }
 
@@ -80,12 +58,7 @@ impl Overlay {
 
     fn on_kad(&mut self, event: kad::Event, now: Instant) {
         match event {
-            kad::Event::OutboundQueryProgressed {
-                id,
-                result,
-                stats,
-                step,
-            } => {
+            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
                 let why = self.queries.get(&id).copied();
                 if step.last {
                     self.queries.remove(&id);
@@ -96,11 +69,7 @@ impl Overlay {
                             self.on_providers(id, providers);
                         }
                         let asked = usize::try_from(stats.num_successes()).unwrap_or(usize::MAX);
-                        self.events.push_back(Event::Walked {
-                            id,
-                            asked,
-                            over: step.last,
-                        });
+                        self.events.push_back(Event::Walked { id, asked, over: step.last });
                     }
                     (Some(Query::Walk(walk)), QueryResult::GetClosestPeers(result)) => {
                         let (Ok(GetClosestPeersOk { peers, .. })
@@ -115,22 +84,13 @@ impl Overlay {
                     _ => {}
                 }
             }
-            kad::Event::RoutingUpdated {
-                peer,
-                is_new_peer,
-                addresses,
-                ..
-            } => {
+            kad::Event::RoutingUpdated { peer, is_new_peer, addresses, .. } => {
                 self.keep_in_scope(&peer, &addresses.into_vec());
                 self.refresh_table();
                 if is_new_peer {
                     self.provide.table_grew();
                 }
-                self.events.push_back(if is_new_peer {
-                    Event::TableGrew
-                } else {
-                    Event::TableChanged
-                });
+                self.events.push_back(if is_new_peer { Event::TableGrew } else { Event::TableChanged });
             }
             _ => {}
         }
@@ -148,11 +108,7 @@ impl Overlay {
             }
             let addresses = self.dial_addresses(provider);
             if !addresses.is_empty() || self.protocols.announce.is_connected(&provider) {
-                self.events.push_back(Event::Found {
-                    id,
-                    provider,
-                    addresses,
-                });
+                self.events.push_back(Event::Found { id, provider, addresses });
             }
         }
     }
@@ -166,11 +122,7 @@ impl Overlay {
             .kad
             .handle_pending_outbound_connection(no_connection, Some(peer), &[], Endpoint::Dialer)
             .unwrap_or_default();
-        let over = if self.is_in_table(&peer) {
-            AddressClass::Loopback
-        } else {
-            self.believes
-        };
+        let over = if self.is_in_table(&peer) { AddressClass::Loopback } else { self.believes };
         self.scope.usable(&known, over)
     }
 
@@ -195,13 +147,7 @@ impl Overlay {
             for entry in bucket.iter() {
                 self.peers += 1;
                 let class = |address| AddressClass::of(address);
-                if entry
-                    .node
-                    .value
-                    .iter()
-                    .map(class)
-                    .any(|class| class == AddressClass::Loopback)
-                {
+                if entry.node.value.iter().map(class).any(|class| class == AddressClass::Loopback) {
                     self.believes = AddressClass::Loopback;
                 }
             }
@@ -216,25 +162,13 @@ impl Overlay {
     fn on_announce(&mut self, event: request_response::Event<Arc<Sealed>, Receipt>, now: Instant) {
         use request_response::{Event, Message};
         match event {
-            Event::Message {
-                peer,
-                connection_id,
-                message: Message::Request { request, channel, .. },
-            } => {
+            Event::Message { peer, connection_id, message: Message::Request { request, channel, .. } } => {
                 let receipt = self.receive(peer, connection_id, request.announcement(), now);
                 // It fails when the connection is gone, and then there is nobody to tell.
                 let _ = self.protocols.announce.send_response(channel, receipt);
             }
-            Event::Message {
-                peer,
-                message: Message::Response { response, .. },
-                ..
-            } => {
-                let answer = if response.refused == 0 {
-                    Answer::Stored
-                } else {
-                    Answer::Refused
-                };
+            Event::Message { peer, message: Message::Response { response, .. }, .. } => {
+                let answer = if response.refused == 0 { Answer::Stored } else { Answer::Refused };
                 self.provide.answered(peer, answer, now);
             }
             Event::OutboundFailure { peer, error, .. } => {
@@ -255,24 +189,19 @@ impl Overlay {
     }
 
     /// Takes a stranger's announcement, whose signature has been checked.
-    fn receive(
+    pub(super) fn receive(
         &mut self,
         sender: PeerId,
         connection: ConnectionId,
         announcement: &Announcement,
         now: Instant,
     ) -> Receipt {
-        let refusal = Receipt {
-            stored: 0,
-            refused: u32::try_from(announcement.keys.len()).unwrap_or(u32::MAX),
-        };
+        let refusal =
+            Receipt { stored: 0, refused: u32::try_from(announcement.keys.len()).unwrap_or(u32::MAX) };
         let Some(over) = self.connections.get(&connection) else {
             return refusal;
         };
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = match announcement.term {
             Term::Withdrawn => None,
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
@@ -290,11 +219,7 @@ impl Overlay {
             received: now,
             ttl,
         };
-        self.protocols
-            .kad
-            .store_mut()
-            .records
-            .apply(offer, &announcement.keys)
+        self.protocols.kad.store_mut().records.apply(offer, &announcement.keys)
     }
 
     /// Counts failed dials of peers in the table, and lets those go that seem dead.
@@ -302,10 +227,8 @@ impl Overlay {
         if let DialError::WrongPeerId { address, .. } = error {
             self.protocols.kad.remove_address(&peer, address);
         }
-        let is_their_fault = matches!(
-            error,
-            DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. }
-        );
+        let is_their_fault =
+            matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. });
         // When nobody at all can be reached it is our own network that is down.
         if !is_their_fault || self.connections.is_empty() || !self.is_in_table(&peer) {
             return;

@@ -22,12 +22,7 @@ pub struct KadStore {
 
 impl KadStore {
     pub(crate) fn new(local: PeerId, records: RecordStore) -> Self {
-        Self {
-            local,
-            own: HashSet::new(),
-            own_addresses: Vec::new(),
-            records,
-        }
+        Self { local, own: HashSet::new(), own_addresses: Vec::new(), records }
     }
 
     pub(crate) fn provide(&mut self, keys: &[ProviderKey]) {

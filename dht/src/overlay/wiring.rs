@@ -33,9 +33,7 @@ impl NetworkBehaviour for Overlay {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let inner = self
-            .protocols
-            .handle_established_inbound_connection(connection, peer, local, remote)?;
+        let inner = self.protocols.handle_established_inbound_connection(connection, peer, local, remote)?;
         Ok(self.gate(inner, remote))
     }
 
@@ -89,8 +87,7 @@ impl NetworkBehaviour for Overlay {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.protocols
-            .on_connection_handler_event(peer, connection, event);
+        self.protocols.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {

@@ -70,16 +70,9 @@ impl Outbox {
             let Some(errand) = queue.waiting.pop_front() else {
                 continue;
             };
-            queue.sending = Some(Errand {
-                tries: errand.tries + 1,
-                ..errand
-            });
+            queue.sending = Some(Errand { tries: errand.tries + 1, ..errand });
             self.sending += 1;
-            return Some(Delivery {
-                peer,
-                addresses: queue.addresses.clone(),
-                batch: errand.batch,
-            });
+            return Some(Delivery { peer, addresses: queue.addresses.clone(), batch: errand.batch });
         }
     }
 
@@ -118,11 +111,6 @@ impl Outbox {
         };
         self.ready.retain(|ready| ready != peer);
         self.sending -= usize::from(queue.sending.is_some());
-        queue
-            .sending
-            .into_iter()
-            .chain(queue.waiting)
-            .map(|errand| errand.batch)
-            .collect()
+        queue.sending.into_iter().chain(queue.waiting).map(|errand| errand.batch).collect()
     }
 }

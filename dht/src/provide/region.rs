@@ -89,17 +89,10 @@ impl Region {
         let bits = if nodes.len() < kad::K_VALUE.get() {
             0
         } else {
-            let shared = nodes
-                .iter()
-                .map(|node| Position::of_peer(&node.peer).shared_bits(target));
+            let shared = nodes.iter().map(|node| Position::of_peer(&node.peer).shared_bits(target));
             shared.min().map_or(0, |farthest| farthest + EXTRA_BITS)
         };
-        Self {
-            target,
-            bits,
-            nodes,
-            learned: now,
-        }
+        Self { target, bits, nodes, learned: now }
     }
 
     pub(crate) fn keys(&self) -> RangeInclusive<Position> {

@@ -30,10 +30,7 @@ struct Message {
 
 impl Scene {
     fn new(nodes: usize) -> Self {
-        let node = |_| Node {
-            peer: PeerId::random(),
-            addresses: Vec::new(),
-        };
+        let node = |_| Node { peer: PeerId::random(), addresses: Vec::new() };
         Self {
             provide: Provide::new(),
             now: Instant::now(),
@@ -64,20 +61,10 @@ impl Scene {
 
     /// The messages that may be sent now.
     fn send(&mut self) -> Vec<Message> {
-        let Self {
-            provide,
-            now,
-            sequence,
-            keypair,
-            ..
-        } = self;
+        let Self { provide, now, sequence, keypair, .. } = self;
         let mut seal = |parcel: &Parcel<'_>| {
             *sequence += 1;
-            let term = if parcel.ttl.is_some() {
-                Term::Until(1)
-            } else {
-                Term::Withdrawn
-            };
+            let term = if parcel.ttl.is_some() { Term::Until(1) } else { Term::Withdrawn };
             let place = (&NetworkName::default(), Scope::Lan);
             Some(Arc::new(
                 Sealed::seal(*sequence, term, &[], parcel.keys.clone(), place, keypair).expect("signs"),
@@ -121,19 +108,12 @@ impl Scene {
     }
 
     fn notes(&mut self) -> Vec<Note> {
-        self.provide
-            .take_notes()
-            .into_iter()
-            .filter(|(task, _)| *task == ID)
-            .map(|(_, note)| note)
-            .collect()
+        self.provide.take_notes().into_iter().filter(|(task, _)| *task == ID).map(|(_, note)| note).collect()
     }
 }
 
 fn keys(numbers: std::ops::Range<u64>) -> Vec<ProviderKey> {
-    numbers
-        .map(|n| ProviderKey::from_bytes(*blake3::hash(&n.to_be_bytes()).as_bytes()))
-        .collect()
+    numbers.map(|n| ProviderKey::from_bytes(*blake3::hash(&n.to_be_bytes()).as_bytes())).collect()
 }
 
 fn count(notes: &[Note], like: impl Fn(&Note) -> bool) -> usize {
@@ -147,11 +127,7 @@ fn one_walk_serves_every_key_of_a_small_network() {
     assert_eq!(scene.walk(), 1);
     let messages = scene.send();
     assert_eq!(messages.len(), 5);
-    assert!(
-        messages
-            .iter()
-            .all(|message| message.keys.len() == 1000 && !message.withdraws)
-    );
+    assert!(messages.iter().all(|message| message.keys.len() == 1000 && !message.withdraws));
     scene.answer(&messages, Answer::Stored);
     let notes = scene.notes();
     assert_eq!(notes.first(), Some(&Note::Started));
@@ -168,11 +144,7 @@ fn one_walk_serves_every_key_of_a_small_network() {
 fn a_large_network_is_walked_by_regions_and_in_bounds() {
     let mut scene = Scene::new(20);
     scene.announce(&keys(0..2000));
-    assert_eq!(
-        scene.provide.next_walks(scene.now).len(),
-        1,
-        "the first walk may tell everything"
-    );
+    assert_eq!(scene.provide.next_walks(scene.now).len(), 1, "the first walk may tell everything");
     scene.provide.walks.clear();
     scene.provide.stale = true;
     let mut rounds = 0;
@@ -218,11 +190,7 @@ fn long_lists_are_cut_and_sent_one_after_the_other() {
     for _ in 0..3 {
         let messages = scene.send();
         let peers: HashSet<_> = messages.iter().map(|message| message.peer).collect();
-        assert_eq!(
-            (messages.len(), peers.len()),
-            (3, 3),
-            "one message to each peer at a time"
-        );
+        assert_eq!((messages.len(), peers.len()), (3, 3), "one message to each peer at a time");
         for message in &messages {
             assert!(message.keys.len() <= MAX_KEYS);
             sent.entry(message.peer).or_default().extend(&message.keys);
@@ -240,10 +208,7 @@ fn a_lost_message_is_sent_once_more() {
     scene.announce(&keys(0..1));
     assert_eq!(scene.run(Answer::Lost).len(), 2);
     let peer = scene.nodes[0].peer;
-    assert_eq!(
-        scene.notes(),
-        [Note::Started, Note::Asked(peer), Note::Failed(peer), Note::Done]
-    );
+    assert_eq!(scene.notes(), [Note::Started, Note::Asked(peer), Note::Failed(peer), Note::Done]);
 }
 
 #[test]
@@ -292,11 +257,7 @@ fn keys_announced_again_are_told_once() {
     scene.run(Answer::Stored);
     scene.announce(&keys(0..10));
     assert_eq!(scene.run(Answer::Stored).len(), 2);
-    assert_eq!(
-        scene.provide.batches.len(),
-        1,
-        "the new batch replaces the old one"
-    );
+    assert_eq!(scene.provide.batches.len(), 1, "the new batch replaces the old one");
     scene.pass(HOUR / 2);
     assert_eq!(scene.run(Answer::Stored).len(), 2);
 }
@@ -308,10 +269,7 @@ fn a_table_twice_as_large_is_told_everything_again() {
     scene.announce(&keys(0..10));
     scene.run(Answer::Stored);
     for (size, messages) in [(3, 0), (4, 5), (7, 0), (8, 5), (3, 0), (6, 5)] {
-        scene.nodes.resize_with(5, || Node {
-            peer: PeerId::random(),
-            addresses: Vec::new(),
-        });
+        scene.nodes.resize_with(5, || Node { peer: PeerId::random(), addresses: Vec::new() });
         scene.provide.table_size(size, scene.now);
         scene.pass(Duration::from_secs(1));
         assert_eq!(scene.run(Answer::Stored).len(), messages, "at {size} peers");
@@ -335,29 +293,15 @@ fn holders_are_told_of_a_withdrawal_and_nobody_else() {
         told.iter()
             .all(|message| message.withdraws && message.keys.iter().eq(BTreeSet::from_iter(&all[..4])))
     );
-    let notes: Vec<_> = scene
-        .provide
-        .take_notes()
-        .into_iter()
-        .filter(|(task, _)| *task == withdrawal)
-        .collect();
-    assert_eq!(
-        notes
-            .iter()
-            .filter(|(_, note)| matches!(note, Note::Acknowledged(_)))
-            .count(),
-        3
-    );
+    let notes: Vec<_> =
+        scene.provide.take_notes().into_iter().filter(|(task, _)| *task == withdrawal).collect();
+    assert_eq!(notes.iter().filter(|(_, note)| matches!(note, Note::Acknowledged(_))).count(), 3);
     assert_eq!(notes.last(), Some(&(withdrawal, Note::Done)));
     assert_eq!(scene.provide.len(), 6);
     // The others are still renewed.
     scene.pass(HOUR / 2);
     let renewed = scene.run(Answer::Stored);
-    assert!(
-        renewed
-            .iter()
-            .all(|message| !message.withdraws && message.keys.len() == 6)
-    );
+    assert!(renewed.iter().all(|message| !message.withdraws && message.keys.len() == 6));
     assert_eq!(renewed.len(), 4);
 }
 
@@ -402,11 +346,7 @@ fn holders_of_former_rounds_are_told_of_a_withdrawal() {
     scene.pass(HOUR / 2);
     scene.run(Answer::Stored);
     scene.provide.withdraw(Task::Withdraw(1), &keys(0..1), scene.now);
-    let told: HashSet<_> = scene
-        .run(Answer::Stored)
-        .into_iter()
-        .map(|message| message.peer)
-        .collect();
+    let told: HashSet<_> = scene.run(Answer::Stored).into_iter().map(|message| message.peer).collect();
     assert_eq!(told.len(), 4);
     assert!(former.iter().all(|peer| told.contains(peer)));
 }

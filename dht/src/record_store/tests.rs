@@ -17,12 +17,7 @@ struct Scene {
 impl Scene {
     fn new(max_records: usize, max_providers: usize) -> Self {
         let store = RecordStore::new(max_records, max_providers);
-        Self {
-            store,
-            now: Instant::now(),
-            peers: HashMap::new(),
-            sequence: 0,
-        }
+        Self { store, now: Instant::now(), peers: HashMap::new(), sequence: 0 }
     }
 
     fn peer(&mut self, number: u64) -> PeerId {
@@ -53,11 +48,7 @@ impl Scene {
     }
 
     fn providers(&mut self, key: ProviderKey) -> HashSet<PeerId> {
-        self.store
-            .sample(&key, usize::MAX, self.now)
-            .into_iter()
-            .map(|(peer, _)| peer)
-            .collect()
+        self.store.sample(&key, usize::MAX, self.now).into_iter().map(|(peer, _)| peer).collect()
     }
 
     fn has(&mut self, key: ProviderKey, provider: u64) -> bool {
@@ -70,10 +61,7 @@ impl Scene {
         let records: usize = self.store.by_key.values().map(Vec::len).sum();
         let held: usize = self.store.by_sender.values().map(BTreeSet::len).sum();
         let sizes: usize = self.store.by_size.iter().map(|(size, _)| size).sum();
-        assert_eq!(
-            (records, held, sizes),
-            (self.store.len, self.store.len, self.store.len)
-        );
+        assert_eq!((records, held, sizes), (self.store.len, self.store.len, self.store.len));
         assert!(self.store.len <= self.store.max_records);
         assert!(
             self.store
@@ -126,13 +114,7 @@ fn a_later_announcement_renews_and_an_earlier_one_is_refused() {
     let mut scene = Scene::new(10, 10);
     let old = scene.offer(1, Some(MAX_AGE));
     scene.announce(1, &[key(1)]);
-    assert_eq!(
-        scene.store.apply(old, &[key(1)]),
-        Receipt {
-            stored: 0,
-            refused: 1
-        }
-    );
+    assert_eq!(scene.store.apply(old, &[key(1)]), Receipt { stored: 0, refused: 1 });
     scene.now += HOUR / 2;
     scene.announce(1, &[key(1)]);
     scene.now += HOUR / 2;
@@ -156,25 +138,13 @@ fn a_withdrawn_record_cannot_be_replayed() {
     assert_eq!(scene.withdraw(1, &[key(1)]), stored(1));
     assert!(!scene.has(key(1), 1));
     let again = replayed(&scene);
-    assert_eq!(
-        scene.store.apply(again, &[key(1)]),
-        Receipt {
-            stored: 0,
-            refused: 1
-        }
-    );
+    assert_eq!(scene.store.apply(again, &[key(1)]), Receipt { stored: 0, refused: 1 });
     assert!(!scene.has(key(1), 1));
     // Sweeping does not make it forget before the replayed announcement itself would be too old.
     scene.now += HOUR - Duration::from_secs(1);
     scene.store.sweep(scene.now);
     let again = replayed(&scene);
-    assert_eq!(
-        scene.store.apply(again, &[key(1)]),
-        Receipt {
-            stored: 0,
-            refused: 1
-        }
-    );
+    assert_eq!(scene.store.apply(again, &[key(1)]), Receipt { stored: 0, refused: 1 });
     // The provider itself may come back.
     assert_eq!(scene.announce(1, &[key(1)]), stored(1));
     assert!(scene.has(key(1), 1));
@@ -199,16 +169,8 @@ fn nobody_withdraws_for_another() {
 #[test]
 fn the_one_who_fills_the_store_makes_room() {
     let mut scene = Scene::new(1000, 10);
-    assert_eq!(
-        scene.announce(1, &keys(0..1000)),
-        stored(1000),
-        "an empty store has room for one sender"
-    );
-    assert_eq!(
-        scene.announce(1, &keys(1000..1100)).refused,
-        100,
-        "the largest cannot push itself out"
-    );
+    assert_eq!(scene.announce(1, &keys(0..1000)), stored(1000), "an empty store has room for one sender");
+    assert_eq!(scene.announce(1, &keys(1000..1100)).refused, 100, "the largest cannot push itself out");
     for small in 2..12 {
         assert_eq!(scene.announce(small, &keys(5000..5050)), stored(50));
         scene.check();
@@ -226,13 +188,7 @@ fn equals_do_not_push_each_other_out() {
     scene.announce(1, &keys(0..50));
     scene.announce(2, &keys(100..150));
     assert_eq!(scene.announce(2, &keys(200..210)).refused, 10);
-    assert_eq!(
-        scene.announce(3, &keys(300..400)),
-        Receipt {
-            stored: 33,
-            refused: 67
-        }
-    );
+    assert_eq!(scene.announce(3, &keys(300..400)), Receipt { stored: 33, refused: 67 });
     scene.check();
 }
 
@@ -260,13 +216,8 @@ fn squatters_do_not_keep_the_real_provider_out() {
     assert_eq!(scene.announce(100, &[key(1)]), stored(1));
     let real = scene.peer(100);
     assert_eq!(scene.providers(key(1)).len(), 64);
-    let answers = (0..5).filter(|_| {
-        scene
-            .store
-            .sample(&key(1), 20, scene.now)
-            .iter()
-            .any(|(peer, _)| *peer == real)
-    });
+    let answers =
+        (0..5).filter(|_| scene.store.sample(&key(1), 20, scene.now).iter().any(|(peer, _)| *peer == real));
     assert!(answers.count() >= 1, "the real one is in some of five answers");
     assert!(!scene.has(key(1), 1), "the one longest without a word made room");
     scene.check();
@@ -282,10 +233,7 @@ fn one_squatter_with_many_identities_makes_room_before_others() {
         offer.sender = squatter;
         scene.store.apply(offer, &[key(1)]);
     }
-    assert!(
-        scene.has(key(1), 1000),
-        "the oldest record stays, because its sender has only this one"
-    );
+    assert!(scene.has(key(1), 1000), "the oldest record stays, because its sender has only this one");
     scene.check();
 }
 

@@ -58,20 +58,12 @@ const MIXED: [&str; 7] = [
 
 fn kept(scope: Scope, vouched_over: AddressClass) -> Vec<String> {
     let mixed: Vec<_> = MIXED.iter().map(|text| address(text)).collect();
-    scope
-        .usable(&mixed, vouched_over)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    scope.usable(&mixed, vouched_over).iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn only_global_addresses_enter_wan_whoever_says_them() {
-    for over in [
-        AddressClass::Loopback,
-        AddressClass::Private,
-        AddressClass::Global,
-    ] {
+    for over in [AddressClass::Loopback, AddressClass::Private, AddressClass::Global] {
         assert_eq!(kept(Scope::Wan, over), ["/ip4/8.8.8.8/tcp/1"]);
     }
 }
@@ -82,10 +74,7 @@ fn lan_believes_loopback_addresses_only_over_loopback() {
         kept(Scope::Lan, AddressClass::Loopback),
         ["/ip4/192.168.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", "/memory/7"]
     );
-    assert_eq!(
-        kept(Scope::Lan, AddressClass::Private),
-        ["/ip4/192.168.0.1/tcp/1"]
-    );
+    assert_eq!(kept(Scope::Lan, AddressClass::Private), ["/ip4/192.168.0.1/tcp/1"]);
 }
 
 #[test]
@@ -110,9 +99,6 @@ fn addresses_are_few_short_bare_and_different() {
     assert_eq!(kept.len(), MAX_ADDRESSES);
     assert_eq!(kept[1], address("/ip4/10.0.0.1/tcp/2"));
 
-    let long = address(&format!(
-        "/ip4/10.0.0.1/tcp/1/ws{}",
-        "/ws".repeat(MAX_ADDRESS_LEN)
-    ));
+    let long = address(&format!("/ip4/10.0.0.1/tcp/1/ws{}", "/ws".repeat(MAX_ADDRESS_LEN)));
     assert!(Scope::Lan.usable([&long], AddressClass::Private).is_empty());
 }

@@ -48,16 +48,10 @@ fn an_announcement_has_these_bytes() {
 
 #[test]
 fn a_receipt_has_these_bytes() {
-    let receipt = Receipt {
-        stored: 3,
-        refused: 500,
-    };
+    let receipt = Receipt { stored: 3, refused: 500 };
     assert_eq!(hex(&receipt.encode()), "8301031901f4");
     assert_eq!(Receipt::decode(&receipt.encode()), Ok(receipt));
-    assert_eq!(
-        Receipt::decode(&[0x83, 0x02, 0x03, 0x00]),
-        Err(OpenError::Version(2))
-    );
+    assert_eq!(Receipt::decode(&[0x83, 0x02, 0x03, 0x00]), Err(OpenError::Version(2)));
 }
 
 #[test]
@@ -79,20 +73,12 @@ fn the_largest_announcement_fits() {
             ProviderKey::from_bytes(key)
         })
         .collect();
-    let long: Multiaddr = format!("/dns4/{}/tcp/1", "a".repeat(MAX_ADDRESS_LEN - 5))
-        .parse()
-        .expect("valid");
+    let long: Multiaddr = format!("/dns4/{}/tcp/1", "a".repeat(MAX_ADDRESS_LEN - 5)).parse().expect("valid");
     assert_eq!(long.len(), MAX_ADDRESS_LEN);
     let addresses = vec![long; MAX_ADDRESSES];
-    let sealed = Sealed::seal(
-        u64::MAX,
-        Term::Until(u64::MAX),
-        &addresses,
-        all,
-        (&network(), Scope::Wan),
-        &keypair(1),
-    )
-    .expect("signs");
+    let sealed =
+        Sealed::seal(u64::MAX, Term::Until(u64::MAX), &addresses, all, (&network(), Scope::Wan), &keypair(1))
+            .expect("signs");
     assert!(Sealed::open(sealed.as_bytes().to_vec(), &network(), Scope::Wan).is_ok());
 }
 
@@ -100,14 +86,8 @@ fn the_largest_announcement_fits() {
 fn another_scope_network_or_version_is_refused() {
     let bytes = sealed(Term::Until(1), keys(1)).as_bytes().to_vec();
     let other = NetworkName::parse("other").expect("a name");
-    assert_eq!(
-        refusal(Sealed::open(bytes.clone(), &other, Scope::Lan)),
-        OpenError::Forged
-    );
-    assert_eq!(
-        refusal(Sealed::open(bytes, &network(), Scope::Wan)),
-        OpenError::Scope
-    );
+    assert_eq!(refusal(Sealed::open(bytes.clone(), &other, Scope::Lan)), OpenError::Forged);
+    assert_eq!(refusal(Sealed::open(bytes, &network(), Scope::Wan)), OpenError::Scope);
 }
 
 #[test]
@@ -130,21 +110,10 @@ fn a_right_signature_does_not_make_a_wrong_body_right() {
     let public_key = ByteBuf::from(keypair(1).public().encode_protobuf());
     let body = |version: u8, addresses: Vec<Vec<u8>>, keys: Vec<u8>| {
         let addresses = addresses.into_iter().map(ByteBuf::from).collect();
-        signed(&Body(
-            version,
-            "lan".to_owned(),
-            public_key.clone(),
-            1,
-            1,
-            addresses,
-            ByteBuf::from(keys),
-        ))
+        signed(&Body(version, "lan".to_owned(), public_key.clone(), 1, 1, addresses, ByteBuf::from(keys)))
     };
     assert!(open(&body(1, vec![], vec![0; 32])).is_ok());
-    assert_eq!(
-        refusal(open(&body(2, vec![], vec![0; 32]))),
-        OpenError::Version(2)
-    );
+    assert_eq!(refusal(open(&body(2, vec![], vec![0; 32]))), OpenError::Version(2));
     for (what, keys) in [
         ("none", vec![]),
         ("half a key", vec![0; 48]),
@@ -155,27 +124,13 @@ fn a_right_signature_does_not_make_a_wrong_body_right() {
             keys
         }),
     ] {
-        assert_eq!(
-            refusal(open(&body(1, vec![], keys))),
-            OpenError::Malformed,
-            "{what}"
-        );
+        assert_eq!(refusal(open(&body(1, vec![], keys))), OpenError::Malformed, "{what}");
     }
-    assert_eq!(
-        refusal(open(&body(1, vec![vec![0xff; 9]], vec![0; 32]))),
-        OpenError::Malformed
-    );
-    assert_eq!(
-        refusal(open(&body(1, vec![vec![0; 200]], vec![0; 32]))),
-        OpenError::TooLarge
-    );
-    assert_eq!(
-        refusal(open(&body(1, vec![vec![]; 6], vec![0; 32]))),
-        OpenError::TooLarge
-    );
-    let too_many: Vec<u8> = (0..=4096_u32)
-        .flat_map(|n| [n.to_be_bytes().as_slice(), &[0; 28]].concat())
-        .collect();
+    assert_eq!(refusal(open(&body(1, vec![vec![0xff; 9]], vec![0; 32]))), OpenError::Malformed);
+    assert_eq!(refusal(open(&body(1, vec![vec![0; 200]], vec![0; 32]))), OpenError::TooLarge);
+    assert_eq!(refusal(open(&body(1, vec![vec![]; 6], vec![0; 32]))), OpenError::TooLarge);
+    let too_many: Vec<u8> =
+        (0..=4096_u32).flat_map(|n| [n.to_be_bytes().as_slice(), &[0; 28]].concat()).collect();
     assert_eq!(refusal(open(&body(1, vec![], too_many))), OpenError::TooLarge);
 }
 

@@ -12,10 +12,7 @@ async fn the_smallest_network_has_two_nodes() {
     assert_eq!(net.dht(1).stats().records, 1);
     let (provider, address) = (net.peer(0), net.address(0));
     let found = net.find(1, key(1)).await;
-    assert_eq!(
-        found.providers.into_iter().collect::<Vec<_>>(),
-        [(provider, vec![address])]
-    );
+    assert_eq!(found.providers.into_iter().collect::<Vec<_>>(), [(provider, vec![address])]);
 }
 
 #[tokio::test]
@@ -43,32 +40,22 @@ async fn an_announcement_waits_for_the_first_peer() {
 
 #[tokio::test]
 async fn many_keys_reach_the_nodes_that_will_be_asked() {
-    const NODES: usize = 50;
+    const NODES: usize = 32;
     let mut net = Net::new(NODES).await;
     net.chain(20).await;
-    let keys: Vec<_> = (0..2000).map(key).collect();
+    let keys: Vec<_> = (0..500).map(key).collect();
     let (acknowledged, asked) = net.announce(0, &keys).await;
     assert_eq!(acknowledged, asked);
-    assert!(
-        asked > 20,
-        "keys all over the key space concern more than twenty nodes, not {asked}"
-    );
+    assert!(asked > 20, "keys all over the key space concern more than twenty nodes, not {asked}");
     // Each key is kept by about twenty nodes, not by all of them.
     let records: usize = (1..NODES).map(|index| net.dht(index).stats().records).sum();
-    assert!(
-        (19 * keys.len()..21 * keys.len()).contains(&records),
-        "{records} records"
-    );
+    assert!((19 * keys.len()..21 * keys.len()).contains(&records), "{records} records");
 
     // The provider itself is gone: only what others keep can be found.
     let provider = net.peer(0);
     net.kill(0);
-    for index in 1..NODES {
-        let found = net.find(index, keys[index * 40]).await;
-        assert!(
-            found.providers.contains_key(&provider),
-            "node {index} did not find its key"
-        );
+    for index in (1..NODES).step_by(3) {
+        assert_eq!(net.find_one(index, keys[index * 15]).await, Some(provider), "node {index} looks in vain");
     }
 }
 
@@ -78,17 +65,10 @@ async fn what_is_withdrawn_is_found_no_more() {
     net.chain(5).await;
     net.announce(0, &[key(1), key(2)]).await;
     net.dht(0).withdraw(&[key(1)]);
-    let withdrawn = Event::Withdrawn {
-        acknowledged: 5,
-        asked: 5,
-    };
-    net.until("the withdrawal", |net| net.told[0].contains(&withdrawn))
-        .await;
+    let withdrawn = Event::Withdrawn { acknowledged: 5, asked: 5 };
+    net.until("the withdrawal", |net| net.told[0].contains(&withdrawn)).await;
     for index in 1..6 {
-        assert!(
-            net.find(index, key(1)).await.providers.is_empty(),
-            "node {index} still finds it"
-        );
+        assert!(net.find(index, key(1)).await.providers.is_empty(), "node {index} still finds it");
         assert_eq!(net.find(index, key(2)).await.providers.len(), 1);
     }
 }
@@ -110,15 +90,12 @@ async fn a_withdrawal_overtakes_no_announcement() {
     net.start_announcing(0, &[key(1)]);
     // The walk is over and the messages are on their way when at least one node was asked.
     net.until("messages on their way", |net| {
-        net.told[0]
-            .iter()
-            .any(|event| matches!(event, Event::Announced { asked: 1.., .. }))
+        net.told[0].iter().any(|event| matches!(event, Event::Announced { asked: 1.., .. }))
     })
     .await;
     net.dht(0).withdraw(&[key(1)]);
     let is_withdrawn = |event: &Event| matches!(event, Event::Withdrawn { .. });
-    net.until("the withdrawal", |net| net.told[0].iter().any(is_withdrawn))
-        .await;
+    net.until("the withdrawal", |net| net.told[0].iter().any(is_withdrawn)).await;
     for index in 1..4 {
         assert!(net.find(index, key(1)).await.providers.is_empty());
     }
@@ -128,12 +105,8 @@ async fn a_withdrawal_overtakes_no_announcement() {
 async fn a_withdrawal_without_records_ends_at_once() {
     let mut net = Net::new(1).await;
     net.dht(0).withdraw(&[key(1)]);
-    let withdrawn = Event::Withdrawn {
-        acknowledged: 0,
-        asked: 0,
-    };
-    net.until("the withdrawal", |net| net.told[0].contains(&withdrawn))
-        .await;
+    let withdrawn = Event::Withdrawn { acknowledged: 0, asked: 0 };
+    net.until("the withdrawal", |net| net.told[0].contains(&withdrawn)).await;
 }
 
 #[tokio::test]
@@ -156,8 +129,6 @@ async fn keys_are_told_to_a_network_that_grew() {
         let index = net.add().await;
         net.dial(index, 1);
     }
-    net.until("records at the newcomers", |net| {
-        (2..8).all(|index| net.dht(index).stats().records == 1)
-    })
-    .await;
+    net.until("records at the newcomers", |net| (2..8).all(|index| net.dht(index).stats().records == 1))
+        .await;
 }

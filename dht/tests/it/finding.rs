@@ -23,10 +23,7 @@ async fn every_provider_of_a_key_is_told_and_never_ourselves() {
         net.announce(index, &[key(1)]).await;
     }
     for index in 0..5 {
-        let mut expected: Vec<_> = (0..4)
-            .filter(|other| *other != index)
-            .map(|i| net.peer(i))
-            .collect();
+        let mut expected: Vec<_> = (0..4).filter(|other| *other != index).map(|i| net.peer(i)).collect();
         let mut providers: Vec<_> = net.find(index, key(1)).await.providers.into_keys().collect();
         expected.sort();
         providers.sort();
@@ -40,19 +37,11 @@ async fn a_caller_with_enough_ends_its_lookup() {
     net.chain(11).await;
     net.announce(0, &[key(1)]).await;
     let id = net.start_finding(5, key(1));
-    net.until("the first provider", |net| !net.found(5, id).providers.is_empty())
-        .await;
-    assert_eq!(
-        net.found(5, id).ended,
-        None,
-        "what we hold ourselves is told before anybody is asked"
-    );
+    net.until("the first provider", |net| !net.found(5, id).providers.is_empty()).await;
+    assert_eq!(net.found(5, id).ended, None, "what we hold ourselves is told before anybody is asked");
     net.dht(5).stop_find(id);
     net.until("the end", |net| net.found(5, id).ended.is_some()).await;
-    assert_eq!(
-        net.found(5, id).ended.map(|(_, outcome)| outcome),
-        Some(Outcome::Stopped)
-    );
+    assert_eq!(net.found(5, id).ended.map(|(_, outcome)| outcome), Some(Outcome::Stopped));
     assert_eq!(net.dht(5).stats().lookups, 0);
 }
 
@@ -65,10 +54,7 @@ async fn a_lookup_that_began_alone_finds_what_comes() {
     let id = net.start_finding(newcomer, key(1));
     net.dial(newcomer, 3);
     let provider = net.peer(1);
-    net.until("the provider", |net| {
-        net.found(newcomer, id).providers.contains_key(&provider)
-    })
-    .await;
+    net.until("the provider", |net| net.found(newcomer, id).providers.contains_key(&provider)).await;
 }
 
 #[tokio::test]
@@ -84,11 +70,7 @@ async fn the_dead_do_not_hold_up_a_lookup() {
     let began = Instant::now();
     let found = net.find(NODES - 1, key(1)).await;
     assert!(found.providers.contains_key(&provider));
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "took {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(3), "took {:?}", began.elapsed());
 }
 
 #[tokio::test]

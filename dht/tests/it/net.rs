@@ -44,11 +44,7 @@ impl Stream for Node {
     type Item = (usize, Option<Event>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self {
-            index,
-            swarm,
-            remotes,
-        } = &mut *self;
+        let Self { index, swarm, remotes } = &mut *self;
         let Some(swarm) = swarm else {
             return Poll::Ready(None);
         };
@@ -61,21 +57,14 @@ impl Stream for Node {
                 let listen: Vec<_> = swarm.listeners().cloned().collect();
                 swarm.behaviour_mut().dht.set_own_addresses(&listen, &[]);
             }
-            SwarmEvent::ConnectionEstablished {
-                connection_id,
-                endpoint,
-                ..
-            } => {
+            SwarmEvent::ConnectionEstablished { connection_id, endpoint, .. } => {
                 remotes.insert(connection_id, endpoint.get_remote_address().clone());
             }
             SwarmEvent::Behaviour(ProtocolsEvent::Identify(identify::Event::Received {
                 connection_id,
                 peer_id,
                 info,
-            })) => swarm
-                .behaviour_mut()
-                .dht
-                .identified(peer_id, &info, &remotes[&connection_id]),
+            })) => swarm.behaviour_mut().dht.identified(peer_id, &info, &remotes[&connection_id]),
             SwarmEvent::Behaviour(ProtocolsEvent::Dht(event)) => told = Some(event),
             _ => {}
         }
@@ -90,13 +79,7 @@ impl Net {
     }
 
     pub(crate) async fn with_limits(count: usize, limits: Limits) -> Self {
-        let mut net = Self {
-            nodes: SelectAll::new(),
-            count: 0,
-            limits,
-            told: Vec::new(),
-            next_id: 0,
-        };
+        let mut net = Self { nodes: SelectAll::new(), count: 0, limits, told: Vec::new(), next_id: 0 };
         for _ in 0..count {
             net.add().await;
         }
@@ -117,32 +100,19 @@ impl Net {
             };
             let (dht, mdns_error) = Behaviour::new(&config);
             assert!(mdns_error.is_none());
-            Protocols {
-                identify: identify::Behaviour::new(identify),
-                dht,
-            }
+            Protocols { identify: identify::Behaviour::new(identify), dht }
         });
-        swarm
-            .listen_on("/memory/0".parse().expect("an address"))
-            .expect("listens");
+        swarm.listen_on("/memory/0".parse().expect("an address")).expect("listens");
         let index = self.count;
-        self.nodes.push(Node {
-            index,
-            swarm: Some(swarm),
-            remotes: HashMap::new(),
-        });
+        self.nodes.push(Node { index, swarm: Some(swarm), remotes: HashMap::new() });
         self.count += 1;
         self.told.push(Vec::new());
-        self.until("a listen address", |net| net.swarm(index).listeners().count() > 0)
-            .await;
+        self.until("a listen address", |net| net.swarm(index).listeners().count() > 0).await;
         index
     }
 
     fn node(&mut self, index: usize) -> &mut Node {
-        self.nodes
-            .iter_mut()
-            .find(|node| node.index == index)
-            .expect("a running node")
+        self.nodes.iter_mut().find(|node| node.index == index).expect("a running node")
     }
 
     fn swarm(&mut self, index: usize) -> &mut Swarm<Protocols> {
@@ -181,10 +151,7 @@ impl Net {
         for index in 1..self.count {
             self.dial(index, index - 1);
         }
-        self.until("full tables", |net| {
-            (0..net.count).all(|i| net.lan_peers(i) >= at_least)
-        })
-        .await;
+        self.until("full tables", |net| (0..net.count).all(|i| net.lan_peers(i) >= at_least)).await;
     }
 
     /// Runs all nodes until a condition holds.
@@ -217,12 +184,9 @@ impl Net {
         let mut counts = None;
         self.until("an announcement", |net| {
             counts = net.told[index].iter().find_map(|event| match event {
-                Event::Announced {
-                    id: of,
-                    acknowledged,
-                    asked,
-                    done: true,
-                } if *of == id => Some((*acknowledged, *asked)),
+                Event::Announced { id: of, acknowledged, asked, done: true } if *of == id => {
+                    Some((*acknowledged, *asked))
+                }
                 _ => None,
             });
             counts.is_some()
@@ -241,9 +205,20 @@ impl Net {
     /// Looks a key up, to the end.
     pub(crate) async fn find(&mut self, index: usize, key: ProviderKey) -> Found {
         let id = self.start_finding(index, key);
-        self.until("the end of a lookup", |net| net.found(index, id).ended.is_some())
-            .await;
+        self.until("the end of a lookup", |net| net.found(index, id).ended.is_some()).await;
         self.found(index, id)
+    }
+
+    /// Looks a key up until the first provider, or to the end.
+    pub(crate) async fn find_one(&mut self, index: usize, key: ProviderKey) -> Option<PeerId> {
+        let id = self.start_finding(index, key);
+        self.until("a provider", |net| {
+            let found = net.found(index, id);
+            found.ended.is_some() || !found.providers.is_empty()
+        })
+        .await;
+        self.dht(index).stop_find(id);
+        self.found(index, id).providers.into_keys().next()
     }
 
     /// What a lookup has told so far.
@@ -251,16 +226,8 @@ impl Net {
         let mut found = Found::default();
         for event in &self.told[index] {
             match event {
-                Event::Found {
-                    id,
-                    provider,
-                    addresses,
-                } if *id == lookup => {
-                    found
-                        .providers
-                        .entry(*provider)
-                        .or_default()
-                        .extend(addresses.iter().cloned());
+                Event::Found { id, provider, addresses } if *id == lookup => {
+                    found.providers.entry(*provider).or_default().extend(addresses.iter().cloned());
                 }
                 Event::LookupEnded { id, asked, outcome } if *id == lookup => {
                     assert_eq!(found.ended, None, "a lookup ends once");

@@ -12,10 +12,7 @@ fn key(seed: u64) -> ProviderKey {
 
 fn peer(seed: u64) -> PeerId {
     let seed = *blake3::hash(&[b"peer".as_slice(), &seed.to_be_bytes()].concat()).as_bytes();
-    libp2p::identity::Keypair::ed25519_from_bytes(seed)
-        .expect("32 bytes")
-        .public()
-        .to_peer_id()
+    libp2p::identity::Keypair::ed25519_from_bytes(seed).expect("32 bytes").public().to_peer_id()
 }
 
 /// The nodes closest to a key, as a walk without losses finds them.
@@ -24,23 +21,13 @@ fn closest(peers: &[KBucketKey<PeerId>], key: &ProviderKey) -> Vec<Node> {
     let mut peers = peers.to_vec();
     peers.sort_by_cached_key(|peer| target.distance(peer));
     peers.truncate(kad::K_VALUE.get());
-    peers
-        .into_iter()
-        .map(|peer| Node {
-            peer: peer.into_preimage(),
-            addresses: Vec::new(),
-        })
-        .collect()
+    peers.into_iter().map(|peer| Node { peer: peer.into_preimage(), addresses: Vec::new() }).collect()
 }
 
 #[test]
 fn a_walk_that_finds_few_nodes_has_found_all() {
     let peers: Vec<_> = (0..19).map(peer).map(KBucketKey::from).collect();
-    let region = Region::new(
-        Position::of_key(&key(0)),
-        closest(&peers, &key(0)),
-        Instant::now(),
-    );
+    let region = Region::new(Position::of_key(&key(0)), closest(&peers, &key(0)), Instant::now());
     assert!(region.is_everything());
     assert!((0..100).all(|seed| region.keys().contains(&Position::of_key(&key(seed)))));
 }
@@ -53,10 +40,7 @@ fn a_region_knows_most_of_the_closest_nodes_of_each_of_its_keys() {
         let mut regions: Vec<Region> = Vec::new();
         for seed in 0..300 {
             let position = Position::of_key(&key(seed));
-            let region = match regions
-                .iter()
-                .position(|region| region.keys().contains(&position))
-            {
+            let region = match regions.iter().position(|region| region.keys().contains(&position)) {
                 Some(at) => &regions[at],
                 None => {
                     walks += 1;
@@ -65,19 +49,12 @@ fn a_region_knows_most_of_the_closest_nodes_of_each_of_its_keys() {
                 }
             };
             let told: HashSet<_> = region.nodes.iter().map(|node| node.peer).collect();
-            let right = closest(&peers, &key(seed))
-                .iter()
-                .filter(|node| told.contains(&node.peer))
-                .count();
+            let right = closest(&peers, &key(seed)).iter().filter(|node| told.contains(&node.peer)).count();
             keys += 1;
             known += right;
             worst = worst.min(right);
         }
-        assert!(
-            known / keys >= 18,
-            "{nodes} nodes: on average {} of 20",
-            known / keys
-        );
+        assert!(known / keys >= 18, "{nodes} nodes: on average {} of 20", known / keys);
         assert!(worst >= 12, "{nodes} nodes: {worst} of 20");
         assert!(walks <= nodes, "{nodes} nodes: {walks} walks for {keys} keys");
     }

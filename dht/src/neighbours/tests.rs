@@ -1,0 +1,55 @@
+//! A flood of invented neighbours.
+
+use super::*;
+
+fn address(port: u16) -> Multiaddr {
+    format!("/ip4/10.0.0.1/tcp/{port}").parse().expect("an address")
+}
+
+fn told(neighbours: &mut Neighbours, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    std::iter::from_fn(|| neighbours.next(now)).collect()
+}
+
+#[test]
+fn a_neighbour_is_told_once_per_news() {
+    let (mut neighbours, now, peer) = (Neighbours::default(), Instant::now(), PeerId::random());
+    neighbours.heard(peer, &address(1));
+    neighbours.heard(peer, &address(2));
+    assert_eq!(told(&mut neighbours, now), [(peer, vec![address(1), address(2)])]);
+    neighbours.heard(peer, &address(2));
+    assert_eq!(told(&mut neighbours, now), []);
+    neighbours.expired(&peer, &address(1));
+    neighbours.expired(&peer, &address(2));
+    neighbours.heard(peer, &address(2));
+    assert_eq!(told(&mut neighbours, now), [(peer, vec![address(2)])]);
+}
+
+#[test]
+fn a_flood_is_cut_in_memory_and_in_pace() {
+    let (mut neighbours, mut now) = (Neighbours::default(), Instant::now());
+    for _ in 0..20_000 {
+        neighbours.heard(PeerId::random(), &address(1));
+    }
+    assert_eq!(neighbours.known.len(), MAX_KNOWN);
+    let mut seconds = 0;
+    loop {
+        let count = told(&mut neighbours, now).len();
+        assert!(count <= PER_SECOND as usize);
+        if count == 0 {
+            break;
+        }
+        seconds += 1;
+        now += Duration::from_secs(1);
+    }
+    assert_eq!(seconds, MAX_KNOWN / PER_SECOND as usize);
+}
+
+#[test]
+fn what_cannot_be_dialled_from_here_is_no_neighbour() {
+    let (mut neighbours, now) = (Neighbours::default(), Instant::now());
+    for text in ["/ip4/0.0.0.0/tcp/1", "/ip4/127.0.0.1/tcp/1", "/dns4/printer/tcp/1"] {
+        neighbours.heard(PeerId::random(), &text.parse().expect("an address"));
+    }
+    assert_eq!(told(&mut neighbours, now), []);
+    assert!(neighbours.known.is_empty());
+}

@@ -1,0 +1,223 @@
+//! What enters an overlay, what leaves it, and who is believed.
+
+use std::collections::BTreeSet;
+use std::task::{Context, Waker};
+
+use libp2p::kad::store::RecordStore as _;
+use libp2p::swarm::DialError;
+
+use super::*;
+use crate::config::Limits;
+use crate::scope::Scopes;
+use crate::wire::{Announcement, Receipt, Term};
+
+const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/1";
+const PRIVATE: &str = "/ip4/192.168.0.1/tcp/1";
+const GLOBAL: &str = "/ip4/8.8.8.8/tcp/1";
+const STORED: Receipt = Receipt { stored: 1, refused: 0 };
+const REFUSED: Receipt = Receipt { stored: 0, refused: 1 };
+
+fn overlay(scope: Scope) -> Overlay {
+    let config = Config {
+        network: NetworkName::default(),
+        keypair: Keypair::generate_ed25519(),
+        scopes: Scopes::Both,
+        mdns: false,
+        limits: Limits::default(),
+    };
+    Overlay::new(scope, &config, Instant::now())
+}
+
+fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+    texts.iter().map(|text| text.parse().expect("an address")).collect()
+}
+
+fn key() -> ProviderKey {
+    ProviderKey::from_bytes([7; 32])
+}
+
+impl Overlay {
+    /// Lets a peer that serves this overlay be identified over a connection; tells what the table says.
+    fn meet(&mut self, peer: PeerId, listen: &[&str], over: AddressClass) -> Vec<String> {
+        let protocols = [self.kad_protocol.clone()];
+        self.identified(peer, &protocols, &addresses(listen), over);
+        self.settle();
+        self.known(&peer)
+    }
+
+    fn settle(&mut self) {
+        while self.poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
+    }
+
+    /// The addresses of a peer in the table, bare.
+    fn known(&mut self, peer: &PeerId) -> Vec<String> {
+        let suffix = format!("/p2p/{peer}");
+        let of_peer = self.table().into_iter().filter(|(other, _)| other == peer);
+        of_peer
+            .flat_map(|(_, addresses)| addresses)
+            .map(|address| address.to_string().trim_end_matches(&suffix).to_owned())
+            .collect()
+    }
+
+    /// Receives an announcement over a connection.
+    fn hear(&mut self, said: &[&str], term: Term, over: AddressClass) -> Receipt {
+        let provider = PeerId::random();
+        self.hear_from(provider, said, term, over)
+    }
+
+    fn hear_from(&mut self, provider: PeerId, said: &[&str], term: Term, over: AddressClass) -> Receipt {
+        let connection = ConnectionId::new_unchecked(1);
+        self.connections.insert(connection, over);
+        let keys = BTreeSet::from([key()]);
+        let said = Announcement { provider, sequence: 1, term, addresses: addresses(said), keys };
+        self.receive(provider, connection, &said, Instant::now())
+    }
+
+    fn answer(&mut self) -> Vec<Vec<Multiaddr>> {
+        let records = self.protocols.kad.store_mut().providers(&RecordKey::new(key().as_bytes()));
+        records.into_iter().map(|record| record.addresses).collect()
+    }
+}
+
+const SOME_DAY: Term = Term::Until(u64::MAX);
+
+#[test]
+fn wan_takes_global_addresses_only() {
+    let mut wan = overlay(Scope::Wan);
+    let all = [LOOPBACK, PRIVATE, GLOBAL];
+    for over in [AddressClass::Loopback, AddressClass::Private, AddressClass::Global] {
+        assert_eq!(wan.meet(PeerId::random(), &all, over), [GLOBAL]);
+        assert!(wan.meet(PeerId::random(), &[LOOPBACK, PRIVATE], over).is_empty());
+    }
+    assert_eq!(wan.peers(), 3);
+}
+
+#[test]
+fn lan_takes_local_addresses_over_local_connections_only() {
+    let mut lan = overlay(Scope::Lan);
+    let all = [LOOPBACK, PRIVATE, GLOBAL];
+    assert_eq!(lan.meet(PeerId::random(), &all, AddressClass::Private), [PRIVATE]);
+    assert_eq!(lan.meet(PeerId::random(), &all, AddressClass::Loopback), [PRIVATE, LOOPBACK]);
+    assert!(lan.meet(PeerId::random(), &all, AddressClass::Global).is_empty());
+    assert!(lan.meet(PeerId::random(), &[LOOPBACK], AddressClass::Private).is_empty());
+}
+
+#[test]
+fn a_peer_that_stops_serving_leaves_the_table() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    lan.meet(peer, &[PRIVATE], AddressClass::Private);
+    // Over the internet it does not offer this overlay to us, which says nothing about it.
+    lan.identified(peer, &[], &[], AddressClass::Global);
+    assert_eq!(lan.peers(), 1);
+    lan.identified(peer, &[], &[], AddressClass::Private);
+    assert_eq!((lan.peers(), lan.has_peers()), (0, false));
+}
+
+#[test]
+fn addresses_that_kademlia_adds_by_itself_are_held_to_the_same_rules() {
+    let (mut wan, peer) = (overlay(Scope::Wan), PeerId::random());
+    wan.meet(peer, &[GLOBAL], AddressClass::Private);
+    wan.protocols.kad.add_address(&peer, PRIVATE.parse().expect("an address"));
+    wan.settle();
+    assert_eq!(wan.known(&peer), [GLOBAL]);
+    let many: Vec<_> = (1..20).map(|port| format!("/ip4/8.8.8.8/tcp/{port}")).collect();
+    for address in &many {
+        wan.protocols.kad.add_address(&peer, address.parse().expect("an address"));
+    }
+    wan.settle();
+    assert!(wan.known(&peer).len() <= crate::scope::MAX_ADDRESSES);
+}
+
+#[test]
+fn only_what_is_reachable_is_announced_and_makes_a_server() {
+    let now = Instant::now();
+    let (mut lan, mut wan) = (overlay(Scope::Lan), overlay(Scope::Wan));
+    let listen = addresses(&[LOOPBACK, PRIVATE, GLOBAL]);
+    let own = |overlay: &mut Overlay| overlay.protocols.kad.store_mut().own_addresses().to_vec();
+    for overlay in [&mut lan, &mut wan] {
+        overlay.set_own_addresses(&listen, &[], now);
+    }
+    assert_eq!(own(&mut lan), addresses(&[PRIVATE, LOOPBACK]));
+    assert_eq!(own(&mut wan), [], "listening is not being reachable");
+    assert_eq!(wan.protocols.kad.mode(), kad::Mode::Client);
+    for overlay in [&mut lan, &mut wan] {
+        overlay.set_own_addresses(&listen, &addresses(&[PRIVATE, GLOBAL]), now);
+    }
+    assert_eq!(own(&mut wan), addresses(&[GLOBAL]));
+    assert_eq!((wan.protocols.kad.mode(), lan.protocols.kad.mode()), (kad::Mode::Server, kad::Mode::Server));
+    wan.set_own_addresses(&listen, &[], now);
+    assert_eq!(wan.protocols.kad.mode(), kad::Mode::Client);
+}
+
+#[test]
+fn our_own_keys_are_answered_with_addresses_of_the_scope_or_not_at_all() {
+    let mut wan = overlay(Scope::Wan);
+    wan.announce(Task::Renew, &[key()], Duration::from_secs(60));
+    assert!(wan.answer().is_empty(), "kademlia would fill in every address that we listen on");
+    wan.set_own_addresses(&[], &addresses(&[PRIVATE, GLOBAL]), Instant::now());
+    assert_eq!(wan.answer(), [addresses(&[GLOBAL])]);
+    wan.withdraw(Task::Withdraw(1), &[key()], Instant::now());
+    assert!(wan.answer().is_empty());
+}
+
+#[test]
+fn announced_loopback_addresses_are_believed_over_loopback_only() {
+    let mut lan = overlay(Scope::Lan);
+    assert_eq!(lan.hear(&[LOOPBACK], SOME_DAY, AddressClass::Private), REFUSED);
+    assert!(lan.answer().is_empty());
+    assert_eq!(lan.hear(&[LOOPBACK, PRIVATE], SOME_DAY, AddressClass::Private), STORED);
+    assert_eq!(lan.answer(), [addresses(&[PRIVATE])]);
+    assert_eq!(lan.hear(&[LOOPBACK], SOME_DAY, AddressClass::Loopback), STORED);
+    assert_eq!(lan.answer().len(), 2);
+    assert_eq!(overlay(Scope::Wan).hear(&[LOOPBACK, PRIVATE], SOME_DAY, AddressClass::Loopback), REFUSED);
+}
+
+#[test]
+fn stale_announcements_and_those_in_our_name_are_refused() {
+    let mut lan = overlay(Scope::Lan);
+    assert_eq!(lan.hear(&[PRIVATE], Term::Until(1_700_000_000), AddressClass::Private), REFUSED);
+    let ourselves = lan.local;
+    assert_eq!(lan.hear_from(ourselves, &[PRIVATE], SOME_DAY, AddressClass::Private), REFUSED);
+    assert_eq!(lan.records(), 0);
+}
+
+#[test]
+fn a_withdrawal_needs_no_address() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    assert_eq!(lan.hear_from(peer, &[PRIVATE], SOME_DAY, AddressClass::Private), STORED);
+    let connection = ConnectionId::new_unchecked(1);
+    let keys = BTreeSet::from([key()]);
+    let withdrawal =
+        Announcement { provider: peer, sequence: 2, term: Term::Withdrawn, addresses: Vec::new(), keys };
+    assert_eq!(lan.receive(peer, connection, &withdrawal, Instant::now()), STORED);
+    assert!(lan.answer().is_empty());
+}
+
+#[test]
+fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
+    let (mut lan, dead) = (overlay(Scope::Lan), PeerId::random());
+    lan.meet(dead, &[PRIVATE], AddressClass::Private);
+    for _ in 0..10 {
+        lan.on_dial_failure(dead, &DialError::NoAddresses);
+    }
+    assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
+    lan.connections.insert(ConnectionId::new_unchecked(1), AddressClass::Private);
+    lan.on_dial_failure(dead, &DialError::Aborted);
+    for failure in 1..=MAX_DIAL_FAILURES {
+        assert_eq!(lan.peers(), 1, "before failure {failure}");
+        lan.on_dial_failure(dead, &DialError::NoAddresses);
+    }
+    assert_eq!(lan.peers(), 0);
+    lan.on_dial_failure(dead, &DialError::NoAddresses);
+    assert!(lan.dial_failures.is_empty(), "strangers outside the table are not counted");
+}
+
+#[test]
+fn an_address_of_somebody_else_is_dropped_at_once() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    lan.meet(peer, &[PRIVATE, "/ip4/192.168.0.2/tcp/1"], AddressClass::Private);
+    let error =
+        DialError::WrongPeerId { obtained: PeerId::random(), address: PRIVATE.parse().expect("an address") };
+    lan.on_dial_failure(peer, &error);
+    assert_eq!(lan.known(&peer), ["/ip4/192.168.0.2/tcp/1"]);
+}
