@@ -10,6 +10,9 @@ mod handler;
 mod opener;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -249,12 +252,14 @@ impl Behaviour {
 }
 
 impl Peer {
-    /// The direct connection with the fewest streams, else the relayed one; none if all are full.
+    /// The connection with the fewest streams, or none if all are full. Relayed ones are taken only where there is
+    /// no direct one: a relay ends what is longer than a few messages.
     fn best_connection(&self, limit: usize) -> Option<&Connection> {
+        let is_direct = self.connections.iter().any(|connection| !connection.relayed);
         self.connections
             .iter()
-            .filter(|connection| connection.slots.used() < limit)
-            .min_by_key(|connection| (connection.relayed, connection.slots.used()))
+            .filter(|connection| connection.relayed != is_direct && connection.slots.used() < limit)
+            .min_by_key(|connection| connection.slots.used())
     }
 
     fn is_needed(&self) -> bool {

@@ -6,6 +6,17 @@
 //! [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom.
 //!
 //! Nothing here spawns a task: the caller polls the futures and lends a blocking [`Pool`].
+//!
+//! ```
+//! use libp2p::PeerId;
+//! use shoal_content::NetworkName;
+//! use shoal_transfer::{Behaviour, Limits};
+//!
+//! // The behaviour goes into the Swarm, the opener to whoever fetches, and each inbound stream to `serve`.
+//! let me = PeerId::random();
+//! let (behaviour, opener, incoming) = Behaviour::new(me, &NetworkName::default(), Limits::default());
+//! # drop((behaviour, opener, incoming));
+//! ```
 
 mod limits;
 

@@ -41,7 +41,9 @@ impl Library for Store {
     }
 
     fn report_bad(&self, digest: &Digest) {
-        tracing::debug!(%digest, "a file changed without a trace");
+        if let Err(error) = Store::report_bad(self, digest) {
+            tracing::debug!(%digest, %error, "could not look again at a file that changed");
+        }
     }
 }
 

@@ -113,6 +113,9 @@ impl Request {
     }
 
     /// Reads a request. The caller sets the deadline.
+    ///
+    /// # Cancel safety
+    /// What was read is lost with the future; the stream is of no more use.
     pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Self, WireError> {
         Request::decode(&read_frame(io, MAX_REQUEST_LEN).await?)
     }
@@ -170,6 +173,9 @@ impl Header {
     }
 
     /// Reads a header. The caller sets the deadline.
+    ///
+    /// # Cancel safety
+    /// What was read is lost with the future; the stream is of no more use.
     pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Self, WireError> {
         Header::decode(&read_frame(io, MAX_HEADER_LEN).await?)
     }

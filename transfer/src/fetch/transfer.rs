@@ -207,6 +207,8 @@ enum Woken {
     Stopped,
     Wrote(Result<(Batch, Result<(), WriteError>), PoolClosed>),
     Read(io::Result<usize>),
+    /// All is verified, and the last word is late.
+    Late,
 }
 
 impl Receiver {
@@ -305,10 +307,17 @@ impl Receiver {
                         space.get_mut(..len).unwrap_or_default()
                     }
                 };
-                Pin::new(&mut self.stream).poll_read(cx, space).map(Woken::Read)
+                match Pin::new(&mut self.stream).poll_read(cx, space) {
+                    Poll::Ready(read) => Poll::Ready(Woken::Read(read)),
+                    Poll::Pending if self.decoder.is_done() && !self.batch.is_empty() => {
+                        Poll::Ready(Woken::Late)
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
             });
             match woken.await {
                 Woken::Stopped => return Ok(None),
+                Woken::Late => self.flush().await?,
                 Woken::Wrote(wrote) => {
                     self.writes.pop_front();
                     self.on_wrote(wrote).await?;

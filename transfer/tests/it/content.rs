@@ -92,9 +92,13 @@ impl Library {
 
     /// Begins or goes on, once the pool has let go of what an earlier fetch left to sync.
     pub(crate) fn partial(&self, digest: &Digest) -> Partial {
+        self.partial_at(digest, ".part")
+    }
+
+    pub(crate) fn partial_at(&self, digest: &Digest, name: &str) -> Partial {
         let start = Instant::now();
         loop {
-            match self.store.partial(digest, &self.path(".part")) {
+            match self.store.partial(digest, &self.path(name)) {
                 Err(PartialError::InUse { .. }) if start.elapsed() < SOON => std::thread::yield_now(),
                 partial => return partial.unwrap(),
             }
@@ -108,6 +112,18 @@ pub(crate) fn check_whole(partial: &Partial, data: &[u8]) {
     let mut read = vec![0; data.len()];
     partial.blob().unwrap().read_at(0, &mut read).unwrap();
     assert!(read == data, "the bytes differ");
+}
+
+/// Checks that what a partial holds is right, as far as it goes. Gives how many groups that are.
+pub(crate) fn check_held(partial: &Partial, data: &[u8]) -> u64 {
+    let Some(blob) = partial.blob() else { return 0 };
+    for group in blob.ranges().iter().flatten() {
+        let span = blob.tree().group_span(group);
+        let mut read = vec![0; (span.end - span.start) as usize];
+        blob.read_at(span.start, &mut read).unwrap();
+        assert!(read == data[span.start as usize..span.end as usize], "group {group} differs");
+    }
+    blob.ranges().len()
 }
 
 /// Two threads that may block.

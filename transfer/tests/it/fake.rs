@@ -45,6 +45,19 @@ pub(crate) struct Script {
     pub(crate) ends: Option<Mark>,
     /// Sends so many bytes more than were asked for.
     pub(crate) tail: u32,
+    /// Damages the response on its way.
+    pub(crate) damage: Option<Damage>,
+}
+
+/// Damage to the bytes of a response, whatever they mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Damage {
+    /// At which byte.
+    pub(crate) at: u64,
+    /// What is flipped there; nothing means that the stream is cut there.
+    pub(crate) flips: u8,
+    /// Most bytes that go through at once.
+    pub(crate) split: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,8 +133,12 @@ impl Peer {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn answer(&self, mut stream: RangeStream) -> io::Result<()> {
+    async fn answer(self: Arc<Self>, mut stream: RangeStream) -> io::Result<()> {
         let request = Request::read(&mut stream).await.unwrap();
+        if let Some(damage) = self.script.damage {
+            let peer = self.clone();
+            stream = RangeStream::new(Damaged { io: stream, damage, sent: 0, peer });
+        }
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         let script = &self.script;
         if script.mute {
@@ -184,6 +201,52 @@ impl Peer {
         }
         stream.write_all(&script.ends.unwrap_or(Mark::Complete).to_bytes()).await?;
         stream.close().await
+    }
+}
+
+/// Does the [`Damage`].
+struct Damaged {
+    io: RangeStream,
+    damage: Damage,
+    sent: u64,
+    peer: Arc<Peer>,
+}
+
+impl AsyncRead for Damaged {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Damaged {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Damage { at, flips, split } = self.damage;
+        let mut bytes = buf[..buf.len().min(split)].to_vec();
+        let hit = at.checked_sub(self.sent).filter(|hit| *hit < bytes.len() as u64);
+        match hit {
+            Some(_) if flips == 0 => {
+                self.peer.fault();
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            Some(hit) => bytes[hit as usize] ^= flips,
+            None => {}
+        }
+        let poll = Pin::new(&mut self.io).poll_write(cx, &bytes);
+        if let Poll::Ready(Ok(written)) = &poll {
+            if hit.is_some_and(|hit| hit < *written as u64) {
+                self.peer.fault();
+            }
+            self.sent += *written as u64;
+        }
+        poll
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_close(cx)
     }
 }
 

@@ -8,8 +8,8 @@ use shoal_transfer::have::Holding;
 use shoal_transfer::wire::{Header, Mark};
 use shoal_transfer::{Dropped, Failure, FetchError, FetchOptions};
 
-use crate::content::{Library, Threads, bytes, check_whole};
-use crate::fake::{Peers, Script, Stop, get};
+use crate::content::{Library, Threads, bytes, check_held, check_whole};
+use crate::fake::{Damage, Peers, Script, Stop, get};
 use crate::net::soon;
 
 fn data(groups: u64) -> Arc<Vec<u8>> {
@@ -290,4 +290,32 @@ async fn nine_evil_and_one_good() {
     assert!(peers.faults() >= 7, "{} faults injected", peers.faults());
     let wasted = peers.received() - data.len() as u64;
     assert!(wasted <= data.len() as u64 / 5 + 9 * 65_536, "{wasted} bytes wasted");
+}
+
+#[tokio::test]
+async fn whatever_is_damaged_on_the_way_nothing_wrong_is_kept() {
+    const CASES: usize = 200;
+    let data = data(90);
+    let digest = Digest::of(&data);
+    let (library, pool) = (Library::new(), Threads::start());
+    let dice = bytes(8 * CASES as u64, 42);
+    let fetches = dice.chunks(8).enumerate().map(async |(case, dice)| {
+        let peers = Peers::new();
+        let at = u64::from(u32::from_le_bytes(dice[..4].try_into().unwrap()));
+        // Half of them where headers, marks and hashes are dense.
+        let at = at % if dice[4] < 128 { 1500 } else { data.len() as u64 };
+        let damage = Damage { at, flips: dice[5], split: usize::from(dice[6]) * 64 + 1 };
+        let source = peers.add(&data, Script { damage: Some(damage), ..Script::default() });
+        let partial = library.partial_at(&digest, &case.to_string());
+        let mut options = FetchOptions::default();
+        options.timeout = Duration::from_millis(500);
+        let (result, _) = get(&partial, peers.clone(), &pool, vec![source], options).await;
+        let held = check_held(&partial, &data);
+        assert_eq!(result.is_ok(), held == 90, "{damage:?}: {result:?}");
+        (peers.faults() > 0, held)
+    });
+    let outcomes = soon(futures::future::join_all(fetches)).await;
+    let damaged = outcomes.iter().filter(|(damaged, _)| *damaged).count();
+    assert!(damaged > CASES / 2, "{damaged} responses were damaged");
+    assert!(outcomes.iter().any(|(damaged, held)| *damaged && *held > 4), "some got far");
 }

@@ -6,6 +6,7 @@
 mod content;
 mod fake;
 mod fetch;
+mod have;
 mod hostile;
 mod net;
 mod open;
