@@ -29,7 +29,7 @@ pub enum Event {
     },
     /// An announcement went on.
     ///
-    /// Once it is done the same id is told again only when no overlay but the first had peers at that time.
+    /// It may go on after it was done, when an overlay that had no peers gains some.
     Announced {
         /// The announcement.
         id: AnnounceId,

@@ -107,9 +107,12 @@ impl Lookups {
         }
     }
 
-    /// Queues a lookup. An id that is in use already replaces nothing: the new one is refused.
+    /// Queues a lookup. An id that is in use goes on naming the lookup that it names.
     pub(crate) fn find(&mut self, id: LookupId, key: ProviderKey, scopes: impl Iterator<Item = Scope>) {
-        if self.lookups.len() >= MAX_WAITING || self.by_id.contains_key(&id) {
+        if self.by_id.contains_key(&id) {
+            return;
+        }
+        if self.lookups.len() >= MAX_WAITING {
             self.ended.push(Ended { id, asked: 0, outcome: Outcome::Refused });
             return;
         }

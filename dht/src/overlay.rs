@@ -137,7 +137,7 @@ impl Overlay {
             local,
             kad_protocol,
             protocols: Protocols { kad, announce },
-            provide: Provide::new(),
+            provide: Provide::default(),
             queries: HashMap::new(),
             connections: HashMap::new(),
             dial_failures: HashMap::new(),

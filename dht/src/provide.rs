@@ -6,10 +6,11 @@
 //! Ends: a task ends when every node it concerns has answered or was given up; the keys stay, and are
 //! told again at half of their time to live, and to more nodes when the network turns out to be larger.
 
+mod ledger;
 mod outbox;
 mod region;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
 use crate::wire::{MAX_KEYS, Sealed};
+use ledger::Ledger;
+pub(crate) use ledger::Parcel;
 use outbox::Outbox;
 pub(crate) use region::Node;
 use region::{Position, Region};
@@ -31,10 +34,6 @@ const RETRY: Duration = Duration::from_secs(30);
 /// Answers of walks kept for further keys. In a network so large that this many regions are in use at
 /// once, forgetting one costs a walk.
 const MAX_REGIONS: usize = 256;
-
-/// Nodes remembered as holders of a batch, over all its renewals. The oldest are forgotten first: their
-/// records expire by themselves.
-const MAX_HOLDERS: usize = 64;
 
 /// Names one announcement; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,24 +69,25 @@ pub(crate) enum Answer {
     Lost,
     /// It cannot have arrived.
     Unreachable,
+    /// It was not sent: its keys were withdrawn meanwhile.
+    Withdrawn,
 }
 
 /// A walk to begin: the node to look for is at the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Walk {
-    job: u64,
+    job: JobId,
     pub(crate) key: ProviderKey,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct BatchId(u64);
+type JobId = u64;
 
 /// The announcer of one overlay.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Provide {
-    own: HashMap<ProviderKey, Option<BatchId>>,
-    jobs: BTreeMap<u64, Job>,
-    batches: BTreeMap<BatchId, Batch>,
+    ledger: Ledger,
+    jobs: BTreeMap<JobId, Job>,
+    last_job: JobId,
     regions: VecDeque<Region>,
     walks: Vec<Position>,
     outbox: Outbox,
@@ -98,7 +98,6 @@ pub(crate) struct Provide {
     pause: Option<Instant>,
     /// Something changed that may allow a walk.
     stale: bool,
-    next_id: u64,
 }
 
 /// Keys on their way to the nodes that should hold them.
@@ -113,90 +112,32 @@ struct Job {
     open: usize,
 }
 
-/// Keys that go to the same nodes in one message.
-#[derive(Debug)]
-struct Batch {
-    job: u64,
-    task: Task,
-    keys: BTreeSet<ProviderKey>,
-    /// None withdraws.
-    ttl: Option<Duration>,
-    /// Who was sent this and may hold it; the latest last.
-    holders: Vec<Node>,
-    /// The message, once it was signed; none again when the keys change.
-    sealed: Option<Arc<Sealed>>,
-    /// Messages not yet answered, and how many were answered well.
-    open: usize,
-    taken: usize,
-    renew: Instant,
-}
-
-/// The content of a message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Parcel<'a> {
-    pub(crate) keys: &'a BTreeSet<ProviderKey>,
-    pub(crate) ttl: Option<Duration>,
-}
-
 impl Provide {
-    pub(crate) fn new() -> Self {
-        Self {
-            own: HashMap::new(),
-            jobs: BTreeMap::new(),
-            batches: BTreeMap::new(),
-            regions: VecDeque::new(),
-            walks: Vec::new(),
-            outbox: Outbox::default(),
-            notes: Vec::new(),
-            known_then: 0,
-            pause: None,
-            stale: false,
-            next_id: 0,
-        }
-    }
-
     /// Takes keys into our own list, and queues them to be told.
     pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
-        for key in keys {
-            self.own.entry(*key).or_default();
-        }
-        let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
-        self.add_job(Job { task, ttl, started: false, waiting, open: 0 });
+        self.ledger.own(keys);
+        self.add_job(task, keys, ttl);
         self.finish_jobs();
     }
 
     /// Forgets keys, and tells whoever may hold their records.
     pub(crate) fn withdraw(&mut self, task: Task, keys: &[ProviderKey], now: Instant) {
-        let mut told: BTreeMap<BatchId, BTreeSet<ProviderKey>> = BTreeMap::new();
-        for key in keys {
-            if let Some(Some(batch)) = self.own.remove(key) {
-                told.entry(batch).or_default().insert(*key);
-            }
+        for position in keys.iter().map(Position::of_key) {
             for job in self.jobs.values_mut() {
-                job.waiting.remove(&Position::of_key(key));
+                job.waiting.remove(&position);
             }
         }
-        let job = Job { task, ttl: Duration::ZERO, started: true, waiting: BTreeMap::new(), open: 0 };
-        let job = self.add_job(job);
-        self.notes.push((task, Note::Started));
-        for (old, keys) in told {
-            let Some(batch) = self.batches.get_mut(&old) else {
-                continue;
-            };
-            batch.keys.retain(|key| !keys.contains(key));
-            batch.sealed = None;
-            let holders = batch.holders.clone();
-            self.send(job, keys, None, holders.as_slice(), now);
-            self.drop_if_empty(old);
+        let job = self.add_job(task, &[], Duration::ZERO);
+        self.start(job);
+        for (keys, holders) in self.ledger.disown(keys) {
+            self.send(job, keys, None, &holders, now);
         }
         self.finish_jobs();
     }
 
     /// Makes every key be told again, because what we say about ourselves has changed.
     pub(crate) fn renew_all(&mut self, now: Instant) {
-        for batch in self.batches.values_mut() {
-            batch.renew = batch.renew.min(now);
-        }
+        self.ledger.renew_all(now);
     }
 
     /// Notes how many peers the routing table holds.
@@ -227,21 +168,10 @@ impl Provide {
         }
         self.regions.retain(|region| region.is_fresh(now));
         // One renewal at a time: another one of the same keys could otherwise pile up behind it.
-        if self.jobs.values().any(|job| job.task == Task::Renew) {
-            return;
-        }
-        let due = |batch: &&mut Batch| batch.renew <= now && batch.open == 0;
-        let mut waiting = BTreeMap::new();
-        let mut common_ttl = None;
-        for batch in self.batches.values_mut().filter(due) {
-            let Some(ttl) = batch.ttl else { continue };
-            if *common_ttl.get_or_insert(ttl) == ttl {
-                batch.renew = now + ttl;
-                waiting.extend(batch.keys.iter().map(|key| (Position::of_key(key), *key)));
-            }
-        }
-        if let Some(ttl) = common_ttl {
-            self.add_job(Job { task: Task::Renew, ttl, started: false, waiting, open: 0 });
+        if !self.jobs.values().any(|job| job.task == Task::Renew)
+            && let Some((ttl, keys)) = self.ledger.take_due(now)
+        {
+            self.add_job(Task::Renew, &keys, ttl);
         }
     }
 
@@ -258,9 +188,7 @@ impl Provide {
         for (id, job) in &self.jobs {
             let mut from = Bound::Unbounded;
             while self.walks.len() < MAX_WALKS {
-                let Some((position, key)) = job.waiting.range((from, Bound::Unbounded)).next() else {
-                    break;
-                };
+                let Some((position, key)) = job.waiting.range((from, Bound::Unbounded)).next() else { break };
                 from = Bound::Excluded(*position.neighbourhood(bits).end());
                 if !self.walks.iter().any(|other| other.shared_bits(*position) >= bits) {
                     self.walks.push(*position);
@@ -297,24 +225,11 @@ impl Provide {
         now: Instant,
     ) -> Option<(Node, Arc<Sealed>)> {
         loop {
-            let delivery = self.outbox.next()?;
-            let node = Node { peer: delivery.peer, addresses: delivery.addresses };
-            let batch = self.batches.get_mut(&delivery.batch).filter(|batch| !batch.keys.is_empty());
-            let sealed = batch.and_then(|batch| {
-                if batch.sealed.is_none() {
-                    batch.sealed = seal(&Parcel { keys: &batch.keys, ttl: batch.ttl });
-                }
-                remember(&mut batch.holders, [&node]);
-                batch.sealed.clone()
-            });
-            let Some(sealed) = sealed else {
-                // Withdrawn before it was sent.
-                self.outbox.finish(&node.peer);
-                self.close(delivery.batch, node.peer, Answer::Unreachable, now);
-                self.finish_jobs();
-                continue;
-            };
-            return Some((node, sealed));
+            let (node, batch) = self.outbox.next()?;
+            if let Some(sealed) = self.ledger.message(batch, &node, &mut seal) {
+                return Some((node, sealed));
+            }
+            self.answered(node.peer, Answer::Withdrawn, now);
         }
     }
 
@@ -323,10 +238,17 @@ impl Provide {
         let closed = match answer {
             Answer::Lost if self.outbox.retry(&peer) => return,
             Answer::Lost | Answer::Unreachable => self.outbox.give_up(&peer),
-            Answer::Stored | Answer::Refused => self.outbox.finish(&peer).into_iter().collect(),
+            Answer::Stored | Answer::Refused | Answer::Withdrawn => {
+                self.outbox.finish(&peer).into_iter().collect()
+            }
         };
+        let note = if answer == Answer::Stored { Note::Acknowledged(peer) } else { Note::Failed(peer) };
         for batch in closed {
-            self.close(batch, peer, answer, now);
+            let job = self.ledger.close(batch, peer, answer, now);
+            if let Some(job) = job.and_then(|job| self.jobs.get_mut(&job)) {
+                job.open = job.open.saturating_sub(1);
+                self.notes.push((job.task, note));
+            }
         }
         self.finish_jobs();
     }
@@ -338,17 +260,18 @@ impl Provide {
 
     /// How many keys of our own there are.
     pub(crate) fn len(&self) -> usize {
-        self.own.len()
+        self.ledger.len()
     }
 
-    fn add_job(&mut self, job: Job) -> u64 {
+    fn add_job(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) -> JobId {
         self.stale = true;
-        self.next_id += 1;
-        self.jobs.insert(self.next_id, job);
-        self.next_id
+        self.last_job += 1;
+        let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
+        self.jobs.insert(self.last_job, Job { task, ttl, started: false, waiting, open: 0 });
+        self.last_job
     }
 
-    fn start(&mut self, id: u64) {
+    fn start(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id)
             && !job.started
         {
@@ -375,95 +298,25 @@ impl Provide {
         }
     }
 
-    /// Queues keys for nodes.
+    /// Queues keys for nodes, in messages that are not too long.
     fn send(
         &mut self,
-        job: u64,
+        id: JobId,
         mut keys: BTreeSet<ProviderKey>,
         ttl: Option<Duration>,
         nodes: &[Node],
         now: Instant,
     ) {
-        let Some(task) = self.jobs.get(&job).map(|job| job.task) else {
-            return;
-        };
+        let Some(job) = self.jobs.get_mut(&id).filter(|_| !nodes.is_empty()) else { return };
         while !keys.is_empty() {
             let rest = keys.iter().nth(MAX_KEYS).copied().map(|first| keys.split_off(&first));
-            self.next_id += 1;
-            let id = BatchId(self.next_id);
-            let renew = now + ttl.unwrap_or_default() / 2;
-            let mut batch = Batch {
-                job,
-                task,
-                keys,
-                ttl,
-                holders: Vec::new(),
-                sealed: None,
-                open: nodes.len(),
-                taken: 0,
-                renew,
-            };
-            if ttl.is_some() {
-                self.replace_batches(id, &mut batch);
-            }
+            let batch = self.ledger.open(id, keys, ttl, nodes.len(), now);
             for node in nodes {
-                self.outbox.push(node.peer, &node.addresses, id);
-                self.notes.push((task, Note::Asked(node.peer)));
+                self.outbox.push(node, batch);
+                self.notes.push((job.task, Note::Asked(node.peer)));
             }
-            if let Some(job) = self.jobs.get_mut(&job) {
-                job.open += nodes.len();
-            }
-            self.batches.insert(id, batch);
-            self.drop_if_empty(id);
+            job.open += nodes.len();
             keys = rest.unwrap_or_default();
-        }
-    }
-
-    /// Moves the keys of a new batch out of the batches that held them, and takes over their holders.
-    fn replace_batches(&mut self, id: BatchId, batch: &mut Batch) {
-        let mut replaced = BTreeSet::new();
-        for key in &batch.keys {
-            if let Some(old) = self.own.insert(*key, Some(id)).flatten()
-                && let Some(old_batch) = self.batches.get_mut(&old)
-            {
-                old_batch.keys.remove(key);
-                old_batch.sealed = None;
-                if replaced.insert(old) {
-                    remember(&mut batch.holders, &old_batch.holders);
-                }
-            }
-        }
-        for old in replaced {
-            self.drop_if_empty(old);
-        }
-    }
-
-    /// Notes that a message of a batch is over for a peer.
-    fn close(&mut self, id: BatchId, peer: PeerId, answer: Answer, now: Instant) {
-        let Some(batch) = self.batches.get_mut(&id) else {
-            return;
-        };
-        batch.open = batch.open.saturating_sub(1);
-        if answer == Answer::Unreachable {
-            batch.holders.retain(|node| node.peer != peer);
-        }
-        batch.taken += usize::from(answer == Answer::Stored);
-        if batch.open == 0 && batch.taken == 0 {
-            batch.renew = now + RETRY;
-        }
-        let note = if answer == Answer::Stored { Note::Acknowledged(peer) } else { Note::Failed(peer) };
-        self.notes.push((batch.task, note));
-        if let Some(job) = self.jobs.get_mut(&batch.job) {
-            job.open = job.open.saturating_sub(1);
-        }
-        self.drop_if_empty(id);
-    }
-
-    /// Forgets a batch that nobody will ask about: answered by all, and without keys or a withdrawal.
-    fn drop_if_empty(&mut self, id: BatchId) {
-        let over = |batch: &Batch| batch.open == 0 && (batch.keys.is_empty() || batch.ttl.is_none());
-        if self.batches.get(&id).is_some_and(over) {
-            self.batches.remove(&id);
         }
     }
 
@@ -477,15 +330,6 @@ impl Provide {
             going
         });
     }
-}
-
-/// Adds nodes to a list of holders, the latest last and each once.
-fn remember<'a>(holders: &mut Vec<Node>, nodes: impl IntoIterator<Item = &'a Node>) {
-    for node in nodes {
-        holders.retain(|known| known.peer != node.peer);
-        holders.push(node.clone());
-    }
-    holders.drain(..holders.len().saturating_sub(MAX_HOLDERS));
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn lookups_run_in_turn_and_their_time_starts_with_them() {
 }
 
 #[test]
-fn an_id_in_use_and_a_queue_that_is_full_are_refused() {
+fn a_queue_that_is_full_refuses() {
     let mut lookups = lookups();
     for id in 0..MAX_WAITING as u64 {
         lookups.find(LookupId(id), key(), [Scope::Lan].into_iter());
@@ -119,10 +119,17 @@ fn an_id_in_use_and_a_queue_that_is_full_are_refused() {
     lookups.find(LookupId(u64::MAX), key(), [Scope::Lan].into_iter());
     assert_eq!(outcomes(&mut lookups), [(0, Outcome::Refused)]);
     lookups.stop(LookupId(3));
+    lookups.find(LookupId(u64::MAX), key(), [Scope::Lan].into_iter());
     assert_eq!(outcomes(&mut lookups), [(0, Outcome::Stopped)]);
-    lookups.find(LookupId(4), key(), [Scope::Lan].into_iter());
-    assert_eq!(outcomes(&mut lookups), [(0, Outcome::Refused)]);
-    assert_eq!(lookups.len(), MAX_WAITING - 1);
+}
+
+#[test]
+fn an_id_in_use_names_one_lookup() {
+    let (mut lookups, id, _) = started(&[Scope::Lan]);
+    lookups.find(id, ProviderKey::from_bytes([8; 32]), BOTH.into_iter());
+    assert_eq!(lookups.len(), 1);
+    lookups.walk_ended(id, Scope::Lan, 3, 20);
+    assert_eq!(outcomes(&mut lookups), [(3, Outcome::Finished)]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::BatchId;
+use super::ledger::BatchId;
+use super::region::Node;
 
 /// Messages on their way at once. Each may have to dial; more would only compete for the same uplink.
 const MAX_SENDING: usize = 32;
@@ -37,28 +38,20 @@ struct Errand {
     tries: u8,
 }
 
-/// A message to send.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) peer: PeerId,
-    pub(crate) addresses: Vec<Multiaddr>,
-    pub(crate) batch: BatchId,
-}
-
 impl Outbox {
-    pub(crate) fn push(&mut self, peer: PeerId, addresses: &[Multiaddr], batch: BatchId) {
-        let queue = self.queues.entry(peer).or_default();
-        if !addresses.is_empty() {
-            queue.addresses = addresses.to_vec();
+    pub(crate) fn push(&mut self, to: &Node, batch: BatchId) {
+        let queue = self.queues.entry(to.peer).or_default();
+        if !to.addresses.is_empty() {
+            queue.addresses.clone_from(&to.addresses);
         }
         if queue.sending.is_none() && queue.waiting.is_empty() {
-            self.ready.push_back(peer);
+            self.ready.push_back(to.peer);
         }
         queue.waiting.push_back(Errand { batch, tries: 0 });
     }
 
     /// The next message to send, if one may be sent now.
-    pub(crate) fn next(&mut self) -> Option<Delivery> {
+    pub(crate) fn next(&mut self) -> Option<(Node, BatchId)> {
         if self.sending >= MAX_SENDING {
             return None;
         }
@@ -72,7 +65,7 @@ impl Outbox {
             };
             queue.sending = Some(Errand { tries: errand.tries + 1, ..errand });
             self.sending += 1;
-            return Some(Delivery { peer, addresses: queue.addresses.clone(), batch: errand.batch });
+            return Some((Node { peer, addresses: queue.addresses.clone() }, errand.batch));
         }
     }
 

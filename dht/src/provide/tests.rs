@@ -1,10 +1,11 @@
 //! The announcer on a clock of our own, against nodes that answer as they are told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use libp2p::identity::Keypair;
 use shoal_content::NetworkName;
 
+use super::ledger::{MAX_HOLDERS, remember};
 use super::*;
 use crate::scope::Scope;
 use crate::wire::Term;
@@ -32,7 +33,7 @@ impl Scene {
     fn new(nodes: usize) -> Self {
         let node = |_| Node { peer: PeerId::random(), addresses: Vec::new() };
         Self {
-            provide: Provide::new(),
+            provide: Provide::default(),
             now: Instant::now(),
             nodes: (0..nodes).map(node).collect(),
             sequence: 0,
@@ -257,7 +258,7 @@ fn keys_announced_again_are_told_once() {
     scene.run(Answer::Stored);
     scene.announce(&keys(0..10));
     assert_eq!(scene.run(Answer::Stored).len(), 2);
-    assert_eq!(scene.provide.batches.len(), 1, "the new batch replaces the old one");
+    assert_eq!(scene.provide.ledger.batches.len(), 1, "the new batch replaces the old one");
     scene.pass(HOUR / 2);
     assert_eq!(scene.run(Answer::Stored).len(), 2);
 }
@@ -332,7 +333,7 @@ fn what_is_withdrawn_before_it_was_told_is_not_told() {
     scene.provide.withdraw(Task::Withdraw(1), &all, scene.now);
     assert!(scene.run(Answer::Stored).is_empty());
     assert_eq!(scene.notes(), [Note::Done]);
-    assert!(scene.provide.jobs.is_empty() && scene.provide.batches.is_empty());
+    assert!(scene.provide.jobs.is_empty() && scene.provide.ledger.batches.is_empty());
 }
 
 #[test]
