@@ -1,31 +1,27 @@
 //! The façade: both overlays and the neighbours, as one behaviour.
 
+mod wiring;
+
 use std::collections::VecDeque;
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures_timer::Delay;
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
+use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-    ToSwarm,
-};
 use libp2p::{Multiaddr, PeerId, identify, mdns};
 use shoal_content::ProviderKey;
 
 use crate::config::Config;
 use crate::event::Event;
-use crate::lookup::{Ended, LookupId, Lookups};
+use crate::lookup::{LookupId, Lookups};
 use crate::neighbours::Neighbours;
-use crate::overlay::{self, Overlay};
+use crate::overlay::Overlay;
 use crate::provide::{AnnounceId, Task};
 use crate::record_store::MAX_AGE;
 use crate::scope::{AddressClass, Scope};
-use crate::tally::{Standing, Tally};
+use crate::tally::Tally;
 
 /// Deadlines, renewals and expiry are this exact. A shorter tick would only wake an idle machine.
 const TICK: Duration = Duration::from_secs(1);
@@ -240,157 +236,9 @@ impl Behaviour {
         }
     }
 
-    fn on_inner(&mut self, event: InnerEvent) {
-        match event {
-            InnerEvent::Lan(event) => self.on_overlay(Scope::Lan, event),
-            InnerEvent::Wan(event) => self.on_overlay(Scope::Wan, event),
-            InnerEvent::Mdns(mdns::Event::Discovered(heard)) => {
-                for (peer, address) in heard {
-                    self.neighbours.heard(peer, &address);
-                }
-            }
-            InnerEvent::Mdns(mdns::Event::Expired(gone)) => {
-                for (peer, address) in gone {
-                    self.neighbours.expired(&peer, &address);
-                }
-            }
-        }
-    }
-
-    fn on_overlay(&mut self, scope: Scope, event: overlay::Event) {
-        match event {
-            overlay::Event::Found { id, provider, addresses } => self.on_found(id, provider, addresses),
-            overlay::Event::Walked { id, asked, over: false } => self.lookups.answered(id, scope, asked),
-            overlay::Event::Walked { id, asked, over: true } => {
-                self.lookups.walk_ended(id, scope, asked, ENOUGH);
-            }
-            overlay::Event::Task(task, note) => self.tally.note(scope, task, note),
-            overlay::Event::TableGrew => {
-                self.lookups.table_grew(scope);
-                self.table_changed = true;
-            }
-            overlay::Event::TableChanged => self.table_changed = true,
-        }
-    }
-
     fn on_found(&mut self, id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>) {
         if let Some(addresses) = self.lookups.found(id, provider, addresses) {
             self.events.push_back(Event::Found { id, provider, addresses });
-        }
-    }
-
-    /// Acts on what the books say. True when the overlays have something new to do.
-    fn work(&mut self, now: Instant) -> bool {
-        let has_peers = |overlay: &Toggle<Overlay>| overlay.as_ref().is_some_and(Overlay::has_peers);
-        let (lan, wan) = (has_peers(&self.inner.lan), has_peers(&self.inner.wan));
-        let walks = self.lookups.begin(now, |scope| if scope == Scope::Lan { lan } else { wan });
-        let began = !walks.is_empty();
-        for walk in walks {
-            if let Some(overlay) = self.overlay(walk.scope) {
-                overlay.find(walk.id, walk.key);
-            }
-        }
-        for Ended { id, asked, outcome } in self.lookups.take_ended() {
-            for overlay in self.overlays() {
-                overlay.stop_find(id);
-            }
-            self.events.push_back(Event::LookupEnded { id, asked, outcome });
-        }
-        for Standing { task, asked, acknowledged, done } in self.tally.take_changed() {
-            match task {
-                Task::Announce(id) => {
-                    self.events.push_back(Event::Announced { id, acknowledged, asked, done });
-                }
-                Task::Withdraw(_) if done => {
-                    self.events.push_back(Event::Withdrawn { acknowledged, asked });
-                }
-                Task::Withdraw(_) | Task::Renew => {}
-            }
-        }
-        while let Some((peer, addresses)) = self.neighbours.next(now) {
-            self.events.push_back(Event::PeerDiscovered { peer, addresses });
-        }
-        if std::mem::take(&mut self.table_changed) {
-            self.events.push_back(Event::TableChanged);
-        }
-        began
-    }
-}
-
-impl NetworkBehaviour for Behaviour {
-    type ConnectionHandler = THandler<Inner>;
-    type ToSwarm = Event;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        addresses: &[Multiaddr],
-        role: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        remote: &Multiaddr,
-        role: Endpoint,
-        port_use: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_outbound_connection(connection, peer, remote, role, port_use)
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.inner.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        self.inner.on_connection_handler_event(peer, connection, event);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Poll::Ready(ToSwarm::GenerateEvent(event));
-            }
-            match self.inner.poll(cx) {
-                Poll::Ready(ToSwarm::GenerateEvent(event)) => {
-                    self.on_inner(event);
-                    continue;
-                }
-                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
-                Poll::Pending => {}
-            }
-            let now = Instant::now();
-            if self.timer.poll_unpin(cx).is_ready() {
-                self.timer.reset(TICK);
-                self.lookups.tick(now);
-                for overlay in self.overlays() {
-                    overlay.tick(now);
-                }
-                continue;
-            }
-            if !self.work(now) && self.events.is_empty() {
-                self.waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
         }
     }
 }

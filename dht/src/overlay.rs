@@ -7,6 +7,7 @@
 
 mod hearing;
 mod kad_store;
+mod remote;
 mod wiring;
 
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +28,7 @@ use crate::provide::{self, Note, Provide, Task};
 use crate::record_store::RecordStore;
 use crate::scope::{AddressClass, Scope};
 use kad_store::KadStore;
+use remote::Remote;
 
 /// Bytes of one Kademlia message: forty peers with all their addresses. The library's 16 KiB would make
 /// a full answer undecodable.
@@ -60,7 +62,7 @@ pub struct Overlay {
     protocols: Protocols,
     provide: Provide,
     queries: HashMap<QueryId, Query>,
-    connections: HashMap<ConnectionId, AddressClass>,
+    connections: HashMap<ConnectionId, Remote>,
     dial_failures: HashMap<PeerId, u8>,
     /// Peers in the routing table.
     peers: usize,

@@ -196,17 +196,19 @@ impl Overlay {
         announcement: &Announcement,
         now: Instant,
     ) -> Receipt {
-        let refusal =
-            Receipt { stored: 0, refused: u32::try_from(announcement.keys.len()).unwrap_or(u32::MAX) };
-        let Some(over) = self.connections.get(&connection) else {
+        let keys = announcement.keys.len();
+        let refusal = Receipt { stored: 0, refused: u32::try_from(keys).unwrap_or(u32::MAX) };
+        let remote = self.connections.get_mut(&connection);
+        let Some(remote) = remote else { return refusal };
+        if !remote.spend(keys, now) {
             return refusal;
-        };
+        }
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = match announcement.term {
             Term::Withdrawn => None,
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
         };
-        let addresses = self.scope.usable(&announcement.addresses, *over);
+        let addresses = self.scope.usable(&announcement.addresses, remote.class);
         let is_useless = ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty());
         if is_useless || announcement.provider == self.local {
             return refusal;

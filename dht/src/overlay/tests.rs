@@ -67,7 +67,7 @@ impl Overlay {
 
     fn hear_from(&mut self, provider: PeerId, said: &[&str], term: Term, over: AddressClass) -> Receipt {
         let connection = ConnectionId::new_unchecked(1);
-        self.connections.insert(connection, over);
+        self.connections.insert(connection, Remote::new(over, Instant::now()));
         let keys = BTreeSet::from([key()]);
         let said = Announcement { provider, sequence: 1, term, addresses: addresses(said), keys };
         self.receive(provider, connection, &said, Instant::now())
@@ -201,7 +201,8 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
         lan.on_dial_failure(dead, &DialError::NoAddresses);
     }
     assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
-    lan.connections.insert(ConnectionId::new_unchecked(1), AddressClass::Private);
+    lan.connections
+        .insert(ConnectionId::new_unchecked(1), Remote::new(AddressClass::Private, Instant::now()));
     lan.on_dial_failure(dead, &DialError::Aborted);
     for failure in 1..=MAX_DIAL_FAILURES {
         assert_eq!(lan.peers(), 1, "before failure {failure}");

@@ -11,6 +11,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use super::remote::Remote;
 use super::{Event, Overlay, Protocols};
 use crate::gate::{Gate, Offer};
 use crate::scope::AddressClass;
@@ -66,7 +67,7 @@ impl NetworkBehaviour for Overlay {
         match event {
             FromSwarm::ConnectionEstablished(established) => {
                 let class = AddressClass::of(established.endpoint.get_remote_address());
-                self.connections.insert(established.connection_id, class);
+                self.connections.insert(established.connection_id, Remote::new(class, Instant::now()));
                 self.dial_failures.remove(&established.peer_id);
             }
             FromSwarm::ConnectionClosed(closed) => {
