@@ -1,0 +1,127 @@
+//! Answers: a job's events as lines of JSON while it runs, and its end as the last line.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{FromRequest, rejection::JsonRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{FutureExt, Stream, future::BoxFuture};
+use shoal_node::ErrorKind;
+use tokio::sync::mpsc;
+
+use crate::json::{self, Event, Failure, Request};
+
+/// Lines that wait for a slow reader before its job has to wait too.
+const WAITING_LINES: usize = 16;
+
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const LINES_AND_BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Where a job writes its events.
+pub(crate) struct Out(mpsc::Sender<Bytes>);
+
+impl Out {
+    pub(crate) async fn event(&self, event: Event) {
+        self.raw(json::encode(&event).into()).await;
+    }
+
+    pub(crate) async fn raw(&self, bytes: Bytes) {
+        // The receiver lives as long as the job that writes here, so this cannot fail while anybody would care.
+        drop(self.0.send(bytes).await);
+    }
+}
+
+/// Answers with the events of `job`. The job is polled as the reader reads, and dropped when the reader leaves.
+pub(crate) fn lines<F>(job: impl FnOnce(Out) -> F) -> Response
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    respond(StatusCode::OK, LINES, Body::from_stream(Lines::of(job)))
+}
+
+/// Answers like [`lines`], for a job that also writes raw bytes.
+pub(crate) fn lines_and_bytes<F>(job: impl FnOnce(Out) -> F) -> Response
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    respond(StatusCode::OK, LINES_AND_BYTES, Body::from_stream(Lines::of(job)))
+}
+
+/// Answers a request that starts no job.
+pub(crate) fn refuse(status: StatusCode, failure: Failure) -> Response {
+    respond(status, LINES, json::encode(&Event::Done(Err(failure).into())).into())
+}
+
+fn respond(status: StatusCode, kind: HeaderValue, body: Body) -> Response {
+    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// A request's body, or an answer that says what is wrong with it.
+pub(crate) struct Asked<R>(pub(crate) R);
+
+impl<R: Request, S: Send + Sync> FromRequest<S> for Asked<R> {
+    type Rejection = Response;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Response> {
+        match Json::<R>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(refuse(rejection.status(), malformed(&rejection))),
+        }
+    }
+}
+
+fn malformed(rejection: &JsonRejection) -> Failure {
+    let failure = Failure::of(ErrorKind::Usage, rejection);
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => failure.hint("send Content-Type: application/json"),
+        _ => failure,
+    }
+}
+
+/// The body of an answer: what the job wrote, then its end.
+struct Lines {
+    job: Option<BoxFuture<'static, Result<(), Failure>>>,
+    written: mpsc::Receiver<Bytes>,
+    end: Option<Bytes>,
+}
+
+impl Lines {
+    fn of<F>(job: impl FnOnce(Out) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let (out, written) = mpsc::channel(WAITING_LINES);
+        Self { job: Some(job(Out(out)).boxed()), written, end: None }
+    }
+}
+
+impl Stream for Lines {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(job) = &mut self.job
+            && let Poll::Ready(result) = job.poll_unpin(cx)
+        {
+            self.job = None;
+            self.end = Some(json::encode(&Event::Done(result.into())).into());
+        }
+        // Closed once the job is gone, and with it its sender.
+        match self.written.poll_recv(cx) {
+            Poll::Ready(Some(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Poll::Ready(None) => Poll::Ready(self.end.take().map(Ok)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What can be asked of the API: one type per route that takes a body.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The route of the node's state, for `GET`.
+pub const STATUS: &str = "/v1/status";
+/// The route of the connected peers, for `GET`.
+pub const PEERS: &str = "/v1/peers";
+/// The route of what is shared, for `GET`.
+pub const SHARES: &str = "/v1/shares";
+
+/// The body of a `POST`, and where it goes.
+pub trait Request: Serialize + DeserializeOwned + Send + 'static {
+    /// The route.
+    const PATH: &'static str;
+}
+
+/// Publishes files and directories where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Absolute paths, published in this order; the first that fails ends the work.
+    pub paths: Vec<String>,
+    /// The name to offer instead of the last part of the path; only with one path.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Put private addresses into the tickets.
+    #[serde(default)]
+    pub lan: bool,
+    /// How long to wait for the network to be told before `done`; null waits as long as it takes.
+    #[serde(default)]
+    pub wait_ms: Option<u64>,
+}
+
+/// Fetches content to a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Get {
+    /// A CID or a ticket, in any form that the command line takes.
+    pub link: String,
+    /// The absolute path of the target, or of the existing directory to save inside.
+    pub to: String,
+    /// Fetch only the files of a directory that match one of these patterns.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// What to do about an existing target with other bytes.
+    #[serde(default)]
+    pub replace: Replace,
+    /// Share it afterwards.
+    #[serde(default = "yes")]
+    pub seed: bool,
+    /// Give up after so long without verified progress.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// Addresses of peers to ask first.
+    #[serde(default)]
+    pub peers: Vec<String>,
+}
+
+/// What to do about an existing target with other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replace {
+    /// Fail.
+    #[default]
+    Never,
+    /// Replace it.
+    Overwrite,
+    /// Save beside it under a free name.
+    Rename,
+}
+
+/// Fetches a file and sends its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cat {
+    /// As in [`Get`].
+    pub link: String,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub peers: Vec<String>,
+}
+
+/// Lists the files of a directory without fetching them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// As in [`Get`].
+    pub link: String,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub peers: Vec<String>,
+}
+
+/// Asks who has content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Find {
+    /// As in [`Get`].
+    pub link: String,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub peers: Vec<String>,
+}
+
+/// Stops publishing a path, or every path with some content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Unpublish {
+    /// All paths with this content.
+    Cid(String),
+    /// This absolute path.
+    Path(String),
+}
+
+/// Follows what the node does until the caller leaves or the node stops.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follow {}
+
+/// Stops the node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {}
+
+impl Request for Publish {
+    const PATH: &'static str = "/v1/publish";
+}
+
+impl Request for Get {
+    const PATH: &'static str = "/v1/get";
+}
+
+impl Request for Cat {
+    const PATH: &'static str = "/v1/cat";
+}
+
+impl Request for Contents {
+    const PATH: &'static str = "/v1/contents";
+}
+
+impl Request for Find {
+    const PATH: &'static str = "/v1/find";
+}
+
+impl Request for Unpublish {
+    const PATH: &'static str = "/v1/unpublish";
+}
+
+impl Request for Follow {
+    const PATH: &'static str = "/v1/events";
+}
+
+impl Request for Stop {
+    const PATH: &'static str = "/v1/stop";
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,31 @@
+//! What is shared, and taking it back.
+
+use axum::{extract::State, response::Response};
+use shoal_node::Node;
+
+use crate::{
+    answer::{Asked, lines},
+    json::{self, Event},
+};
+
+pub(crate) async fn shares(State(node): State<Node>) -> Response {
+    lines(|out| async move {
+        for share in node.shares().await? {
+            out.event(Event::Share((&share).into())).await;
+        }
+        Ok(())
+    })
+}
+
+pub(crate) async fn unpublish(State(node): State<Node>, Asked(request): Asked<json::Unpublish>) -> Response {
+    lines(|out| async move {
+        let shares = node.unpublish(request.selector()?).await?;
+        if shares.is_empty() {
+            return Err(request.not_shared());
+        }
+        for share in shares {
+            out.event(Event::Unpublished((&share).into())).await;
+        }
+        Ok(())
+    })
+}
