@@ -1,0 +1,59 @@
+//! Values of options as people write them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use shoal_node::{Link, Multiaddr, ParseLinkError};
+
+/// The longest time that an option takes: a year, far from where adding it to a clock overflows.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Reads `90`, `90s`, `500ms`, `5m`, `1h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number with ms, s, m or h, like 90s or 5m".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis: u64 = match unit.trim() {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let duration = number.checked_mul(millis).map(Duration::from_millis);
+    match duration {
+        Some(Duration::ZERO) => Err("must be more than nothing".into()),
+        Some(duration) if duration <= MAX_DURATION => Ok(duration),
+        _ => Err("must be at most a year".into()),
+    }
+}
+
+/// Lets through what names content, as it was written.
+pub(crate) fn link_text(text: &str) -> Result<String, ParseLinkError> {
+    text.parse::<Link>().map(|_| text.to_owned())
+}
+
+/// Reads a multiaddr, `HOST:PORT` or `[IPv6]:PORT`.
+pub(crate) fn peer_address(text: &str) -> Result<Multiaddr, String> {
+    if text.starts_with('/') {
+        return text.parse().map_err(|error| format!("not a multiaddr: {error}"));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+        return multiaddr(family, &address.ip().to_string(), address.port());
+    }
+    let wrong = || "expected a multiaddr like /ip4/192.0.2.1/tcp/4001, or HOST:PORT".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let host_like = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() || !host.chars().all(host_like) {
+        return Err(wrong());
+    }
+    multiaddr("dns", host, port.parse().map_err(|_| format!("{port:?} is not a port"))?)
+}
+
+fn multiaddr(family: &str, host: &str, port: u16) -> Result<Multiaddr, String> {
+    if port == 0 {
+        return Err("port 0 is nobody's".into());
+    }
+    format!("/{family}/{host}/tcp/{port}").parse().map_err(|error| format!("not an address: {error}"))
+}

@@ -1,0 +1,45 @@
+//! `shoal ls`: what is shared, and whether it still is what it was.
+
+use shoal_gateway::json::{self, Event, Share};
+
+use crate::{Context, failure::Failure, offline, output::size, session};
+
+/// List what is shared, and whether it is still what it was
+///
+/// Prints CID, size, state and path. The state is ok, changed (the file has other bytes now) or missing; what is not
+/// ok is not served, and publishing it again heals it. Works with and without a running node.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) async fn run(cx: &Context, _: &Args) -> Result<(), Failure> {
+    let shares = match session::guest(cx).await? {
+        Some(client) => {
+            let mut answer = client.get(json::SHARES).await?;
+            let mut shares = Vec::new();
+            while let Some(event) = answer.next().await? {
+                if let Event::Share(share) = event {
+                    shares.push(share);
+                }
+            }
+            shares
+        }
+        None => offline::shares(&cx.places)?,
+    };
+    if shares.is_empty() {
+        cx.printer.note("nothing is shared; `shoal publish PATH` shares something");
+    }
+    for share in shares {
+        show(cx, share);
+    }
+    Ok(())
+}
+
+fn show(cx: &Context, share: Share) {
+    if cx.printer.quiet() {
+        cx.printer.result(&share.cid);
+    } else {
+        let before = format!("{}  {:>8}  {:<7}  ", share.cid, size(share.size), share.state);
+        cx.printer.path_result(&before, share.path.as_ref());
+    }
+    cx.printer.event(&Event::Share(share));
+}

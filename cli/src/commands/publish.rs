@@ -1,0 +1,198 @@
+//! `shoal publish`: share files and directories where they are.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use shoal_gateway::json::{self, Announced, Event, Published};
+
+use crate::{
+    Context,
+    args::NodeArgs,
+    client::Answer,
+    failure::{Failure, interrupted, usage},
+    output::{count, elapsed, rate, size},
+    places::{absolute, absolute_text},
+    progress::Drawing,
+    session::{self, Session},
+};
+
+/// How long a command waits for the network to be told, when a node goes on telling it anyway.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Work shorter than this has no rate worth telling.
+const MEASURABLE: Duration = Duration::from_millis(100);
+
+/// Share files and directories where they are
+///
+/// Nothing is copied: the files are hashed and served from their place. Prints the name of each on a line of its own,
+/// `CID  PATH`; the digest in a file's name is what `b3sum` prints. With a node running (`shoal start`) that node
+/// serves them, and this command ends. With none, this command serves them until Ctrl-C.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files and directories
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print the names that they would have, and share nothing
+    #[arg(short = 'n', long, conflicts_with_all = ["wait", "lan"])]
+    only_hash: bool,
+    /// Wait until other nodes know of them, however long that takes
+    #[arg(long)]
+    wait: bool,
+    /// Offer it under this name instead of its own; with one PATH only
+    #[arg(long)]
+    name: Option<String>,
+    /// Put private addresses into the tickets, for getters on the same local network
+    #[arg(long)]
+    lan: bool,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
+    if args.name.is_some() && args.paths.len() > 1 {
+        return Err(usage("--name names one PATH, and there are several").hint("publish them one by one"));
+    }
+    if args.only_hash {
+        return only_hash(cx, args).await;
+    }
+    let paths = args.paths.iter().map(|path| absolute_text(path)).collect::<Result<Vec<_>, _>>()?;
+    session::with_node(cx, &args.node, async |session| publish(cx, args, &paths, session).await).await
+}
+
+async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session) -> Result<(), Failure> {
+    let patient = args.wait || session.own.is_some();
+    let request = json::Publish {
+        paths: paths.to_vec(),
+        name: args.name.clone(),
+        lan: args.lan,
+        wait_ms: (!patient).then(|| ANNOUNCE_PATIENCE.as_millis().try_into().unwrap_or(u64::MAX)),
+    };
+    let mut answer = cx.unless_stopped(session.client.post(&request)).await?;
+    let mut watched =
+        Watched { cx, drawing: Drawing::new(cx.printer.bar()), waiting: &args.paths, unannounced: 0 };
+    tokio::select! {
+        biased;
+        () = session.stopping(cx) => {
+            // What is durable and served so far was the work; the rest of the announcing is not lost by stopping.
+            let served = session.own.is_some() && watched.waiting.is_empty();
+            return if served { Ok(()) } else { Err(interrupted()) };
+        }
+        ended = watched.follow(&mut answer, session.own.is_some()) => ended?,
+    }
+    if session.own.is_some() {
+        session.stopping(cx).await;
+    } else if watched.unannounced > 0 {
+        cx.printer.note("no other node knows of it yet; announcing goes on in the background");
+    }
+    Ok(())
+}
+
+/// A publish as its user sees it.
+struct Watched<'a> {
+    cx: &'a Context,
+    drawing: Drawing<'a>,
+    /// Paths that are not yet published, in their order.
+    waiting: &'a [PathBuf],
+    /// Paths that are published and that no node acknowledged.
+    unannounced: usize,
+}
+
+impl Watched<'_> {
+    async fn follow(&mut self, answer: &mut Answer, serving: bool) -> Result<(), Failure> {
+        while let Some(event) = answer.next().await? {
+            self.cx.printer.event(&event);
+            match &event {
+                Event::Progress(progress) => self.drawing.show(progress),
+                Event::Published(published) => {
+                    self.unannounced += 1;
+                    self.published(published);
+                    if serving && self.waiting.is_empty() {
+                        self.cx
+                            .printer
+                            .note("serving it from here until Ctrl-C; `shoal start` runs a node for good");
+                    }
+                }
+                Event::Announced(announced) => {
+                    self.unannounced = self.unannounced.saturating_sub(1);
+                    self.announced(announced);
+                }
+                other => show_common(self.cx, other),
+            }
+        }
+        Ok(())
+    }
+
+    fn published(&mut self, published: &Published) {
+        if let Some((path, waiting)) = self.waiting.split_first() {
+            self.waiting = waiting;
+            show_published(self.cx, published, path);
+        }
+        let link = published.ticket.as_ref().unwrap_or(&published.cid);
+        self.cx.printer.note(&format!("shoal get {link}"));
+    }
+
+    fn announced(&self, announced: &Announced) {
+        let time = elapsed(Duration::from_millis(announced.elapsed_ms));
+        let Announced { acknowledged, asked, .. } = announced;
+        self.cx.printer.note(&format!("announced to {acknowledged} of {} in {time}", count(*asked, "node")));
+    }
+}
+
+async fn only_hash(cx: &Context, args: &Args) -> Result<(), Failure> {
+    for path in &args.paths {
+        let start = Instant::now();
+        let mut naming = shoal_node::name_of(absolute(path)?);
+        let mut drawing = Drawing::new(cx.printer.bar());
+        let named = cx
+            .unless_stopped(async {
+                while let Some(progress) = naming.next().await {
+                    drawing.show(&progress.into());
+                }
+                Ok(naming.await?)
+            })
+            .await?;
+        drop(drawing);
+        let events = json::events_of_naming(&named, start.elapsed());
+        for event in events {
+            cx.printer.event(&event);
+            match &event {
+                Event::Published(published) => show_published(cx, published, path),
+                other => show_common(cx, other),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows what publishing and hashing have in common.
+fn show_common(cx: &Context, event: &Event) {
+    match event {
+        Event::Skipped(skipped) => cx.printer.note(&format!("skipped {}: {}", skipped.path, skipped.reason)),
+        Event::Warning(warning) => cx.printer.warning(&warning.message),
+        _ => {}
+    }
+}
+
+/// Shows a result as `b3sum` would, with the path as it was given.
+fn show_published(cx: &Context, published: &Published, path: &Path) {
+    if cx.printer.quiet() {
+        return cx.printer.result(&published.cid);
+    }
+    cx.printer.path_result(&format!("{}  ", published.cid), path);
+    let time = Duration::from_millis(published.elapsed_ms);
+    let mut text = format!("{}, {}", count(published.files, "file"), size(published.size));
+    match (published.hashed, published.unchanged) {
+        (0, 1..) => text.push_str(", unchanged since the last time"),
+        // Nobody can tell a rate from a moment.
+        (_, 0) if time < MEASURABLE => {}
+        (hashed, 0) => text.push_str(&format!(" in {} ({})", elapsed(time), rate(hashed, time))),
+        (hashed, _) => text.push_str(&format!(", {} of it new, in {}", size(hashed), elapsed(time))),
+    }
+    if published.skipped > 0 {
+        text.push_str(&format!(", {} skipped", published.skipped));
+    }
+    cx.printer.note(&text);
+}

@@ -1,0 +1,57 @@
+//! `shoal start`: a node that runs until it is stopped.
+
+use shoal_gateway::json::{self, Event, Ready, Status};
+
+use crate::{
+    Context,
+    args::NodeArgs,
+    failure::{Failure, broken_off},
+    session,
+};
+
+/// Run a node until it is stopped
+///
+/// Other commands of the same home use this node instead of starting their own. Its addresses are printed once it can
+/// serve. Ctrl-C or `shoal stop` stops it: it withdraws its announcements first, which takes up to 5 seconds; a second
+/// Ctrl-C does not wait.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
+    session::own_node(cx, &args.node, async |session| {
+        let Event::Status(status) = session.client.get_one(json::STATUS).await? else {
+            return Err(broken_off());
+        };
+        report(cx, &status);
+        session.stopping(cx).await;
+        Ok(())
+    })
+    .await
+}
+
+fn report(cx: &Context, status: &Status) {
+    let printer = &cx.printer;
+    let socket = cx.places.socket().display().to_string();
+    printer.event(&Event::Ready(Ready {
+        peer_id: status.peer_id.clone(),
+        addresses: status.addresses.clone(),
+        socket,
+        home: status.home.clone(),
+        network: status.network.clone(),
+        pid: status.pid,
+    }));
+    printer.note(&format!("node     {}", status.peer_id));
+    printer.note(&format!("network  {}, scope {}", status.network, status.scope));
+    printer.note(&format!("home     {}", status.home));
+    printer.note(&format!("limits   {}", super::status::limits(status)));
+    if let Some(failure) = &status.mdns_failure {
+        printer.warning(&format!("peers on the local network are not found by themselves: {failure}"));
+    }
+    printer.note("listening; Ctrl-C or `shoal stop` stops it");
+    for address in &status.addresses {
+        printer.result(address);
+    }
+}

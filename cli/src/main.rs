@@ -1,0 +1,7 @@
+//! The `shoal` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shoal_cli::main()
+}

@@ -1,0 +1,204 @@
+//! Every exit code that these commands can end with is reached here.
+
+use std::{
+    fs::{self, File},
+    process::Stdio,
+};
+
+use rustix::process::Signal;
+
+use crate::sandbox::{Ran, Running, Sandbox, check_events, noise};
+
+/// Content that takes long enough to fetch that something can happen meanwhile.
+const LONG: usize = 64 << 20;
+
+/// A CID that nobody has.
+const NOBODYS: &str = "bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[test]
+fn code_0_done_and_1_home_in_use() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("home", None);
+    let second = sandbox.run("home", "start").exits(1);
+    assert!(second.stderr.starts_with("error: already running (pid "), "{}", second.stderr);
+    daemon.signal(Signal::INT);
+    let (events, code) = daemon.end();
+    assert_eq!(code, Some(0), "{events:?}");
+    check_events(&events, code);
+}
+
+#[test]
+fn code_2_usage() {
+    let sandbox = Sandbox::new();
+    let lines = [
+        "",
+        "frobnicate",
+        "get",
+        "get not-a-cid",
+        "get --overwrite --rename x",
+        "get -o - --json bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "publish --name x a b",
+        "start --peer nowhere",
+        "start --scope moon",
+        "verify file bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
+    ];
+    for line in lines {
+        let ran = sandbox.run("home", line).exits(2);
+        assert!(ran.stderr.contains("error: ") || ran.stderr.contains("Usage: "), "{line}: {}", ran.stderr);
+        if line.contains("--json") {
+            ran.events();
+        }
+    }
+    sandbox.run("home", "--json get").exits(2).events();
+    fs::create_dir_all(sandbox.home("home")).unwrap();
+    fs::write(sandbox.home("home").join("config.toml"), "netwrok = 'main'").unwrap();
+    let config = sandbox.run("home", "--json ls").exits(2);
+    assert_eq!(config.events()[0]["error"]["hint"], "did you mean network?");
+}
+
+#[test]
+fn code_3_nobody_offers_it() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("daemon", None);
+    let asking = ["get", "find"]
+        .map(|command| sandbox.spawn(command, &format!("{command} {NOBODYS} --peer {}", daemon.address)));
+    for asking in asking {
+        let (events, code) = asking.end();
+        assert_eq!(code, Some(3));
+        check_events(&events, code);
+        assert_eq!(events.last().unwrap()["error"]["kind"], "not-found");
+    }
+    sandbox.run("daemon", &format!("unpublish {NOBODYS} --json")).exits(3).events();
+    sandbox.run("home", &format!("unpublish {NOBODYS} --json")).exits(3).events();
+}
+
+#[test]
+fn code_4_providers_known_and_none_reachable() {
+    let sandbox = Sandbox::new();
+    let middle = sandbox.daemon("middle", None);
+    let provider = sandbox.daemon("provider", Some(&middle));
+    sandbox.file("file", b"soon gone");
+    let published = sandbox.run("provider", "publish --wait file").exits(0);
+    // No farewell: what it announced stays where it announced it.
+    provider.signal(Signal::KILL);
+    drop(provider);
+    let ran = sandbox
+        .run("getter", &format!("get {} -o copy --peer {}", published.word(), middle.address))
+        .exits(4);
+    assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
+    assert!(!sandbox.work().join("copy").exists());
+}
+
+#[test]
+fn code_5_it_does_not_verify() {
+    let sandbox = Sandbox::new();
+    sandbox.file("right", b"right");
+    sandbox.file("wrong", b"wrong");
+    let cid = sandbox.run("home", "publish -n right").exits(0).word();
+    sandbox.run("home", &format!("verify right {cid}")).exits(0);
+    let ran = sandbox.run("home", &format!("verify wrong {cid} --json")).exits(5);
+    assert_eq!(ran.events()[0]["error"]["kind"], "mismatch");
+    assert!(!sandbox.home("home").exists(), "neither needs a home");
+}
+
+#[test]
+fn code_7_the_target_exists() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("daemon", None);
+    let cid = publish(&sandbox, "file", b"the right bytes");
+    let target = sandbox.file("target", b"other bytes");
+    let get =
+        |more: &str| sandbox.run("getter", &format!("get {cid} -o target --peer {} {more}", daemon.address));
+    get("").exits(7);
+    assert_eq!(fs::read(&target).unwrap(), b"other bytes");
+    let renamed = get("--rename").exits(0);
+    assert_eq!(fs::read(renamed.stdout.trim_end()).unwrap(), b"the right bytes");
+    assert_eq!(fs::read(&target).unwrap(), b"other bytes");
+    get("--overwrite").exits(0);
+    assert_eq!(fs::read(&target).unwrap(), b"the right bytes");
+    let again = get("").exits(0);
+    assert!(again.stderr.contains("already there"), "{}", again.stderr);
+}
+
+#[test]
+fn code_8_the_disk_does_not_take_it() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("daemon", None);
+    let cid = publish(&sandbox, "file", b"bytes");
+    sandbox.file("not-a-folder", b"");
+    let line = format!("get {cid} --peer {} -o not-a-folder/copy --json", daemon.address);
+    sandbox.run("getter", &line).exits(8).events();
+
+    let line = format!("get {cid} --peer {} -o -", daemon.address);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let ran = Ran::from(sandbox.shoal("getter", &line).stdout(Stdio::from(full)).output().unwrap()).exits(8);
+    assert!(ran.stderr.contains("no space left on device"), "{}", ran.stderr);
+}
+
+#[test]
+fn code_9_the_source_is_missing() {
+    let sandbox = Sandbox::new();
+    for line in ["publish nothing", "publish -n nothing", "verify nothing"] {
+        let line = if line.starts_with("verify") { format!("{line} {NOBODYS}") } else { line.to_owned() };
+        let ran = sandbox.run("home", &line).exits(9);
+        assert!(ran.stderr.contains("nothing") && ran.stderr.contains("no such file"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn code_10_no_daemon() {
+    let sandbox = Sandbox::new();
+    for line in ["status", "peers", "stop"] {
+        let ran = sandbox.run("home", line).exits(10);
+        assert!(ran.stderr.contains("hint: start one with `shoal start`"), "{}", ran.stderr);
+        sandbox.run("home", &format!("{line} --json")).exits(10).events();
+    }
+    assert!(!sandbox.home("home").exists(), "asking must not make a home");
+}
+
+#[test]
+fn code_11_timed_out() {
+    let sandbox = Sandbox::new();
+    let (daemon, getter) = long_get(&sandbox, "--timeout 2s");
+    daemon.signal(Signal::STOP);
+    let (events, code) = getter.end();
+    assert_eq!(code, Some(11), "{:?}", events.last());
+    check_events(&events, code);
+    assert!(!sandbox.work().join("copy").exists());
+}
+
+#[test]
+fn code_130_interrupted_and_then_resumed() {
+    let sandbox = Sandbox::new();
+    let (daemon, getter) = long_get(&sandbox, "");
+    getter.signal(Signal::INT);
+    let (events, code) = getter.end();
+    assert_eq!(code, Some(130), "{:?}", events.last());
+    check_events(&events, code);
+    assert!(!sandbox.work().join("copy").exists(), "nothing half-written has the final name");
+
+    let again = sandbox
+        .run("getter", &format!("get {} -o copy --json --peer {}", cid_of_long(&sandbox), daemon.address));
+    let events = again.exits(0).events();
+    let fetched = events.iter().find(|event| event["event"] == "fetched").unwrap();
+    assert!(fetched["received"].as_u64() < fetched["size"].as_u64(), "{fetched}");
+    assert!(fs::read(sandbox.work().join("copy")).unwrap() == noise(7, LONG));
+}
+
+fn publish(sandbox: &Sandbox, name: &str, content: &[u8]) -> String {
+    sandbox.file(name, content);
+    sandbox.run("daemon", &format!("publish {name}")).exits(0).word()
+}
+
+fn cid_of_long(sandbox: &Sandbox) -> String {
+    sandbox.run("daemon", "publish -n long").exits(0).word()
+}
+
+/// A provider, and a get from it that has received something and is far from done.
+fn long_get(sandbox: &Sandbox, more: &str) -> (Running, Running) {
+    let daemon = sandbox.daemon("daemon", None);
+    let cid = publish(sandbox, "long", &noise(7, LONG));
+    let mut getter = sandbox.spawn("getter", &format!("get {cid} -o copy --peer {} {more}", daemon.address));
+    getter.wait_until(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(0));
+    (daemon, getter)
+}

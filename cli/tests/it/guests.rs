@@ -1,0 +1,133 @@
+//! Several commands on one home: one runs the node, the others are its guests.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::sandbox::{Sandbox, check_events, noise, tree};
+
+#[test]
+fn two_terminals_one_home() {
+    let sandbox = Sandbox::new();
+    let elsewhere = sandbox.daemon("elsewhere", None);
+    sandbox.file("theirs", b"from elsewhere");
+    let theirs = sandbox.run("elsewhere", "publish theirs").exits(0).word();
+
+    sandbox.file("first", b"first");
+    let mut serving = sandbox.spawn("home", &format!("publish first --peer {}", elsewhere.address));
+    let first = serving.wait_for("published");
+
+    // The other terminal: all of these go through the first one's node.
+    let got = sandbox.run("home", &format!("get {theirs} -o copy")).exits(0);
+    assert_eq!(got.stdout.trim_end(), sandbox.work().join("copy").to_str().unwrap());
+    assert_eq!(fs::read(sandbox.work().join("copy")).unwrap(), b"from elsewhere");
+    sandbox.file("second", b"second");
+    let second = sandbox.run("home", "publish second").exits(0);
+    let listed = sandbox.run("home", "ls").exits(0).stdout;
+    for cid in [first["cid"].as_str().unwrap(), &second.word(), &theirs] {
+        assert!(listed.contains(cid), "{listed}");
+    }
+    let status = sandbox.run("home", "status --json").exits(0).events();
+    assert_eq!(status[0]["shares"], 3);
+    assert!(sandbox.run("home", "peers -q").exits(0).stdout.trim_end().len() > 40);
+
+    // A third home gets from it what the guest published.
+    let holders = sandbox.run("elsewhere", &format!("find {} --json", second.word())).exits(0).events();
+    assert_eq!(holders[0]["event"], "holder");
+
+    serving.signal(Signal::TERM);
+    let (events, code) = serving.end();
+    check_events(&events, code);
+    assert_eq!(code, Some(0), "a clean stop of a serving publish");
+    let offline = sandbox.run("home", "ls").exits(0).stdout;
+    assert_eq!(offline, listed, "the store says the same without its node");
+}
+
+#[test]
+fn stop_stops_whoever_runs_the_node() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("home", None);
+    assert_eq!(sandbox.run("home", "stop").exits(0).stdout, "");
+    let (events, code) = daemon.end();
+    check_events(&events, code);
+    assert_eq!(code, Some(0));
+    assert!(!sandbox.home("home").join("api.sock").exists());
+    drop(sandbox.daemon("home", None));
+    // That one was killed and left its socket behind.
+    assert!(sandbox.home("home").join("api.sock").exists());
+    let again = sandbox.daemon("home", None);
+    sandbox.run("home", "status").exits(0);
+    drop(again);
+    sandbox.run("home", "status").exits(10);
+}
+
+#[test]
+fn a_get_that_runs_the_node_waits_for_its_guests() {
+    let sandbox = Sandbox::new();
+    let provider = sandbox.daemon("provider", None);
+    sandbox.file("long", &noise(1, 64 << 20));
+    let long = sandbox.run("provider", "publish long").exits(0).word();
+    sandbox.file("short", b"short");
+    let short = sandbox.run("provider", "publish short").exits(0).word();
+
+    let mut host = sandbox.spawn("home", &format!("get {long} -o long.copy --peer {}", provider.address));
+    host.wait_until(|event| event["event"] == "progress" && event["stage"] == "fetching");
+    sandbox.run("home", &format!("get {short} -o short.copy")).exits(0);
+    let mut guest = sandbox.spawn("home", &format!("get {long} -o second.copy"));
+    guest.wait_for("progress");
+    let (_, code) = host.end();
+    assert_eq!(code, Some(0));
+    let (_, code) = guest.end();
+    assert_eq!(code, Some(0));
+    assert!(fs::read(sandbox.work().join("second.copy")).unwrap() == noise(1, 64 << 20));
+}
+
+#[test]
+fn a_guest_that_leaves_takes_its_job_along() {
+    let sandbox = Sandbox::new();
+    let provider = sandbox.daemon("provider", None);
+    let home = sandbox.daemon("home", Some(&provider));
+    sandbox.file("long", &noise(2, 64 << 20));
+    let long = sandbox.run("provider", "publish long").exits(0).word();
+    let mut guest = sandbox.spawn("home", &format!("get {long} -o copy --timeout 60s"));
+    guest.wait_until(|event| event["event"] == "progress" && event["bytes"].as_u64() > Some(0));
+    assert_eq!(sandbox.run("home", "status --json").exits(0).events()[0]["jobs"], 1);
+    drop(guest);
+    let start = std::time::Instant::now();
+    while sandbox.run("home", "status --json").exits(0).events()[0]["jobs"] != 0 {
+        assert!(start.elapsed() < crate::sandbox::DEADLINE, "the job goes on without its reader");
+    }
+    assert!(!sandbox.work().join("copy").exists());
+    drop(home);
+}
+
+#[test]
+fn a_directory_goes_from_one_home_to_another_by_its_cid_alone() {
+    let sandbox = Sandbox::new();
+    let provider = sandbox.daemon("provider", None);
+    sandbox.file("tree/a.txt", b"a");
+    sandbox.file("tree/b/c.bin", &noise(3, 300_000));
+    sandbox.file("tree/empty", b"");
+    let cid = sandbox.run("provider", "publish tree").exits(0).word();
+
+    let list = sandbox.run("getter", &format!("get --list -q {cid} --peer {}", provider.address)).exits(0);
+    assert_eq!(list.stdout, "a.txt\nb/c.bin\nempty\n");
+    let got = sandbox.run("getter", &format!("get {cid} -o copy --peer {}", provider.address)).exits(0);
+    assert!(got.stderr.contains("from 1 peer, verified"), "{}", got.stderr);
+    assert_eq!(tree(&sandbox.work().join("copy")), tree(&sandbox.work().join("tree")));
+    sandbox.run("getter", &format!("verify copy {cid}")).exits(0);
+
+    let some =
+        sandbox.run("third", &format!("get {cid} -o some --include *.txt --peer {}", provider.address));
+    assert_eq!(some.exits(0).stdout.trim_end(), sandbox.work().join("some").to_str().unwrap());
+    assert_eq!(tree(&sandbox.work().join("some")), [("a.txt".into(), b"a".to_vec())]);
+}
+
+#[test]
+fn the_wrong_network_is_said_and_not_ignored() {
+    let sandbox = Sandbox::new();
+    let _daemon = sandbox.daemon("home", None);
+    sandbox.file("file", b"x");
+    let ran = sandbox.run("home", "publish file --network other").exits(2);
+    assert!(ran.stderr.contains("is on network main, not on other"), "{}", ran.stderr);
+}

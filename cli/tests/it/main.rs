@@ -1,0 +1,7 @@
+//! Runs the real program: what it prints, how it exits, and how several of it get along.
+
+mod exit_codes;
+mod guests;
+mod help;
+mod output;
+mod sandbox;
