@@ -89,13 +89,7 @@ pub struct Blob {
 #[derive(Debug)]
 enum Body {
     /// A file in place.
-    Source {
-        path: PathBuf,
-        file: Handle,
-        stamp: Stamp,
-        is_fresh: bool,
-        pairs: Pairs,
-    },
+    Source { path: PathBuf, file: Handle, stamp: Stamp, is_fresh: bool, pairs: Pairs },
     /// Bytes from the database.
     Owned { bytes: Vec<u8>, pairs: Vec<u8> },
     /// What was received so far.
@@ -120,11 +114,7 @@ struct Window {
 impl Blob {
     /// What was received so far of a blob that still arrives.
     pub(crate) fn partial(tree: Tree, ranges: GroupRanges, shared: Arc<partial::Shared>) -> Self {
-        Self {
-            tree,
-            ranges,
-            body: Body::Partial(shared),
-        }
+        Self { tree, ranges, body: Body::Partial(shared) }
     }
 
     /// The size in bytes: a claim if the last group is not in [`ranges`](Self::ranges).
@@ -149,20 +139,14 @@ impl Blob {
 
     /// Fills `buffer` with the bytes from `offset` on, which must all lie in [`ranges`](Self::ranges).
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let end = offset
-            .checked_add(buffer.len() as u64)
-            .filter(|end| *end <= self.size());
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size());
         let end = end.ok_or(ReadError::NotHere)?;
         match &self.body {
             Body::Source { path, file, .. } => {
-                file.read_exact_at(buffer, offset)
-                    .map_err(|error| match error.kind() {
-                        io::ErrorKind::UnexpectedEof => ReadError::Changed { path: path.clone() },
-                        _ => ReadError::Io {
-                            path: path.clone(),
-                            source: error,
-                        },
-                    })
+                file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => ReadError::Changed { path: path.clone() },
+                    _ => ReadError::Io { path: path.clone(), source: error },
+                })
             }
             Body::Owned { bytes, .. } => {
                 let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
@@ -180,15 +164,10 @@ impl Blob {
             return Err(ReadError::NotHere);
         }
         match &self.body {
-            Body::Source {
-                pairs: Pairs::Memory(pairs),
-                ..
+            Body::Source { pairs: Pairs::Memory(pairs), .. } | Body::Owned { pairs, .. } => {
+                pair_in(pairs, index).ok_or(ReadError::NotHere)
             }
-            | Body::Owned { pairs, .. } => pair_in(pairs, index).ok_or(ReadError::NotHere),
-            Body::Source {
-                pairs: Pairs::File(window),
-                ..
-            } => window.pair(index),
+            Body::Source { pairs: Pairs::File(window), .. } => window.pair(index),
             Body::Partial(shared) => shared.parent(self.tree, index),
         }
     }
@@ -201,21 +180,11 @@ impl Blob {
 
     /// Whether what was read until now is what the blob has: looks at the file again.
     pub fn recheck(&self) -> Result<(), ReadError> {
-        let Body::Source {
-            path, file, stamp, ..
-        } = &self.body
-        else {
+        let Body::Source { path, file, stamp, .. } = &self.body else {
             return Ok(());
         };
-        let now = file.metadata().map_err(|source| ReadError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        if Stamp::of(&now) == *stamp {
-            Ok(())
-        } else {
-            Err(ReadError::Changed { path: path.clone() })
-        }
+        let now = file.metadata().map_err(|source| ReadError::Io { path: path.clone(), source })?;
+        if Stamp::of(&now) == *stamp { Ok(()) } else { Err(ReadError::Changed { path: path.clone() }) }
     }
 }
 
@@ -225,19 +194,13 @@ impl Window {
         let (start, bytes) = &mut *piece;
         let at = index * PARENT_LEN as u64;
         if !(*start..*start + bytes.len() as u64).contains(&at) {
-            let io = |source| ReadError::Io {
-                path: self.path.clone(),
-                source,
-            };
+            let io = |source| ReadError::Io { path: self.path.clone(), source };
             let len = self.file.metadata().map_err(io)?.len();
             let want = len.saturating_sub(at).min(WINDOW_LEN);
             bytes.clear();
             bytes.resize(usize::try_from(want).unwrap_or(0), 0);
             *start = at;
-            self.file
-                .read_exact_at(bytes, at)
-                .inspect_err(|_| bytes.clear())
-                .map_err(io)?;
+            self.file.read_exact_at(bytes, at).inspect_err(|_| bytes.clear()).map_err(io)?;
         }
         pair_in(bytes, (at - *start) / PARENT_LEN as u64).ok_or(ReadError::NotHere)
     }

@@ -1,7 +1,7 @@
 //! Removes what nobody needs: what was left by a publish or a download that was killed, or whose part is gone.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     ffi::OsStr,
     io,
     os::unix::ffi::OsStrExt,
@@ -16,7 +16,7 @@ use crate::{
     disk::Outboard,
     partial::record,
     stamp::FileId,
-    store::{Inner, TEMPORARY, lock},
+    store::{Inner, lock},
 };
 
 #[cfg(test)]
@@ -42,10 +42,7 @@ impl Inner {
     fn collect_downloads(&self) -> Result<u64, StoreError> {
         let mut collected = 0;
         for (path, row) in self.db.read(Read::downloads)? {
-            let is_ours = self
-                .files
-                .stat(&path)
-                .is_ok_and(|metadata| FileId::of(&metadata) == row.id);
+            let is_ours = self.files.stat(&path).is_ok_and(|metadata| FileId::of(&metadata) == row.id);
             if !is_ours {
                 self.commit(&[], |change| {
                     change.write.remove_download(&path)?;
@@ -96,9 +93,7 @@ impl Inner {
         })?;
         if !cached.is_empty() {
             self.commit(&[], |change| {
-                cached
-                    .iter()
-                    .try_for_each(|digest| change.release(digest, Holder::Cache))
+                cached.iter().try_for_each(|digest| change.release(digest, Holder::Cache))
             })?;
         }
         Ok(cached.len() as u64)
@@ -107,22 +102,20 @@ impl Inner {
     /// Removes records and hash trees whose part file is gone, and temporary files.
     fn collect_partials(&self) -> io::Result<u64> {
         let mut collected = 0;
-        for stem in record::stems(&self.partials)? {
-            let is_temporary = stem.starts_with(TEMPORARY);
-            let is_live = || lock(&self.live).keys().any(|path| record::stem(path) == stem);
-            let is_needed = if is_temporary {
-                !lock(&self.publishing).is_empty()
-            } else {
-                is_live() || self.has_part(&stem)?
-            };
-            if is_needed {
-                continue;
+        let mut stems = BTreeSet::new();
+        for name in self.partials.names()? {
+            if let Some(stem) = record::stem_of(&name) {
+                stems.insert(stem.to_owned());
+            } else if lock(&self.publishing).is_empty() {
+                self.partials.remove(&name)?;
+                collected += 1;
             }
-            collected += 1;
-            if is_temporary {
-                self.partials.remove(OsStr::new(&stem))?;
-            } else {
+        }
+        for stem in stems {
+            let is_live = lock(&self.live).keys().any(|path| record::stem(path) == stem);
+            if !is_live && !self.has_part(&stem)? {
                 record::remove(&self.partials, &stem)?;
+                collected += 1;
             }
         }
         Ok(collected)
@@ -133,10 +126,7 @@ impl Inner {
             return Ok(false);
         };
         let part = Path::new(OsStr::from_bytes(&record.part));
-        Ok(self
-            .files
-            .stat(part)
-            .is_ok_and(|metadata| FileId::of(&metadata) == record.id))
+        Ok(self.files.stat(part).is_ok_and(|metadata| FileId::of(&metadata) == record.id))
     }
 
     /// Removes outboard files that no row speaks of.
@@ -146,10 +136,7 @@ impl Inner {
         for name in names {
             let _names = lock(&self.outboard_names);
             let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
-            let row = digest
-                .map(|digest| self.db.read(|read| read.blob(&digest)))
-                .transpose()?
-                .flatten();
+            let row = digest.map(|digest| self.db.read(|read| read.blob(&digest))).transpose()?.flatten();
             if row.is_none_or(|row| row.outboard != Outboard::File) {
                 self.outboards.remove(&name).map_err(StoreError::Io)?;
                 collected += 1;

@@ -67,9 +67,7 @@ impl Inner {
         let mut has_files = false;
         for (_, blob) in blobs {
             if let NewOutboard::File { name, .. } = &blob.outboard {
-                let renamed = self
-                    .partials
-                    .rename(name, &self.outboards, &outboard_name(&blob.digest));
+                let renamed = self.partials.rename(name, &self.outboards, &outboard_name(&blob.digest));
                 renamed.map_err(StoreError::Io)?;
                 has_files = true;
             }
@@ -79,11 +77,7 @@ impl Inner {
         }
         let publishing = lock(&self.publishing).clone();
         let (value, freed) = self.db.write(|write| {
-            let mut under_way = Change {
-                write,
-                publishing: &publishing,
-                freed: Vec::new(),
-            };
+            let mut under_way = Change { write, publishing: &publishing, freed: Vec::new() };
             for (path, blob) in blobs {
                 under_way.put_source(path, blob)?;
             }
@@ -114,24 +108,9 @@ impl Change<'_, '_> {
             NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
             NewOutboard::File { .. } => Outboard::File,
         };
-        let blob_row = BlobRow {
-            size: blob.stamp.size,
-            outboard,
-        };
-        let state = if blob.is_fresh {
-            SourceState::Fresh
-        } else {
-            SourceState::Good
-        };
-        self.set_source(
-            path,
-            &SourceRow {
-                digest: blob.digest,
-                stamp: blob.stamp,
-                state,
-            },
-            &blob_row,
-        )
+        let blob_row = BlobRow { size: blob.stamp.size, outboard };
+        let state = if blob.is_fresh { SourceState::Fresh } else { SourceState::Good };
+        self.set_source(path, &SourceRow { digest: blob.digest, stamp: blob.stamp, state }, &blob_row)
     }
 
     fn set_source(&mut self, path: &Path, row: &SourceRow, blob: &BlobRow) -> Result<(), StoreError> {
@@ -257,12 +236,8 @@ fn sync_outboards(blobs: &[(PathBuf, NewBlob)]) -> io::Result<()> {
         Ok(())
     };
     thread::scope(|scope| {
-        let helpers: Vec<_> = (1..SYNC_THREADS.min(files.len()))
-            .map(|_| scope.spawn(work))
-            .collect();
+        let helpers: Vec<_> = (1..SYNC_THREADS.min(files.len())).map(|_| scope.spawn(work)).collect();
         work()?;
-        helpers
-            .into_iter()
-            .try_for_each(|h| h.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+        helpers.into_iter().try_for_each(|h| h.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
     })
 }

@@ -62,10 +62,7 @@ impl From<redb::Error> for StoreError {
         match error {
             // Not what a disk says, but what redb makes of bytes that are not its own or end too soon.
             redb::Error::Io(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-                ) =>
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
             {
                 Self::Damaged(error.to_string())
             }
@@ -88,13 +85,7 @@ macro_rules! from_redb {
     )*};
 }
 
-from_redb!(
-    CommitError,
-    DatabaseError,
-    StorageError,
-    TableError,
-    TransactionError
-);
+from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
 
 /// The open database.
 #[derive(Debug)]
@@ -109,11 +100,7 @@ impl Db {
     /// Opens the database in `dir`, making it if it is not there.
     pub(crate) fn open(dir: Dir, network: &NetworkName) -> Result<Self, StoreError> {
         let database = backend::open(&dir)?;
-        let db = Self {
-            dir,
-            network: network.clone(),
-            current: RwLock::new(Some(database)),
-        };
+        let db = Self { dir, network: network.clone(), current: RwLock::new(Some(database)) };
         db.prepare()?;
         Ok(db)
     }
@@ -128,11 +115,7 @@ impl Db {
                 Err(error) => Err(error.into()),
             }
         })?;
-        if is_ready {
-            Ok(())
-        } else {
-            self.write(|write| write.derive_keys())
-        }
+        if is_ready { Ok(()) } else { self.write(|write| write.derive_keys()) }
     }
 
     /// Runs `f` on one state of the tables.

@@ -85,19 +85,10 @@ impl Store {
         manifest: Manifest,
         part: &Path,
     ) -> Result<PartialDirectory, PartialError> {
-        let io = |source| PartialError::Io {
-            path: part.to_owned(),
-            source,
-        };
-        let foreign = || PartialError::Foreign {
-            path: part.to_owned(),
-        };
+        let io = |source| PartialError::Io { path: part.to_owned(), source };
+        let foreign = || PartialError::Foreign { path: part.to_owned() };
         let inner = &self.inner;
-        let Name {
-            dir: parent,
-            name,
-            path,
-        } = Name::new(&inner.files, part).map_err(io)?;
+        let Name { dir: parent, name, path } = Name::new(&inner.files, part).map_err(io)?;
         let encoded = manifest.encode();
         let cid = encoded.cid();
         let known = inner.db.read(|read| read.download(&path))?;
@@ -122,21 +113,9 @@ impl Store {
                 })?;
             }
         }
-        let placed = Placed {
-            done: vec![false; manifest.entries().len()],
-            ..Placed::default()
-        };
+        let placed = Placed { done: vec![false; manifest.entries().len()], ..Placed::default() };
         let (store, placed) = (self.clone(), Mutex::new(placed));
-        Ok(PartialDirectory {
-            store,
-            cid,
-            manifest,
-            path,
-            parent,
-            name,
-            folder,
-            placed,
-        })
+        Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, placed })
     }
 }
 
@@ -148,19 +127,10 @@ impl PartialDirectory {
 
     /// Begins to receive the file with this number in the manifest, unless it is in its place already.
     pub fn member(&self, index: usize) -> Result<Member, PartialError> {
-        let entry = self.entry(index).ok_or_else(|| PartialError::Path {
-            path: self.path.clone(),
-        })?;
+        let entry = self.entry(index).ok_or_else(|| PartialError::Path { path: self.path.clone() })?;
         let path = self.path_of(&entry.path);
         let known = self.store.inner.db.read(|read| read.source(&path))?;
-        let stamp = || {
-            self.store
-                .inner
-                .files
-                .stat(&path)
-                .map(|metadata| Stamp::of(&metadata))
-                .ok()
-        };
+        let stamp = || self.store.inner.files.stat(&path).map(|metadata| Stamp::of(&metadata)).ok();
         if let Some(row) = known
             && row.digest == entry.digest
             && row.state != SourceState::Changed
@@ -169,24 +139,14 @@ impl PartialDirectory {
             lock(&self.placed).mark(index);
             return Ok(Member::Done { size: row.stamp.size });
         }
-        let io = |source| PartialError::Io {
-            path: path.clone(),
-            source,
-        };
+        let io = |source| PartialError::Io { path: path.clone(), source };
         let (dir, name) = open_parent(&self.folder, &entry.path, Missing::Make).map_err(io)?;
         if let Some(blob) = found_whole(&dir, &name, entry).map_err(io)? {
             lock(&self.placed).push(index, path, blob, None);
             return Ok(Member::Done { size: entry.size });
         }
-        let file = PartFile {
-            dir,
-            name,
-            path,
-            folder: Folder::Ours,
-        };
-        self.store
-            .partial_in(&entry.digest, Place::File(file))
-            .map(Member::Wanted)
+        let file = PartFile { dir, name, path, folder: Folder::Ours };
+        self.store.partial_in(&entry.digest, Place::File(file)).map(Member::Wanted)
     }
 
     /// Puts a whole file in its place, where it is from now on served.
@@ -199,23 +159,12 @@ impl PartialDirectory {
         };
         let mut state = lock(&partial.shared.state);
         let is_this = path == self.path_of(&entry.path) && partial.digest() == entry.digest;
-        let tree = state
-            .tree
-            .filter(|_| is_this && state.is_complete() && !state.finished);
-        let size = tree
-            .ok_or_else(|| FinishError::Incomplete { path: path.clone() })?
-            .size();
+        let tree = state.tree.filter(|_| is_this && state.is_complete() && !state.finished);
+        let size = tree.ok_or_else(|| FinishError::Incomplete { path: path.clone() })?.size();
         if size != entry.size {
-            return Err(FinishError::WrongSize {
-                path,
-                listed: entry.size,
-                size,
-            });
+            return Err(FinishError::WrongSize { path, listed: entry.size, size });
         }
-        let how = How {
-            durably: false,
-            executable: entry.executable,
-        };
+        let how = How { durably: false, executable: entry.executable };
         let settled = settle(&self.store.inner, &state.body, file, &how).map_err(|e| e.at(&path))?;
         let stem = match &state.body {
             Body::Disk(disk) => Some(disk.stem.clone()),
@@ -225,17 +174,7 @@ impl PartialDirectory {
         drop(state);
         let (digest, stamp, outboard) = (entry.digest, settled.stamp, settled.outboard);
         let mut placed = lock(&self.placed);
-        placed.push(
-            index,
-            path,
-            NewBlob {
-                digest,
-                stamp,
-                is_fresh: false,
-                outboard,
-            },
-            stem,
-        );
+        placed.push(index, path, NewBlob { digest, stamp, is_fresh: false, outboard }, stem);
         if placed.unnoted.len() >= BATCH_FILES || placed.unnoted_bytes >= BATCH_BYTES {
             self.note(&mut placed)?;
         }
@@ -282,11 +221,7 @@ fn open_parent(folder: &Dir, path: &RelPath, missing: Missing) -> io::Result<(Di
     let mut dir = folder.open_dir(OsStr::new("."))?;
     for name in names {
         let name = OsStr::new(name);
-        dir = if missing == Missing::Make {
-            dir.open_or_make_dir(name)?
-        } else {
-            dir.open_dir(name)?
-        };
+        dir = if missing == Missing::Make { dir.open_or_make_dir(name)? } else { dir.open_dir(name)? };
     }
     Ok((dir, name.into()))
 }
@@ -316,10 +251,5 @@ fn found_whole(dir: &Dir, name: &OsStr, entry: &Entry) -> io::Result<Option<NewB
         return Ok(None);
     };
     let (stamp, outboard) = (Stamp::of(&file.metadata()?), NewOutboard::Inline(pairs));
-    Ok(Some(NewBlob {
-        digest: entry.digest,
-        stamp,
-        is_fresh: false,
-        outboard,
-    }))
+    Ok(Some(NewBlob { digest: entry.digest, stamp, is_fresh: false, outboard }))
 }

@@ -54,10 +54,7 @@ impl BlobRow {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let (version, size, inline): (u8, u64, Option<ByteBuf>) = decode(bytes)?;
         check(version)?;
-        Ok(Self {
-            size,
-            outboard: inline.map_or(Outboard::File, |pairs| Outboard::Inline(pairs.into_vec())),
-        })
+        Ok(Self { size, outboard: inline.map_or(Outboard::File, |pairs| Outboard::Inline(pairs.into_vec())) })
     }
 }
 
@@ -87,12 +84,7 @@ impl SourceRow {
             SourceState::Fresh => 1,
             SourceState::Changed => 2,
         };
-        encode(&(
-            VERSION,
-            ByteArray::new(*self.digest.as_bytes()),
-            stamp_tuple(&self.stamp),
-            state,
-        ))
+        encode(&(VERSION, ByteArray::new(*self.digest.as_bytes()), stamp_tuple(&self.stamp), state))
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
@@ -104,11 +96,7 @@ impl SourceRow {
             2 => SourceState::Changed,
             _ => return Err(Damaged),
         };
-        Ok(Self {
-            digest: Digest::from_bytes(digest.into_array()),
-            stamp: stamp_of(stamp),
-            state,
-        })
+        Ok(Self { digest: Digest::from_bytes(digest.into_array()), stamp: stamp_of(stamp), state })
     }
 }
 
@@ -126,14 +114,7 @@ pub(crate) struct ShareRow {
 impl ShareRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let cid = self.cid.to_bytes();
-        encode(&(
-            VERSION,
-            Bytes::new(&cid),
-            &self.name,
-            self.size,
-            self.files,
-            self.published_at,
-        ))
+        encode(&(VERSION, Bytes::new(&cid), &self.name, self.size, self.files, self.published_at))
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
@@ -141,13 +122,7 @@ impl ShareRow {
             decode(bytes)?;
         check(version)?;
         let cid = Cid::from_bytes(&cid).map_err(|_| Damaged)?;
-        Ok(Self {
-            cid,
-            name,
-            size,
-            files,
-            published_at,
-        })
+        Ok(Self { cid, name, size, files, published_at })
     }
 }
 
@@ -160,21 +135,13 @@ pub(crate) struct DownloadRow {
 
 impl DownloadRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        encode(&(
-            VERSION,
-            Bytes::new(&self.cid.to_bytes()),
-            self.id.inode,
-            self.id.born_ns,
-        ))
+        encode(&(VERSION, Bytes::new(&self.cid.to_bytes()), self.id.inode, self.id.born_ns))
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let (version, cid, inode, born_ns): (u8, ByteBuf, u64, i64) = decode(bytes)?;
         check(version)?;
-        Ok(Self {
-            cid: Cid::from_bytes(&cid).map_err(|_| Damaged)?,
-            id: FileId { inode, born_ns },
-        })
+        Ok(Self { cid: Cid::from_bytes(&cid).map_err(|_| Damaged)?, id: FileId { inode, born_ns } })
     }
 }
 
@@ -194,16 +161,7 @@ pub(crate) struct PartialRecord {
     pub(crate) have: GroupRanges,
 }
 
-type PartialTuple = (
-    u8,
-    u64,
-    ByteArray<32>,
-    ByteBuf,
-    (u64, i64),
-    StampTuple,
-    u64,
-    Vec<(u64, u64)>,
-);
+type PartialTuple = (u8, u64, ByteArray<32>, ByteBuf, (u64, i64), StampTuple, u64, Vec<(u64, u64)>);
 
 impl PartialRecord {
     /// Encodes the record, with fewer ranges rather than too many, and a checksum at its end.
@@ -272,9 +230,7 @@ impl JournalLine {
 
     /// Reads as many lines as are whole; the others were never acknowledged, or are damaged.
     pub(crate) fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
-        bytes
-            .split(|&byte| byte == JOURNAL_SEPARATOR)
-            .filter_map(|line| Self::decode(line).ok())
+        bytes.split(|&byte| byte == JOURNAL_SEPARATOR).filter_map(|line| Self::decode(line).ok())
     }
 
     fn decode(line: &[u8]) -> Result<Self, Damaged> {
@@ -290,15 +246,8 @@ impl JournalLine {
             return Err(Damaged);
         };
         check(version.parse().map_err(|_| Damaged)?)?;
-        let cid = if cid == "-" {
-            None
-        } else {
-            Some(cid.parse().map_err(|_| Damaged)?)
-        };
-        Ok(Self {
-            path: unhex(path)?,
-            cid,
-        })
+        let cid = if cid == "-" { None } else { Some(cid.parse().map_err(|_| Damaged)?) };
+        Ok(Self { path: unhex(path)?, cid })
     }
 }
 
@@ -309,12 +258,7 @@ fn stamp_tuple(stamp: &Stamp) -> StampTuple {
 }
 
 fn stamp_of((size, mtime_ns, ctime_ns, inode): StampTuple) -> Stamp {
-    Stamp {
-        size,
-        mtime_ns,
-        ctime_ns,
-        inode,
-    }
+    Stamp { size, mtime_ns, ctime_ns, inode }
 }
 
 fn check(version: u8) -> Result<(), Damaged> {

@@ -70,14 +70,8 @@ impl Files {
     pub(crate) fn open_source(&self, path: &Path) -> io::Result<Handle> {
         self.step()?;
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)?;
-        Ok(Handle {
-            file,
-            files: self.clone(),
-        })
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+        Ok(Handle { file, files: self.clone() })
     }
 
     /// Describes what is at `path`, itself even if it is a symlink.
@@ -100,15 +94,8 @@ impl Files {
     /// Opens a folder whose path is the user's own business, symlinks included.
     pub(crate) fn dir(&self, path: &Path) -> io::Result<Dir> {
         self.step()?;
-        let fd = rustix::fs::open(
-            path,
-            OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY,
-            Mode::empty(),
-        )?;
-        Ok(Dir {
-            file: File::from(fd),
-            files: self.clone(),
-        })
+        let fd = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())?;
+        Ok(Dir { file: File::from(fd), files: self.clone() })
     }
 }
 
@@ -122,19 +109,11 @@ pub(crate) struct Dir {
 impl Dir {
     fn openat(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         self.files.step()?;
-        Ok(rustix::fs::openat(
-            &self.file,
-            name,
-            flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            mode,
-        )?)
+        Ok(rustix::fs::openat(&self.file, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)?)
     }
 
     fn handle(&self, fd: OwnedFd) -> Handle {
-        Handle {
-            file: File::from(fd),
-            files: self.files.clone(),
-        }
+        Handle { file: File::from(fd), files: self.files.clone() }
     }
 
     /// Opens a folder in this one, and makes it first if it is not there.
@@ -151,10 +130,7 @@ impl Dir {
     /// Opens a folder in this one.
     pub(crate) fn open_dir(&self, name: &OsStr) -> io::Result<Self> {
         let fd = self.openat(name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())?;
-        Ok(Self {
-            file: File::from(fd),
-            files: self.files.clone(),
-        })
+        Ok(Self { file: File::from(fd), files: self.files.clone() })
     }
 
     /// Makes a folder; one that is already there is an error.
@@ -327,8 +303,7 @@ impl Handle {
             for slice in batch {
                 let done = written.min(slice.len());
                 written -= done;
-                self.file
-                    .write_all_at(slice.get(done..).unwrap_or_default(), offset + done as u64)?;
+                self.file.write_all_at(slice.get(done..).unwrap_or_default(), offset + done as u64)?;
                 offset += slice.len() as u64;
             }
         }

@@ -97,23 +97,16 @@ impl Partial {
         let Place::File(place) = &shared.place else {
             return Err(FinishError::Incomplete { path: shared.path() });
         };
-        let io = |source| FinishError::Io {
-            path: target.to_owned(),
-            source,
-        };
+        let io = |source| FinishError::Io { path: target.to_owned(), source };
         let final_name = Name::new(&shared.store.inner.files, target).map_err(io)?;
         final_name.check(options.replace)?;
+        let _order = lock(&shared.syncing);
         // Nobody writes to a whole blob, so whoever waits for this has nothing better to do.
         let mut state = lock(&shared.state);
         let tree = state.tree.filter(|_| state.is_complete() && !state.finished);
-        let tree = tree.ok_or_else(|| FinishError::Incomplete {
-            path: place.path.clone(),
-        })?;
+        let tree = tree.ok_or_else(|| FinishError::Incomplete { path: place.path.clone() })?;
         let inner = &shared.store.inner;
-        let how = How {
-            durably: true,
-            executable: false,
-        };
+        let how = How { durably: true, executable: false };
         let settled = settle(inner, &state.body, place, &how).map_err(|error| error.at(&place.path))?;
         if let Err(error) = final_name.take(&place.dir, &place.name, options.replace) {
             if matches!(state.body, Body::Memory(_)) {
@@ -140,9 +133,7 @@ impl Partial {
                 is_fresh: false,
                 outboard: settled.outboard,
             };
-            inner.commit(&[(path.clone(), blob)], |change| {
-                change.put_share(&path, row, None)
-            })?;
+            inner.commit(&[(path.clone(), blob)], |change| change.put_share(&path, row, None))?;
             inner.journal.note(&path, Some(row.cid)).map_err(StoreError::Io)?;
         }
         if let Body::Disk(disk) = &lock(&shared.state).body {
@@ -155,13 +146,8 @@ impl Partial {
 impl PartTrouble {
     pub(crate) fn at(self, path: &Path) -> FinishError {
         match self {
-            Self::Foreign => FinishError::Foreign {
-                path: path.to_owned(),
-            },
-            Self::Io(source) => FinishError::Io {
-                path: path.to_owned(),
-                source,
-            },
+            Self::Foreign => FinishError::Foreign { path: path.to_owned() },
+            Self::Io(source) => FinishError::Io { path: path.to_owned(), source },
         }
     }
 }
@@ -178,11 +164,7 @@ impl Name {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).canonicalize()?;
-        Ok(Self {
-            dir: files.dir(&parent)?,
-            path: parent.join(&name),
-            name,
-        })
+        Ok(Self { dir: files.dir(&parent)?, path: parent.join(&name), name })
     }
 
     /// Says early what [`take`](Self::take) would say at the end.
@@ -191,13 +173,7 @@ impl Name {
             Ok(is_dir) => is_dir || replace == Replace::Never,
             Err(_) => false,
         };
-        if is_in_the_way {
-            Err(FinishError::Exists {
-                path: self.path.clone(),
-            })
-        } else {
-            Ok(())
-        }
+        if is_in_the_way { Err(FinishError::Exists { path: self.path.clone() }) } else { Ok(()) }
     }
 
     /// Gives the name to the file `name` of `dir`, durably.
@@ -206,17 +182,10 @@ impl Name {
             Replace::Never => dir.rename_new(name, &self.dir, &self.name),
             Replace::Overwrite => dir.rename(name, &self.dir, &self.name),
         };
-        renamed
-            .and_then(|()| self.dir.sync())
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => FinishError::Exists {
-                    path: self.path.clone(),
-                },
-                _ => FinishError::Io {
-                    path: self.path.clone(),
-                    source,
-                },
-            })
+        renamed.and_then(|()| self.dir.sync()).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => FinishError::Exists { path: self.path.clone() },
+            _ => FinishError::Io { path: self.path.clone(), source },
+        })
     }
 
     fn stamp(&self) -> io::Result<Stamp> {
@@ -248,10 +217,7 @@ pub(crate) fn settle(
             let file = write_whole(place, &memory.data)?;
             finish_file(&file, how)?;
             let stamp = Stamp::of(&file.metadata()?);
-            Ok(Settled {
-                stamp,
-                outboard: NewOutboard::Inline(memory.pairs.clone()),
-            })
+            Ok(Settled { stamp, outboard: NewOutboard::Inline(memory.pairs.clone()) })
         }
         Body::Disk(disk) => {
             if !place.is(disk.id)? {
@@ -261,10 +227,7 @@ pub(crate) fn settle(
             let pairs = record::pairs_name(&disk.stem);
             let handle = store.partials.open_writable(&pairs)?;
             let stamp = Stamp::of(&disk.data.metadata()?);
-            Ok(Settled {
-                stamp,
-                outboard: NewOutboard::File { name: pairs, handle },
-            })
+            Ok(Settled { stamp, outboard: NewOutboard::File { name: pairs, handle } })
         }
     }
 }
@@ -286,9 +249,5 @@ fn write_whole(place: &PartFile, data: &[u8]) -> Result<Handle, PartTrouble> {
 /// Whether a file holds nothing but what a crash can leave of `data`: some of its bytes, and zeros for others.
 /// Then writing to it loses nothing of anybody's.
 fn is_remnant(found: &[u8], data: &[u8]) -> bool {
-    found.len() <= data.len()
-        && found
-            .iter()
-            .zip(data)
-            .all(|(found, byte)| found == byte || *found == 0)
+    found.len() <= data.len() && found.iter().zip(data).all(|(found, byte)| found == byte || *found == 0)
 }

@@ -79,10 +79,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        Self {
-            data: Vec::new(),
-            pairs: Vec::new(),
-        }
+        Self { data: Vec::new(), pairs: Vec::new() }
     }
 }
 
@@ -97,13 +94,7 @@ pub(crate) fn hash_here(
     progress: &(dyn Fn(u64) + Sync),
     cancel: &Cancel,
 ) -> Result<Digest, HashError> {
-    let job = Job {
-        file,
-        tree: Tree::new(size),
-        sink,
-        progress,
-        cancel,
-    };
+    let job = Job { file, tree: Tree::new(size), sink, progress, cancel };
     let spans = (0..job.spans()).map(|span| job.hash_span(span, scratch));
     job.join(&spans.collect::<Result<Vec<_>, _>>()?)
 }
@@ -117,13 +108,7 @@ pub(crate) fn hash_wide(
     progress: &(dyn Fn(u64) + Sync),
     cancel: &Cancel,
 ) -> Result<Digest, HashError> {
-    let job = Job {
-        file,
-        tree: Tree::new(size),
-        sink,
-        progress,
-        cancel,
-    };
+    let job = Job { file, tree: Tree::new(size), sink, progress, cancel };
     let next = AtomicU64::new(0);
     let work = || {
         let mut scratch = Scratch::new();
@@ -145,11 +130,7 @@ pub(crate) fn hash_wide(
         let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
         let mut spans = work()?;
         for helper in helpers {
-            spans.extend(
-                helper
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-            );
+            spans.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         Ok(spans)
     })?;
@@ -182,19 +163,15 @@ impl Job<'_> {
         let data = room(&mut scratch.data, index(len));
         let pairs = room(&mut scratch.pairs, index((groups - 1) * PARENT_LEN as u64));
         if len > 0 {
-            self.file
-                .read_exact_at(data, start)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => HashError::Changed,
-                    _ => HashError::Read(error),
-                })?;
+            self.file.read_exact_at(data, start).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => HashError::Changed,
+                _ => HashError::Read(error),
+            })?;
         }
         let is_root = groups == self.tree.groups();
         let cv = hash_node(data, first, groups, is_root, pairs);
         if !pairs.is_empty() {
-            self.sink
-                .put(slot_of_span(&self.tree, first), pairs)
-                .map_err(HashError::Write)?;
+            self.sink.put(slot_of_span(&self.tree, first), pairs).map_err(HashError::Write)?;
         }
         (self.progress)(len);
         Ok(cv)

@@ -59,11 +59,7 @@ impl Journal {
             };
         }
         let mut all = journalled.clone();
-        all.extend(
-            shares
-                .iter()
-                .map(|(path, row)| (path.as_os_str().as_bytes().to_vec(), row.cid)),
-        );
+        all.extend(shares.iter().map(|(path, row)| (path.as_os_str().as_bytes().to_vec(), row.cid)));
         let is_whole = bytes.is_empty() || bytes.last() == Some(&b'\n');
         if all != journalled || !is_whole || lines > 2 * all.len() + SLACK_LINES {
             rewrite(dir, &all)?;
@@ -72,27 +68,15 @@ impl Journal {
         for (path, _) in shares {
             lost.remove(path.as_os_str().as_bytes());
         }
-        let lost = lost
-            .into_keys()
-            .map(|path| PathBuf::from(OsString::from_vec(path)))
-            .collect();
+        let lost = lost.into_keys().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
         let file = dir.open_private(OsStr::new(JOURNAL))?;
         let len = file.metadata()?.len();
-        Ok((
-            Self {
-                file: Mutex::new((file, len)),
-            },
-            lost,
-        ))
+        Ok((Self { file: Mutex::new((file, len)) }, lost))
     }
 
     /// Notes durably what `path` is from now on.
     pub(crate) fn note(&self, path: &Path, cid: Option<Cid>) -> io::Result<()> {
-        let line = JournalLine {
-            path: path.as_os_str().as_bytes().to_vec(),
-            cid,
-        }
-        .encode();
+        let line = JournalLine { path: path.as_os_str().as_bytes().to_vec(), cid }.encode();
         let mut guard = lock(&self.file);
         let (file, len) = &mut *guard;
         // After a failed write this overwrites whatever part of the line got there.
@@ -104,13 +88,7 @@ impl Journal {
 }
 
 fn rewrite(dir: &Dir, shares: &BTreeMap<Vec<u8>, Cid>) -> io::Result<()> {
-    let lines = shares.iter().map(|(path, cid)| {
-        JournalLine {
-            path: path.clone(),
-            cid: Some(*cid),
-        }
-        .encode()
-    });
+    let lines = shares.iter().map(|(path, cid)| JournalLine { path: path.clone(), cid: Some(*cid) }.encode());
     let bytes: Vec<u8> = lines.flatten().collect();
     let file = dir.create_private(OsStr::new(JOURNAL_NEW))?;
     file.write_all_at(&bytes, 0)?;

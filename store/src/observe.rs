@@ -50,10 +50,7 @@ pub(crate) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     pub(crate) fn new(observer: &'a dyn PublishObserver) -> Self {
-        Self {
-            observer,
-            done: Mutex::default(),
-        }
+        Self { observer, done: Mutex::default() }
     }
 
     pub(crate) fn add(&self, bytes: u64, files: u64) {

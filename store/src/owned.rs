@@ -68,8 +68,5 @@ pub(crate) fn row(bytes: &[u8]) -> BlobRow {
     let tree = Tree::new(bytes.len() as u64);
     let mut pairs = vec![0; usize::try_from(tree.parents()).unwrap_or(0) * PARENT_LEN];
     hash_node(bytes, 0, tree.groups(), true, &mut pairs);
-    BlobRow {
-        size: tree.size(),
-        outboard: Outboard::Inline(pairs),
-    }
+    BlobRow { size: tree.size(), outboard: Outboard::Inline(pairs) }
 }

@@ -8,11 +8,11 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
-use shoal_content::{Digest, GroupRanges, PARENT_LEN, ProviderKey, Tree};
+use shoal_content::{Digest, GROUP_LEN, GroupRanges, PARENT_LEN, ProviderKey, Tree};
 
 use crate::{Blob, Held, ReadError, Store, StoreError, store::lock};
 
@@ -166,8 +166,9 @@ pub(crate) struct Shared {
     key: ProviderKey,
     pub(crate) place: Place,
     pub(crate) state: Mutex<State>,
-    /// Held while syncing, so that records are written in the order in which they were true.
-    syncing: Mutex<()>,
+    /// Held while syncing, so that records are written in the order in which they were true, and none after
+    /// what it speaks of is gone. Taken before `state`.
+    pub(crate) syncing: Mutex<()>,
 }
 
 /// Where a blob is received to.
@@ -192,14 +193,7 @@ pub(crate) struct State {
 
 impl State {
     fn new(tree: Option<Tree>, have: GroupRanges, body: Body) -> Self {
-        Self {
-            tree,
-            have,
-            body,
-            unsynced: 0,
-            synced_at: Instant::now(),
-            finished: false,
-        }
+        Self { tree, have, body, unsynced: 0, synced_at: Instant::now(), finished: false }
     }
 
     /// The tree, if its size is proven: the last group can be verified under the right size only.
@@ -256,6 +250,7 @@ impl Partial {
     /// Another size than was claimed before loses everything that was received under the old claim; so stay
     /// with one, and ask for the last group early. No space is taken until verified bytes are written.
     pub fn claim_size(&self, size: u64) -> Result<(), WriteError> {
+        let _order = lock(&self.shared.syncing);
         let mut state = lock(&self.shared.state);
         if state.finished {
             return Err(WriteError::Finished);
@@ -263,10 +258,7 @@ impl Partial {
         match (state.tree, state.proven()) {
             (Some(tree), _) if tree.size() == size => return self.shared.check_space(&state),
             (_, Some(tree)) => {
-                return Err(WriteError::Size {
-                    proven: tree.size(),
-                    claimed: size,
-                });
+                return Err(WriteError::Size { proven: tree.size(), claimed: size });
             }
             _ => {}
         }
@@ -300,6 +292,7 @@ impl Partial {
 
     /// Removes the part file and what the store knows of it.
     pub fn abandon(self) -> Result<(), WriteError> {
+        let _order = lock(&self.shared.syncing);
         let mut state = lock(&self.shared.state);
         state.finished = true;
         self.shared.discard(&mut state)
@@ -324,10 +317,7 @@ impl Shared {
     }
 
     pub(crate) fn io(&self, source: io::Error) -> WriteError {
-        WriteError::Io {
-            path: self.path(),
-            source,
-        }
+        WriteError::Io { path: self.path(), source }
     }
 
     pub(crate) fn held(&self) -> Option<Held> {
@@ -393,39 +383,32 @@ impl Shared {
         if need <= available {
             return Ok(());
         }
-        Err(WriteError::NoSpace {
-            path: file.path.clone(),
-            need,
-            available,
+        Err(WriteError::NoSpace { path: file.path.clone(), need, available })
+    }
+
+    fn sync_locked(&self, _order: &MutexGuard<'_, ()>) -> Result<(), WriteError> {
+        let mut state = lock(&self.state);
+        let (Body::Disk(disk), Some(tree)) = (&state.body, state.tree) else { return Ok(()) };
+        if state.unsynced == 0 || state.finished {
+            return Ok(());
+        }
+        let (disk, have) = (Arc::clone(disk), state.have.clone());
+        let received = std::mem::take(&mut state.unsynced);
+        state.synced_at = Instant::now();
+        // What arrives meanwhile is for the next time.
+        drop(state);
+        let synced = disk.sync().and_then(|stamp| record::write(self, &disk, stamp, tree, have));
+        synced.map_err(|source| {
+            lock(&self.state).unsynced += received;
+            self.io(source)
         })
     }
 
-    fn sync_locked(&self, _order: &std::sync::MutexGuard<'_, ()>) -> Result<(), WriteError> {
-        let (disk, tree, have) = {
-            let mut state = lock(&self.state);
-            state.synced_at = Instant::now();
-            let received = std::mem::take(&mut state.unsynced);
-            match (&state.body, state.tree) {
-                (Body::Disk(disk), Some(tree)) if received > 0 && !state.finished => {
-                    (Arc::clone(disk), tree, state.have.clone())
-                }
-                _ => return Ok(()),
-            }
-        };
-        let synced = disk
-            .sync()
-            .and_then(|stamp| record::write(self, &disk, stamp, tree, have));
-        synced.map_err(|source| self.io(source))
-    }
-
     pub(crate) fn read_at(&self, tree: Tree, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let Some(last) = offset
-            .checked_add(buffer.len() as u64)
-            .and_then(|end| end.checked_sub(1))
-        else {
+        let Some(last) = offset.checked_add(buffer.len() as u64).and_then(|end| end.checked_sub(1)) else {
             return Ok(());
         };
-        let groups = offset / shoal_content::GROUP_LEN..last / shoal_content::GROUP_LEN + 1;
+        let groups = offset / GROUP_LEN..last / GROUP_LEN + 1;
         let disk = {
             let state = lock(&self.state);
             let wanted = GroupRanges::from(groups);
@@ -437,10 +420,7 @@ impl Shared {
                 Body::Disk(disk) => Arc::clone(disk),
             }
         };
-        disk.read_at(offset, buffer).map_err(|source| ReadError::Io {
-            path: self.path(),
-            source,
-        })
+        disk.read_at(offset, buffer).map_err(|source| ReadError::Io { path: self.path(), source })
     }
 
     pub(crate) fn parent(&self, tree: Tree, index: u64) -> Result<[u8; PARENT_LEN], ReadError> {
@@ -452,10 +432,7 @@ impl Shared {
                 Body::Disk(disk) => Arc::clone(disk),
             }
         };
-        disk.parent(index).map_err(|source| ReadError::Io {
-            path: self.path(),
-            source,
-        })
+        disk.parent(index).map_err(|source| ReadError::Io { path: self.path(), source })
     }
 }
 
@@ -472,7 +449,5 @@ impl Drop for Shared {
 }
 
 fn bytes_of(tree: Tree, have: &GroupRanges) -> u64 {
-    have.iter()
-        .map(|range| tree.group_span(range.end - 1).end - tree.group_span(range.start).start)
-        .sum()
+    have.iter().map(|range| tree.group_span(range.end - 1).end - tree.group_span(range.start).start).sum()
 }

@@ -121,14 +121,7 @@ impl Store {
         observer: &dyn PublishObserver,
         cancel: &Cancel,
     ) -> Result<Published, PublishError> {
-        publish(
-            &self.inner.files,
-            Some(&self.inner),
-            path,
-            options,
-            observer,
-            cancel,
-        )
+        publish(&self.inner.files, Some(&self.inner), path, options, observer, cancel)
     }
 }
 
@@ -150,62 +143,33 @@ fn publish(
     observer: &dyn PublishObserver,
     cancel: &Cancel,
 ) -> Result<Published, PublishError> {
-    let read_error = |source| PublishError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let read_error = |source| PublishError::Read { path: path.to_owned(), source };
     let root = path.canonicalize().map_err(read_error)?;
-    let mut exclude: Vec<_> = options
-        .exclude
-        .iter()
-        .filter_map(|path| path.canonicalize().ok())
-        .collect();
+    let mut exclude: Vec<_> = options.exclude.iter().filter_map(|path| path.canonicalize().ok()).collect();
     exclude.extend(store.map(|store| store.path.clone()));
     if exclude.iter().any(|own| root.starts_with(own)) {
-        return Err(PublishError::Refused {
-            path: root,
-            reason: SkipReason::Own,
-        });
+        return Err(PublishError::Refused { path: root, reason: SkipReason::Own });
     }
     let metadata = files.stat(&root).map_err(read_error)?;
     let (is_directory, tree) = if metadata.is_dir() {
-        (
-            true,
-            walk::walk(files, &root, &exclude, cancel).map_err(read_error)?,
-        )
+        (true, walk::walk(files, &root, &exclude, cancel).map_err(read_error)?)
     } else if metadata.is_file() {
         (false, walk::Tree::lone(&metadata))
     } else {
-        return Err(PublishError::Refused {
-            path: root,
-            reason: walk::special(&metadata),
-        });
+        return Err(PublishError::Refused { path: root, reason: walk::special(&metadata) });
     };
     let publishing = root.clone();
     let _publishing = store.map(|store| Publishing::start(store, &publishing));
     let threads = options.threads.unwrap_or_else(all_threads);
-    let env = Env {
-        files,
-        store,
-        threads,
-        observer,
-        tally: Tally::new(observer),
-        cancel,
-    };
+    let env = Env { files, store, threads, observer, tally: Tally::new(observer), cancel };
     Work::new(&env, root, is_directory, tree)?.run(options)
 }
 
 /// Hashes a file that the store knows, to build its hash tree anew; nothing if it cannot be read.
 pub(crate) fn hash_again(store: &Inner, path: &Path, cancel: &Cancel) -> Result<Option<NewBlob>, StoreError> {
     let tally = Tally::new(&());
-    let env = Env {
-        files: &store.files,
-        store: Some(store),
-        threads: all_threads(),
-        observer: &(),
-        tally,
-        cancel,
-    };
+    let env =
+        Env { files: &store.files, store: Some(store), threads: all_threads(), observer: &(), tally, cancel };
     match env.hash_file(path, &mut Width::All) {
         Outcome::Hashed(blob) => Ok(Some(blob)),
         Outcome::StoreFailed(error) => Err(StoreError::Io(error)),

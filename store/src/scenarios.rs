@@ -74,11 +74,8 @@ impl Scenario {
 fn check_all(store: &Store, context: &str) {
     let report = store.verify(&(), &Cancel::new()).unwrap();
     assert!(report.corrupt.is_empty(), "{report:?} {context}");
-    let blobs = store.inner.db.read(|read| {
-        read.blobs()?
-            .map(|row| Ok(row?.0))
-            .collect::<Result<Vec<Digest>, _>>()
-    });
+    let blobs =
+        store.inner.db.read(|read| read.blobs()?.map(|row| Ok(row?.0)).collect::<Result<Vec<Digest>, _>>());
     for digest in blobs.unwrap() {
         if let Ok(Some(blob)) = store.blob(&digest) {
             let bytes = read_verified(&blob, digest);
@@ -91,20 +88,13 @@ fn check_all(store: &Store, context: &str) {
 const LONG: u64 = 1024 * 1024 + 20_000;
 
 fn options() -> PublishOptions {
-    PublishOptions {
-        threads: std::num::NonZeroUsize::new(1),
-        ..PublishOptions::default()
-    }
+    PublishOptions { threads: std::num::NonZeroUsize::new(1), ..PublishOptions::default() }
 }
 
 fn publish_at(home: &Home, store: &Store, name: &str) -> Outcome {
     let published = store.publish(&home.path(name), &options(), &(), &Cancel::new())?;
     // A file that could not be read is left out and named, and the rest is published.
-    if published.skipped.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{:?}", published.skipped).into())
-    }
+    if published.skipped.is_empty() { Ok(()) } else { Err(format!("{:?}", published.skipped).into()) }
 }
 
 fn is_shared(home: &Home, store: &Store, name: &str, cid: Cid) -> bool {
@@ -215,11 +205,7 @@ fn is_received(home: &Home, store: &Store, sender: &Sender) -> bool {
         assert!(!is_shared(home, store, "file", Cid::file(sender.digest)));
         return false;
     }
-    assert_eq!(
-        fs::read(home.path("file")).unwrap(),
-        sender.data,
-        "half-written under its final name"
-    );
+    assert_eq!(fs::read(home.path("file")).unwrap(), sender.data, "half-written under its final name");
     is_shared(home, store, "file", Cid::file(sender.digest))
 }
 
@@ -230,20 +216,12 @@ fn receive(home: &Home, store: &Store, sender: &Sender) -> Outcome {
         return publish_at(home, store, "file");
     }
     let partial = store.partial(&sender.digest, &home.path(".file.shoal-part"))?;
-    sender.send(
-        &partial,
-        &partial.missing().intersection(&GroupRanges::from(0..40)),
-    )?;
+    sender.send(&partial, &partial.missing().intersection(&GroupRanges::from(0..40)))?;
     partial.sync()?;
     let missing = partial.missing();
     sender.send(&partial, &missing)?;
-    partial.finish(
-        &target,
-        &FinishOptions {
-            share_as: Some("file".to_owned()),
-            ..FinishOptions::default()
-        },
-    )?;
+    partial
+        .finish(&target, &FinishOptions { share_as: Some("file".to_owned()), ..FinishOptions::default() })?;
     Ok(())
 }
 
@@ -272,10 +250,7 @@ fn go_on_receiving_a_long_file() {
     Scenario {
         prepare: |home| {
             let sender = Sender::new(pattern(LONG, 3));
-            let partial = home
-                .open()
-                .partial(&sender.digest, &home.path(".file.shoal-part"))
-                .unwrap();
+            let partial = home.open().partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
             sender.send(&partial, &GroupRanges::from(7..50)).unwrap();
         },
         act: |home, store| receive(home, store, &Sender::new(pattern(LONG, 3))),
@@ -286,12 +261,7 @@ fn go_on_receiving_a_long_file() {
 
 fn receive_directory(home: &Home, store: &Store, replace: Replace) -> Outcome {
     let directory = store.partial_directory(manifest(4), &home.path(".dir.shoal-part"))?;
-    for (index, (_, len)) in manifest(4)
-        .entries()
-        .iter()
-        .map(|entry| ((), entry.size))
-        .enumerate()
-    {
+    for (index, (_, len)) in manifest(4).entries().iter().map(|entry| ((), entry.size)).enumerate() {
         if let Member::Wanted(partial) = directory.member(index)? {
             let sender = Sender::new(pattern(len, 4));
             let missing = partial.missing();
@@ -299,10 +269,7 @@ fn receive_directory(home: &Home, store: &Store, replace: Replace) -> Outcome {
             directory.place(index, &partial)?;
         }
     }
-    let options = FinishOptions {
-        replace,
-        share_as: Some("dir".to_owned()),
-    };
+    let options = FinishOptions { replace, share_as: Some("dir".to_owned()) };
     directory.finish(&home.path("dir"), &options)?;
     Ok(())
 }
@@ -310,11 +277,7 @@ fn receive_directory(home: &Home, store: &Store, replace: Replace) -> Outcome {
 fn has_directory(path: &Path) -> bool {
     if path.exists() {
         for (name, len) in FILES {
-            assert_eq!(
-                fs::read(path.join(name)).unwrap(),
-                pattern(len, 4),
-                "not whole under its final name"
-            );
+            assert_eq!(fs::read(path.join(name)).unwrap(), pattern(len, 4), "not whole under its final name");
         }
     }
     path.exists()
@@ -345,12 +308,8 @@ fn look_into_everything() {
             // One is touched, and the hash tree of another is damaged.
             let touched = fs::File::open(home.path("dir/a")).unwrap();
             touched.set_modified(std::time::UNIX_EPOCH).unwrap();
-            let outboard = fs::read_dir(home.path("store/outboards"))
-                .unwrap()
-                .next()
-                .unwrap()
-                .unwrap()
-                .path();
+            let outboard =
+                fs::read_dir(home.path("store/outboards")).unwrap().next().unwrap().unwrap().path();
             let mut pairs = fs::read(&outboard).unwrap();
             pairs[1000] ^= 1;
             fs::write(&outboard, pairs).unwrap();

@@ -59,9 +59,7 @@ impl Store {
     /// Looks at every file. One whose stamp is not what it was, and whose size is, is read again.
     pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
         let rows = self.inner.db.read(Read::shares)?;
-        rows.into_iter()
-            .map(|(path, row)| self.inner.share(path, row))
-            .collect()
+        rows.into_iter().map(|(path, row)| self.inner.share(path, row)).collect()
     }
 
     /// Stops sharing; what no other share needs is forgotten. Files stay. Gives what was shared, which is
@@ -108,9 +106,7 @@ impl Store {
                         if at >= max_files && has_any {
                             break;
                         }
-                        if self
-                            .inner
-                            .state_of(&path.join(entry.path.as_str()), &entry.digest)?
+                        if self.inner.state_of(&path.join(entry.path.as_str()), &entry.digest)?
                             == ShareState::Ok
                         {
                             has_any = true;
@@ -122,11 +118,7 @@ impl Store {
             }
         }
         let mut known = HashSet::new();
-        Ok(roots
-            .into_iter()
-            .chain(files)
-            .filter(|digest| known.insert(*digest))
-            .collect())
+        Ok(roots.into_iter().chain(files).filter(|digest| known.insert(*digest)).collect())
     }
 }
 
@@ -147,9 +139,7 @@ impl Inner {
 
     fn unpublish(&self, path: &Path, row: &ShareRow) -> Result<(), StoreError> {
         let sources = self.db.read(|read| {
-            read.sources_below(path)?
-                .map(|row| Ok(row?.0))
-                .collect::<Result<Vec<_>, StoreError>>()
+            read.sources_below(path)?.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()
         })?;
         self.commit(&[], |change| {
             change.remove_share(path, row)?;
@@ -166,9 +156,7 @@ impl Inner {
             Root::Flat(manifest) => manifest,
             Root::Paged(pages) => {
                 let pages_of = |read: &Read| {
-                    let pages = pages
-                        .iter()
-                        .map(|page| read.owned(&page.digest)?.ok_or_else(damaged));
+                    let pages = pages.iter().map(|page| read.owned(&page.digest)?.ok_or_else(damaged));
                     pages.collect::<Result<Vec<_>, StoreError>>()
                 };
                 pages.assemble(self.db.read(pages_of)?).map_err(|_| damaged())?
@@ -180,22 +168,8 @@ impl Inner {
 impl Share {
     pub(crate) fn new(path: PathBuf, row: ShareRow, state: ShareState) -> Self {
         let published_at = UNIX_EPOCH + Duration::from_secs(row.published_at);
-        let ShareRow {
-            cid,
-            name,
-            size,
-            files,
-            ..
-        } = row;
-        Self {
-            cid,
-            path,
-            name,
-            size,
-            files,
-            published_at,
-            state,
-        }
+        let ShareRow { cid, name, size, files, .. } = row;
+        Self { cid, path, name, size, files, published_at, state }
     }
 }
 

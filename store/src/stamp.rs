@@ -53,10 +53,7 @@ pub(crate) struct FileId {
 
 impl FileId {
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            born_ns: metadata.created().map_or(0, since_epoch),
-        }
+        Self { inode: metadata.ino(), born_ns: metadata.created().map_or(0, since_epoch) }
     }
 }
 

@@ -35,9 +35,6 @@ const OUTBOARDS: &str = "outboards";
 /// Records and hash trees of blobs that are still being received.
 const PARTIALS: &str = "partials";
 
-/// What the names of files in `partials` begin with that are only there while something is published.
-pub(crate) const TEMPORARY: &str = "new-";
-
 /// What this disk holds. Clones are the same store; it closes with the last one.
 ///
 /// Everything that a call acknowledges is durable when it returns, so there is nothing to flush at the end.
@@ -112,16 +109,9 @@ impl Store {
     }
 
     pub(crate) fn open_on(files: &Files, path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
         // Paths and digests of what is shared are nobody else's business.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(io)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         let path = &fs::canonicalize(path).map_err(io)?;
         let dir = files.dir(path).map_err(io)?;
         let lock = dir.open_private(OsStr::new(LOCK)).map_err(io)?;
@@ -167,11 +157,7 @@ impl Store {
 impl Inner {
     /// A name in `partials` that nobody has, but for what a crash left behind.
     pub(crate) fn temporary_name(&self) -> OsString {
-        format!(
-            "{TEMPORARY}{}",
-            self.next_temporary.fetch_add(1, Ordering::Relaxed)
-        )
-        .into()
+        format!("new-{}", self.next_temporary.fetch_add(1, Ordering::Relaxed)).into()
     }
 
     /// Takes a path off the list of [`Store::lost`] ones.
@@ -185,24 +171,15 @@ impl Inner {
 
 /// Opens the database, or a new one if its file holds none any more.
 fn open_database(files: &Files, path: &Path, network: &NetworkName) -> Result<Db, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
     let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network);
     match open() {
-        Err(StoreError::Newer) => Err(OpenError::Newer {
-            path: path.to_owned(),
-        }),
+        Err(StoreError::Newer) => Err(OpenError::Newer { path: path.to_owned() }),
         Err(StoreError::Damaged(why)) => {
             let aside = format!("{DATABASE}.damaged");
-            tracing::warn!(
-                why,
-                "the store's database is damaged: moving it to {aside} and starting anew"
-            );
+            tracing::warn!(why, "the store's database is damaged: moving it to {aside} and starting anew");
             let dir = files.dir(path).map_err(io)?;
-            dir.rename(OsStr::new(DATABASE), &dir, OsStr::new(&aside))
-                .map_err(io)?;
+            dir.rename(OsStr::new(DATABASE), &dir, OsStr::new(&aside)).map_err(io)?;
             open().map_err(OpenError::Database)
         }
         opened => opened.map_err(OpenError::Database),

@@ -22,9 +22,7 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -50,18 +48,13 @@ impl Home {
 }
 
 pub(crate) fn publish(store: &Store, path: &Path) -> Published {
-    store
-        .publish(path, &PublishOptions::default(), &(), &Cancel::new())
-        .unwrap()
+    store.publish(path, &PublishOptions::default(), &(), &Cancel::new()).unwrap()
 }
 
 /// Bytes that look random, and differ with the seed.
 pub(crate) fn pattern(len: u64, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(len).unwrap()];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut bytes);
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
@@ -70,7 +63,7 @@ pub(crate) struct Sender {
     pub(crate) data: Vec<u8>,
     pub(crate) digest: Digest,
     pub(crate) tree: Tree,
-    pairs: Vec<u8>,
+    pub(crate) pairs: Vec<u8>,
 }
 
 impl Sender {
@@ -78,12 +71,7 @@ impl Sender {
         let tree = Tree::new(data.len() as u64);
         let mut pairs = vec![0; usize::try_from(tree.parents()).unwrap() * PARENT_LEN];
         let root = hash_node(&data, 0, tree.groups(), true, &mut pairs);
-        Self {
-            data,
-            digest: Digest::from_bytes(root),
-            tree,
-            pairs,
-        }
+        Self { data, digest: Digest::from_bytes(root), tree, pairs }
     }
 
     /// Sends some groups, verified on the way as a receiver does it.
@@ -99,9 +87,7 @@ impl Sender {
                     decoder.push_parent(pair).unwrap();
                     items.push(Verified::Parent { index, pair });
                 }
-                Step::Leaf {
-                    group, offset, len, ..
-                } => {
+                Step::Leaf { group, offset, len, .. } => {
                     let bytes = &self.data[usize::try_from(offset).unwrap()..][..len];
                     decoder.push_leaf(bytes).unwrap();
                     items.push(Verified::Leaf { group, bytes });

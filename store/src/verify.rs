@@ -55,13 +55,9 @@ impl Store {
     /// with what was found until then.
     pub fn verify(&self, observer: &dyn PublishObserver, cancel: &Cancel) -> Result<Report, StoreError> {
         let inner = &self.inner;
-        let sources = inner
-            .db
-            .read(|read| read.sources_below(Path::new("/"))?.collect::<Result<Vec<_>, _>>())?;
-        observer.total(
-            sources.iter().map(|(_, row)| row.stamp.size).sum(),
-            sources.len() as u64,
-        );
+        let sources =
+            inner.db.read(|read| read.sources_below(Path::new("/"))?.collect::<Result<Vec<_>, _>>())?;
+        observer.total(sources.iter().map(|(_, row)| row.stamp.size).sum(), sources.len() as u64);
         let tally = Tally::new(observer);
         let mut report = Report::default();
         let mut changes = Vec::new();
@@ -127,24 +123,13 @@ impl Inner {
             // What is known to be good and looks as it did then is not fresh, however young it is.
             let is_known = row.state == SourceState::Good && stamp == row.stamp;
             let is_fresh = !is_known && stamp.is_fresh(SystemTime::now());
-            (
-                Finding::Ok,
-                if is_fresh {
-                    SourceState::Fresh
-                } else {
-                    SourceState::Good
-                },
-            )
+            (Finding::Ok, if is_fresh { SourceState::Fresh } else { SourceState::Good })
         } else if row.state == SourceState::Good && stamp == row.stamp {
             (Finding::Corrupt, SourceState::Changed)
         } else {
             (Finding::Changed, SourceState::Changed)
         };
-        let new = SourceRow {
-            digest: row.digest,
-            stamp,
-            state,
-        };
+        let new = SourceRow { digest: row.digest, stamp, state };
         (finding, (new != *row).then_some(new))
     }
 
@@ -158,9 +143,7 @@ impl Inner {
             Outboard::Inline(pairs) => outboard::is_right_in_memory(digest, tree, pairs),
             Outboard::File => {
                 let opened = self.outboards.open(&outboard_name(digest));
-                opened
-                    .and_then(|file| outboard::is_right_in_file(digest, tree, &file))
-                    .unwrap_or(false)
+                opened.and_then(|file| outboard::is_right_in_file(digest, tree, &file)).unwrap_or(false)
             }
         };
         if is_right {

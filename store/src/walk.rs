@@ -69,11 +69,7 @@ impl Found {
     fn new(path: Option<RelPath>, metadata: &Metadata) -> Self {
         // Whether its owner may run it.
         let executable = metadata.mode() & 0o100 != 0;
-        Self {
-            path,
-            stamp: Stamp::of(metadata),
-            executable,
-        }
+        Self { path, stamp: Stamp::of(metadata), executable }
     }
 
     /// The bytes of its path below the root.
@@ -83,9 +79,7 @@ impl Found {
 
     /// Its path, given that of the root.
     pub(crate) fn path_in(&self, root: &Path) -> PathBuf {
-        self.path
-            .as_ref()
-            .map_or_else(|| root.to_owned(), |path| root.join(path.as_str()))
+        self.path.as_ref().map_or_else(|| root.to_owned(), |path| root.join(path.as_str()))
     }
 }
 
@@ -100,10 +94,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// What a walk would find if the root is a file.
     pub(crate) fn lone(metadata: &Metadata) -> Self {
-        Self {
-            files: vec![Found::new(None, metadata)],
-            skipped: Vec::new(),
-        }
+        Self { files: vec![Found::new(None, metadata)], skipped: Vec::new() }
     }
 }
 
@@ -137,10 +128,7 @@ pub(crate) fn walk(files: &Files, root: &Path, exclude: &[PathBuf], cancel: &Can
             Ok(entries) => entries,
             Err(error) if is_root => return Err(error),
             Err(error) => {
-                tree.skipped.push(Skipped {
-                    path: folder,
-                    reason: SkipReason::Unreadable(error),
-                });
+                tree.skipped.push(Skipped { path: folder, reason: SkipReason::Unreadable(error) });
                 continue;
             }
         };

@@ -34,21 +34,11 @@ impl Store {
     pub fn held(&self, digest: &Digest) -> Result<Option<Held>, ReadError> {
         let inner = &self.inner;
         if let Some(found) = inner.find(digest)? {
-            let (size, ranges) = (
-                found.row.size,
-                GroupRanges::all(Tree::new(found.row.size).groups()),
-            );
+            let (size, ranges) = (found.row.size, GroupRanges::all(Tree::new(found.row.size).groups()));
             let name = inner.db.read(|read| found.name(read, digest))?;
-            return Ok(Some(Held {
-                size,
-                ranges,
-                complete: true,
-                name,
-            }));
+            return Ok(Some(Held { size, ranges, complete: true, name }));
         }
-        Ok(inner
-            .live_partial(|shared| shared.digest() == *digest)
-            .and_then(|shared| shared.held()))
+        Ok(inner.live_partial(|shared| shared.digest() == *digest).and_then(|shared| shared.held()))
     }
 
     /// Opens a blob, whole or the part of it that was received so far; nothing if it was never here.
@@ -88,12 +78,7 @@ pub(crate) struct Found {
 
 enum Place {
     Owned(Vec<u8>),
-    Source {
-        path: PathBuf,
-        file: Handle,
-        stamp: Stamp,
-        is_fresh: bool,
-    },
+    Source { path: PathBuf, file: Handle, stamp: Stamp, is_fresh: bool },
 }
 
 impl Found {
@@ -103,10 +88,7 @@ impl Found {
             Place::Owned(_) => read.shared_at(digest)?,
         };
         let Some(path) = path else { return Ok(None) };
-        let shared = read
-            .share(&path)?
-            .filter(|share| share.cid.digest() == *digest)
-            .map(|share| share.name);
+        let shared = read.share(&path)?.filter(|share| share.cid.digest() == *digest).map(|share| share.name);
         Ok(shared.or_else(|| Some(path.file_name()?.to_str()?.to_owned())))
     }
 }
@@ -134,10 +116,7 @@ impl Inner {
     }
 
     fn live_partial(&self, wanted: impl Fn(&partial::Shared) -> bool) -> Option<Arc<partial::Shared>> {
-        lock(&self.live)
-            .values()
-            .filter_map(Weak::upgrade)
-            .find(|shared| wanted(shared))
+        lock(&self.live).values().filter_map(Weak::upgrade).find(|shared| wanted(shared))
     }
 
     /// Looks for a whole blob. The error is that of the last place where it should have been.
@@ -155,21 +134,13 @@ impl Inner {
             if Digest::of(&bytes) != *digest {
                 return Err(StoreError::Damaged("a manifest is not what it should be".to_owned()).into());
             }
-            return Ok(Some(Found {
-                row,
-                place: Place::Owned(bytes),
-            }));
+            return Ok(Some(Found { row, place: Place::Owned(bytes) }));
         }
         let mut error = None;
         for (path, source) in sources {
             match self.open_source(&path, &source) {
                 Ok((file, stamp, is_fresh)) => {
-                    let place = Place::Source {
-                        path,
-                        file,
-                        stamp,
-                        is_fresh,
-                    };
+                    let place = Place::Source { path, file, stamp, is_fresh };
                     return Ok(Some(Found { row, place }));
                 }
                 Err(failed) => error = Some(failed),
@@ -186,73 +157,39 @@ impl Inner {
                 let name = outboard_name(digest);
                 let path = self.path.join("outboards").join(&name);
                 let opened = self.outboards.open(&name);
-                let file = opened.map_err(|source| ReadError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
-                Pairs::File(Window {
-                    path,
-                    file,
-                    piece: Mutex::new((0, Vec::new())),
-                })
+                let file = opened.map_err(|source| ReadError::Io { path: path.clone(), source })?;
+                Pairs::File(Window { path, file, piece: Mutex::new((0, Vec::new())) })
             }
         };
         let body = match (found.place, pairs) {
-            (
-                Place::Source {
-                    path,
-                    file,
-                    stamp,
-                    is_fresh,
-                },
-                pairs,
-            ) => Body::Source {
-                path,
-                file,
-                stamp,
-                is_fresh,
-                pairs,
-            },
+            (Place::Source { path, file, stamp, is_fresh }, pairs) => {
+                Body::Source { path, file, stamp, is_fresh, pairs }
+            }
             (Place::Owned(bytes), Pairs::Memory(pairs)) => Body::Owned { bytes, pairs },
             (Place::Owned(_), Pairs::File(_)) => {
                 return Err(StoreError::Damaged("a manifest is too long".to_owned()).into());
             }
         };
-        Ok(Blob {
-            tree,
-            ranges: GroupRanges::all(tree.groups()),
-            body,
-        })
+        Ok(Blob { tree, ranges: GroupRanges::all(tree.groups()), body })
     }
 
     /// Opens a file in place if it has the bytes that its row says.
     fn open_source(&self, path: &Path, row: &SourceRow) -> Result<(Handle, Stamp, bool), ReadError> {
         let read_error = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing {
-                path: path.to_owned(),
-            },
-            _ => ReadError::Io {
-                path: path.to_owned(),
-                source: error,
-            },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                ReadError::Missing { path: path.to_owned() }
+            }
+            _ => ReadError::Io { path: path.to_owned(), source: error },
         };
         let file = self.files.open_source(path).map_err(read_error)?;
         let metadata = file.metadata().map_err(read_error)?;
         if !metadata.is_file() {
-            return Err(ReadError::Changed {
-                path: path.to_owned(),
-            });
+            return Err(ReadError::Changed { path: path.to_owned() });
         }
         let stamp = Stamp::of(&metadata);
-        let state = if stamp == row.stamp {
-            row.state
-        } else {
-            self.hash_again(path, &file, stamp, row)?
-        };
+        let state = if stamp == row.stamp { row.state } else { self.hash_again(path, &file, stamp, row)? };
         match state {
-            SourceState::Changed => Err(ReadError::Changed {
-                path: path.to_owned(),
-            }),
+            SourceState::Changed => Err(ReadError::Changed { path: path.to_owned() }),
             SourceState::Good => Ok((file, stamp, false)),
             SourceState::Fresh => Ok((file, stamp, true)),
         }
@@ -272,32 +209,19 @@ impl Inner {
             match hash_unchanging(file, stamp, &Cancel::new()) {
                 Ok(digest) if digest == row.digest => {
                     let is_fresh = stamp.is_fresh(SystemTime::now());
-                    state = if is_fresh {
-                        SourceState::Fresh
-                    } else {
-                        SourceState::Good
-                    };
+                    state = if is_fresh { SourceState::Fresh } else { SourceState::Good };
                 }
                 Ok(_) => {}
                 // Being written to: what it is now says nothing about what it is in the end.
                 Err(HashError::Changed | HashError::Cancelled) => {
-                    return Err(ReadError::Changed {
-                        path: path.to_owned(),
-                    });
+                    return Err(ReadError::Changed { path: path.to_owned() });
                 }
                 Err(HashError::Read(source) | HashError::Write(source)) => {
-                    return Err(ReadError::Io {
-                        path: path.to_owned(),
-                        source,
-                    });
+                    return Err(ReadError::Io { path: path.to_owned(), source });
                 }
             }
         }
-        let new = SourceRow {
-            digest: row.digest,
-            stamp,
-            state,
-        };
+        let new = SourceRow { digest: row.digest, stamp, state };
         // Only saves the work next time; that the disk is full is no reason not to serve.
         if let Err(error) = self.note_sources(&[(path.to_owned(), row.clone(), new)]) {
             tracing::debug!(%error, "could not note what was found out about a file");
@@ -339,11 +263,7 @@ fn sources_in(read: &Read, digest: &Digest) -> Result<Vec<(PathBuf, SourceRow)>,
 pub(crate) fn hash_unchanging(file: &Handle, stamp: Stamp, cancel: &Cancel) -> Result<Digest, HashError> {
     let digest = hash_wide(file, stamp.size, &Sink::Nowhere, all_threads(), &|_| {}, cancel)?;
     let after = Stamp::of(&file.metadata().map_err(HashError::Read)?);
-    if after == stamp {
-        Ok(digest)
-    } else {
-        Err(HashError::Changed)
-    }
+    if after == stamp { Ok(digest) } else { Err(HashError::Changed) }
 }
 
 /// A file is hashed again by one thread at a time: a peer that asks for it a hundred times at once must not
@@ -358,9 +278,7 @@ impl<'a> Checking<'a> {
         if lock(&inner.checking).insert(path.to_owned()) {
             Ok(Self { inner, path })
         } else {
-            Err(ReadError::Checking {
-                path: path.to_owned(),
-            })
+            Err(ReadError::Checking { path: path.to_owned() })
         }
     }
 }

@@ -15,9 +15,7 @@ pub(crate) const DATABASE: &str = "store.redb";
 /// That no other process has it open is the business of the store's lock file.
 pub(super) fn open(dir: &Dir) -> Result<Database, StoreError> {
     let backend = Backend(dir.open_private(OsStr::new(DATABASE)).map_err(StoreError::Io)?);
-    Ok(Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create_with_backend(backend)?)
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
 }
 
 #[derive(Debug)]

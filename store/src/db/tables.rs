@@ -140,10 +140,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
 
     /// The bytes of a blob that lies in the database.
     pub(crate) fn owned(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .owned
-            .get(digest.as_bytes().as_slice())?
-            .map(|row| row.value().to_vec()))
+        Ok(self.owned.get(digest.as_bytes().as_slice())?.map(|row| row.value().to_vec()))
     }
 
     /// The files in place that have the bytes of a blob, as far as is known; at most `limit`.
@@ -179,10 +176,7 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
     /// Whether anything still needs a blob.
     pub(crate) fn is_held(&self, digest: &Digest) -> Result<bool, StoreError> {
         let mut rows = self.holders.range::<&[u8]>(digest.as_bytes().as_slice()..)?;
-        Ok(rows
-            .next()
-            .transpose()?
-            .is_some_and(|(key, _)| key.value().starts_with(digest.as_bytes())))
+        Ok(rows.next().transpose()?.is_some_and(|(key, _)| key.value().starts_with(digest.as_bytes())))
     }
 
     /// What the user published at `path`.
@@ -242,8 +236,7 @@ impl<'txn> Write<'txn> {
         for row in self.blobs.iter()? {
             let digest = digest_of(row?.0.value())?;
             let key = ProviderKey::derive(&self.network, &digest);
-            self.keys
-                .insert(key.as_bytes().as_slice(), digest.as_bytes().as_slice())?;
+            self.keys.insert(key.as_bytes().as_slice(), digest.as_bytes().as_slice())?;
         }
         self.meta.insert(NETWORK, self.network.as_str().as_bytes())?;
         Ok(())
@@ -261,8 +254,7 @@ impl<'txn> Write<'txn> {
             let key = ProviderKey::derive(&self.network, digest);
             self.keys.insert(key.as_bytes().as_slice(), bytes)?;
         }
-        self.holders
-            .insert(holder.key(digest).as_slice(), [].as_slice())?;
+        self.holders.insert(holder.key(digest).as_slice(), [].as_slice())?;
         Ok(())
     }
 
@@ -301,9 +293,7 @@ impl<'txn> Write<'txn> {
         path: &Path,
         row: &SourceRow,
     ) -> Result<Option<SourceRow>, StoreError> {
-        let old = self
-            .sources
-            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        let old = self.sources.insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
         Ok(old.map(|row| SourceRow::decode(row.value())).transpose()?)
     }
 
@@ -315,9 +305,7 @@ impl<'txn> Write<'txn> {
 
     /// Notes what was published at `path`; gives what was published there before.
     pub(crate) fn set_share(&mut self, path: &Path, row: &ShareRow) -> Result<Option<ShareRow>, StoreError> {
-        let old = self
-            .shares
-            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        let old = self.shares.insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
         Ok(old.map(|row| ShareRow::decode(row.value())).transpose()?)
     }
 
@@ -329,8 +317,7 @@ impl<'txn> Write<'txn> {
 
     /// Notes a folder in which a directory is being put together.
     pub(crate) fn set_download(&mut self, path: &Path, row: &DownloadRow) -> Result<(), StoreError> {
-        self.downloads
-            .insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
+        self.downloads.insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
         Ok(())
     }
 

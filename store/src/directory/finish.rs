@@ -23,15 +23,10 @@ impl PartialDirectory {
     /// directory is to be shared. With [`Replace::Overwrite`], a folder that has the name keeps its other files,
     /// and the step is one for each file.
     pub fn finish(&self, target: &Path, options: &FinishOptions) -> Result<Option<Share>, FinishError> {
-        let io = |source| FinishError::Io {
-            path: target.to_owned(),
-            source,
-        };
+        let io = |source| FinishError::Io { path: target.to_owned(), source };
         let mut placed = lock(&self.placed);
         if options.share_as.is_some() && placed.done.iter().any(|done| !done) {
-            return Err(FinishError::Incomplete {
-                path: self.path.clone(),
-            });
+            return Err(FinishError::Incomplete { path: self.path.clone() });
         }
         let final_name = Name::new(&self.store.inner.files, target).map_err(io)?;
         self.note(&mut placed)?;
@@ -56,11 +51,7 @@ impl PartialDirectory {
         });
         self.move_rows(&final_name.path, share.as_ref(), moved)?;
         if let Some(row) = &share {
-            self.store
-                .inner
-                .journal
-                .note(&final_name.path, Some(row.cid))
-                .map_err(StoreError::Io)?;
+            self.store.inner.journal.note(&final_name.path, Some(row.cid)).map_err(StoreError::Io)?;
         }
         Ok(share.map(|row| Share::new(final_name.path, row, ShareState::Ok)))
     }
@@ -68,16 +59,10 @@ impl PartialDirectory {
     /// Removes what was placed, and the folder if there is nothing else in it.
     pub fn abandon(&self) -> Result<(), FinishError> {
         let mut placed = lock(&self.placed);
-        *placed = Placed {
-            done: vec![false; placed.done.len()],
-            ..Placed::default()
-        };
+        *placed = Placed { done: vec![false; placed.done.len()], ..Placed::default() };
         for entry in self.manifest.entries() {
             if let Ok((dir, name)) = open_parent(&self.folder, &entry.path, Missing::Fail) {
-                dir.remove(&name).map_err(|source| FinishError::Io {
-                    path: self.path.clone(),
-                    source,
-                })?;
+                dir.remove(&name).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
             }
         }
         self.remove_folders();
@@ -89,10 +74,7 @@ impl PartialDirectory {
         if placed.unnoted.is_empty() {
             return Ok(());
         }
-        self.sync(placed).map_err(|source| FinishError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.sync(placed).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
         let inner = &self.store.inner;
         inner.commit(&placed.unnoted, |_| Ok(()))?;
         for stem in placed.stems.drain(..) {
@@ -114,9 +96,7 @@ impl PartialDirectory {
         for (path, _) in &placed.unnoted {
             self.store.inner.files.open_source(path)?.sync_data()?;
         }
-        self.folders()
-            .iter()
-            .try_for_each(|path| self.store.inner.files.dir(path)?.sync())?;
+        self.folders().iter().try_for_each(|path| self.store.inner.files.dir(path)?.sync())?;
         self.folder.sync()
     }
 
@@ -147,13 +127,7 @@ impl PartialDirectory {
     /// Moves each file into a folder that is there already.
     fn merge(&self, existing: &Dir, placed: &Placed) -> io::Result<()> {
         let mut touched: Option<Dir> = None;
-        for (entry, _) in self
-            .manifest
-            .entries()
-            .iter()
-            .zip(&placed.done)
-            .filter(|(_, done)| **done)
-        {
+        for (entry, _) in self.manifest.entries().iter().zip(&placed.done).filter(|(_, done)| **done) {
             let (from, name) = open_parent(&self.folder, &entry.path, Missing::Fail)?;
             let (to, _) = open_parent(existing, &entry.path, Missing::Make)?;
             from.rename(&name, &to, &name)?;
@@ -200,12 +174,7 @@ impl PartialDirectory {
         };
         if let Some(to) = to {
             // Moving a file moves its time of change; moving the folder around it does not.
-            let now = self
-                .store
-                .inner
-                .files
-                .stat(to)
-                .map(|metadata| Stamp::of(&metadata));
+            let now = self.store.inner.files.stat(to).map(|metadata| Stamp::of(&metadata));
             if let (Moved::Files, Ok(now)) = (moved, now) {
                 row.stamp.ctime_ns = now.ctime_ns;
             }

@@ -25,13 +25,7 @@ impl Default for Faults {
 
 impl Faults {
     const fn new(first: u64, last: u64, errno: Errno) -> Self {
-        Self {
-            calls: AtomicU64::new(0),
-            injected: AtomicU64::new(0),
-            first,
-            last,
-            errno,
-        }
+        Self { calls: AtomicU64::new(0), injected: AtomicU64::new(0), first, last, errno }
     }
 
     /// The call with this number fails, counted from 0.

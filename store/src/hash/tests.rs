@@ -9,9 +9,7 @@ use super::*;
 use crate::files::Files;
 
 pub(crate) fn pattern(len: u64) -> Vec<u8> {
-    (0..len)
-        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect()
+    (0..len).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
 fn open(dir: &Path, data: &[u8]) -> Handle {
@@ -73,13 +71,6 @@ fn a_set_flag_stops_the_work() {
     let file = open(dir.path(), &pattern(SPAN_LEN));
     let cancel = Cancel::new();
     cancel.cancel();
-    let hashed = hash_here(
-        &file,
-        SPAN_LEN,
-        &Sink::Nowhere,
-        &mut Scratch::new(),
-        &|_| {},
-        &cancel,
-    );
+    let hashed = hash_here(&file, SPAN_LEN, &Sink::Nowhere, &mut Scratch::new(), &|_| {}, &cancel);
     assert!(matches!(hashed, Err(HashError::Cancelled)));
 }

@@ -1,1 +1,72 @@
-//! Tests.
+//! Tests of the journal.
+
+use std::{fs, path::Path};
+
+use shoal_content::Digest;
+
+use super::*;
+use crate::files::Files;
+
+fn open(dir: &Path, shares: &[(PathBuf, ShareRow)]) -> (Journal, Vec<PathBuf>) {
+    Journal::open(&Files::default().dir(dir).unwrap(), shares).unwrap()
+}
+
+fn share(path: &str) -> (PathBuf, ShareRow) {
+    let cid = Cid::file(Digest::of(path.as_bytes()));
+    (path.into(), ShareRow { cid, name: String::new(), size: 0, files: 1, published_at: 0 })
+}
+
+fn note(journal: &Journal, path: &str, is_shared: bool) {
+    let (path, row) = share(path);
+    journal.note(&path, is_shared.then_some(row.cid)).unwrap();
+}
+
+#[test]
+fn what_the_database_does_not_know_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, lost) = open(dir.path(), &[]);
+    assert!(lost.is_empty());
+    for (path, is_shared) in
+        [("/a", true), ("/b", true), ("/a", false), ("/c", true), ("/c", false), ("/c", true)]
+    {
+        note(&journal, path, is_shared);
+    }
+    let (_, lost) = open(dir.path(), &[share("/b")]);
+    assert_eq!(lost, [Path::new("/c")]);
+}
+
+#[test]
+fn what_only_the_database_knows_is_added() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), &[share("/a")]));
+    assert_eq!(open(dir.path(), &[]).1, [Path::new("/a")]);
+}
+
+#[test]
+fn a_line_that_was_cut_off_is_forgotten_and_those_after_it_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), &[]);
+    note(&journal, "/a", true);
+    note(&journal, "/b", true);
+    let path = dir.path().join(JOURNAL);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+    let (journal, lost) = open(dir.path(), &[]);
+    assert_eq!(lost, [Path::new("/a")]);
+    note(&journal, "/c", true);
+    assert_eq!(open(dir.path(), &[]).1, [Path::new("/a"), Path::new("/c")]);
+}
+
+#[test]
+fn it_does_not_grow_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), &[]);
+    for _ in 0..=SLACK_LINES {
+        note(&journal, "/a", true);
+        note(&journal, "/b", true);
+    }
+    let len = || fs::metadata(dir.path().join(JOURNAL)).unwrap().len();
+    let before = len();
+    assert_eq!(open(dir.path(), &[share("/a")]).1, [Path::new("/b")]);
+    assert!(len() < before / 100);
+}

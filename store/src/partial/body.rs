@@ -50,10 +50,7 @@ impl Memory {
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
-        let bytes = self
-            .data
-            .get(usize::try_from(offset).ok()?..)?
-            .get(..buffer.len())?;
+        let bytes = self.data.get(usize::try_from(offset).ok()?..)?.get(..buffer.len())?;
         buffer.copy_from_slice(bytes);
         Some(())
     }
@@ -94,8 +91,7 @@ impl Disk {
     /// Writes the pairs before slot `end`.
     fn write_pairs(&self, pairs: &mut Vec<u8>, end: u64) -> io::Result<()> {
         if !pairs.is_empty() {
-            self.pairs
-                .write_all_at(pairs, end * PARENT_LEN as u64 - pairs.len() as u64)?;
+            self.pairs.write_all_at(pairs, end * PARENT_LEN as u64 - pairs.len() as u64)?;
             pairs.clear();
         }
         Ok(())
@@ -104,8 +100,7 @@ impl Disk {
     /// Writes the groups before group `end`.
     fn write_groups(&self, groups: &mut Vec<&[u8]>, end: u64) -> io::Result<()> {
         if !groups.is_empty() {
-            self.data
-                .write_slices_at(groups, (end - groups.len() as u64) * GROUP_LEN)?;
+            self.data.write_slices_at(groups, (end - groups.len() as u64) * GROUP_LEN)?;
             groups.clear();
         }
         Ok(())
@@ -143,34 +138,18 @@ impl Shared {
     /// Makes the part file. Taking over somebody's empty file loses nothing, and a crash right here leaves one.
     fn create(&self, place: &PartFile, size: u64) -> Result<Disk, WriteError> {
         let io = |source| self.io(source);
-        let data = place
-            .make(|found| Ok(found.metadata()?.len() == 0))
-            .map_err(|trouble| match trouble {
-                PartTrouble::Foreign => WriteError::Foreign {
-                    path: place.path.clone(),
-                },
-                PartTrouble::Io(source) => io(source),
-            })?;
+        let data = place.make(|found| Ok(found.metadata()?.len() == 0)).map_err(|trouble| match trouble {
+            PartTrouble::Foreign => WriteError::Foreign { path: place.path.clone() },
+            PartTrouble::Io(source) => io(source),
+        })?;
         let partials = &self.store.inner.partials;
         let stem = record::stem(&place.path);
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;
         let metadata = data.metadata().map_err(io)?;
-        let disk = Disk {
-            data,
-            pairs,
-            id: FileId::of(&metadata),
-            stem,
-            sequence: AtomicU64::new(0),
-        };
+        let disk = Disk { data, pairs, id: FileId::of(&metadata), stem, sequence: AtomicU64::new(0) };
         // From here on a part file that is not empty has a record that says whose it is.
-        record::write(
-            self,
-            &disk,
-            Stamp::of(&metadata),
-            Tree::new(size),
-            GroupRanges::empty(),
-        )
-        .map_err(io)?;
+        record::write(self, &disk, Stamp::of(&metadata), Tree::new(size), GroupRanges::empty())
+            .map_err(io)?;
         partials.sync().map_err(io)?;
         Ok(disk)
     }

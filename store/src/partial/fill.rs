@@ -42,9 +42,7 @@ impl Partial {
                     decoder.push_parent(&pair).map_err(bad)?;
                     pairs.push((index, pair));
                 }
-                Step::Leaf {
-                    group, offset, len, ..
-                } => {
+                Step::Leaf { group, offset, len, .. } => {
                     let mut bytes = vec![0; len];
                     blob.read_at(offset, &mut bytes).map_err(WriteError::Read)?;
                     decoder.push_leaf(&bytes).map_err(bad)?;
@@ -52,12 +50,8 @@ impl Partial {
                 }
             }
         }
-        let pairs = pairs
-            .iter()
-            .map(|(index, pair)| Verified::Parent { index: *index, pair });
-        let groups = leaves
-            .iter()
-            .map(|(group, bytes)| Verified::Leaf { group: *group, bytes });
+        let pairs = pairs.iter().map(|(index, pair)| Verified::Parent { index: *index, pair });
+        let groups = leaves.iter().map(|(group, bytes)| Verified::Leaf { group: *group, bytes });
         self.write(&pairs.chain(groups).collect::<Vec<_>>())?;
         Ok(leaves.iter().map(|(_, bytes)| bytes.len() as u64).sum())
     }

@@ -27,29 +27,15 @@ impl Store {
     /// The folder of `part` must exist. Nothing is made there before a size is claimed. A part file that was
     /// removed or cut since is begun anew; one that this store did not make is never written to.
     pub fn partial(&self, digest: &Digest, part: &Path) -> Result<Partial, PartialError> {
-        let io = |source| PartialError::Io {
-            path: part.to_owned(),
-            source,
-        };
+        let io = |source| PartialError::Io { path: part.to_owned(), source };
         let (Some(parent), Some(name)) = (part.parent(), part.file_name()) else {
-            return Err(PartialError::Path {
-                path: part.to_owned(),
-            });
+            return Err(PartialError::Path { path: part.to_owned() });
         };
-        let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let parent = parent.canonicalize().map_err(io)?;
         let dir = self.inner.files.dir(&parent).map_err(io)?;
         let (name, path) = (name.to_owned(), parent.join(name));
-        let place = Place::File(PartFile {
-            dir,
-            name,
-            path,
-            folder: Folder::Theirs,
-        });
+        let place = Place::File(PartFile { dir, name, path, folder: Folder::Theirs });
         self.partial_in(digest, place)
     }
 
@@ -58,9 +44,7 @@ impl Store {
     /// A claim of more bytes than a manifest may have is an error. See [`Partial::into_small`].
     pub fn partial_small(&self, digest: &Digest) -> Partial {
         let state = State::new(None, GroupRanges::empty(), Body::Memory(Memory::default()));
-        Partial {
-            shared: Arc::new(self.shared(digest, Place::Memory, state)),
-        }
+        Partial { shared: Arc::new(self.shared(digest, Place::Memory, state)) }
     }
 
     /// Begins to receive a blob to `place`, or goes on.
@@ -105,10 +89,7 @@ impl Shared {
         let Place::File(PartFile { dir, name, path, .. }) = &self.place else {
             return Ok(None);
         };
-        let io = |source| PartialError::Io {
-            path: path.clone(),
-            source,
-        };
+        let io = |source| PartialError::Io { path: path.clone(), source };
         let partials = &self.store.inner.partials;
         let stem = record::stem(path);
         let known = record::read(partials, &stem).map_err(io)?;
@@ -139,27 +120,15 @@ impl Shared {
             }
         };
         let sequence = AtomicU64::new(known.sequence.saturating_add(1));
-        let disk = Disk {
-            data,
-            pairs,
-            id: known.id,
-            stem,
-            sequence,
-        };
-        self.resume_from(&known, disk, Stamp::of(&metadata))
-            .map(Some)
-            .map_err(io)
+        let disk = Disk { data, pairs, id: known.id, stem, sequence };
+        self.resume_from(&known, disk, Stamp::of(&metadata)).map(Some).map_err(io)
     }
 
     /// Believes the record if nobody touched the part file since; else looks what is really there.
     fn resume_from(&self, known: &PartialRecord, disk: Disk, stamp: Stamp) -> io::Result<State> {
         let tree = Tree::new(known.size);
         let is_clean = stamp == known.stamp;
-        let have = if is_clean {
-            tree.clip(&known.have)
-        } else {
-            recover(&self.digest, tree, &disk)?
-        };
+        let have = if is_clean { tree.clip(&known.have) } else { recover(&self.digest, tree, &disk)? };
         let mut state = State::new(Some(tree), have, Body::Disk(Arc::new(disk)));
         // What was recovered has no record yet, and may not be durable.
         state.unsynced = u64::from(!is_clean);

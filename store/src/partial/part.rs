@@ -51,15 +51,8 @@ impl PartFile {
             self.dir.remove(&self.name)?;
             return Ok(self.dir.create(&self.name)?);
         }
-        let found = self
-            .dir
-            .open_writable(&self.name)
-            .map_err(|_| PartTrouble::Foreign)?;
-        if found.metadata()?.is_file() && is_ours(&found)? {
-            Ok(found)
-        } else {
-            Err(PartTrouble::Foreign)
-        }
+        let found = self.dir.open_writable(&self.name).map_err(|_| PartTrouble::Foreign)?;
+        if found.metadata()?.is_file() && is_ours(&found)? { Ok(found) } else { Err(PartTrouble::Foreign) }
     }
 
     /// Whether the file of that name is still the one with this identity.

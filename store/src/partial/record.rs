@@ -1,8 +1,7 @@
 //! How far a blob has come, on disk: two files per blob, written in turn, so that one of them is always whole.
 
 use std::{
-    collections::BTreeSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
@@ -25,13 +24,13 @@ const MAX_RECORD_LEN: u64 = 2 * 1024 * 1024;
 const SLOTS: [&str; 2] = [".a", ".b"];
 const PAIRS: &str = ".tree";
 
+/// Length of the beginning that these names share.
+const STEM_LEN: usize = 32;
+
 /// The beginning of the names of everything that is kept about the part file at `path`.
 pub(crate) fn stem(path: &Path) -> String {
     let hash = blake3::hash(path.as_os_str().as_bytes());
-    hex(hash
-        .as_bytes()
-        .first_chunk::<16>()
-        .map_or(&[], |half| half.as_slice()))
+    hex(hash.as_bytes().first_chunk::<16>().map_or(&[], |half| half.as_slice()))
 }
 
 pub(crate) fn pairs_name(stem: &str) -> OsString {
@@ -60,16 +59,8 @@ pub(super) fn write(
         size: tree.size(),
         have,
     };
-    let slot = if sequence.is_multiple_of(2) {
-        SLOTS[0]
-    } else {
-        SLOTS[1]
-    };
-    let file = shared
-        .store
-        .inner
-        .partials
-        .create_private(&slot_name(&disk.stem, slot))?;
+    let slot = if sequence.is_multiple_of(2) { SLOTS[0] } else { SLOTS[1] };
+    let file = shared.store.inner.partials.create_private(&slot_name(&disk.stem, slot))?;
     file.write_all_at(&record.encode(), 0)?;
     file.sync_data()
 }
@@ -84,9 +75,7 @@ pub(crate) fn read(partials: &Dir, stem: &str) -> io::Result<Option<PartialRecor
             Err(error) => return Err(error),
         };
         if let Ok(record) = PartialRecord::decode(&bytes)
-            && latest
-                .as_ref()
-                .is_none_or(|known| known.sequence < record.sequence)
+            && latest.as_ref().is_none_or(|known| known.sequence < record.sequence)
         {
             latest = Some(record);
         }
@@ -105,18 +94,11 @@ pub(crate) fn remove(partials: &Dir, stem: &str) -> io::Result<()> {
 
 /// Removes both records of a blob that is noted elsewhere; it does no harm if they come back after a crash.
 pub(crate) fn forget(partials: &Dir, stem: &str) -> io::Result<()> {
-    SLOTS
-        .iter()
-        .try_for_each(|slot| partials.remove(&slot_name(stem, slot)))
+    SLOTS.iter().try_for_each(|slot| partials.remove(&slot_name(stem, slot)))
 }
 
-/// The stems of everything in the folder.
-pub(crate) fn stems(partials: &Dir) -> io::Result<BTreeSet<String>> {
-    let names = partials
-        .names()?
-        .into_iter()
-        .filter_map(|name| name.into_string().ok());
-    Ok(names
-        .filter_map(|name| name.split_once('.').map(|(stem, _)| stem.to_owned()))
-        .collect())
+/// The stem of a name in the folder, unless it is that of something else.
+pub(crate) fn stem_of(name: &OsStr) -> Option<&str> {
+    let (stem, suffix) = name.to_str()?.split_at_checked(STEM_LEN)?;
+    (suffix == PAIRS || SLOTS.contains(&suffix)).then_some(stem)
 }

@@ -31,13 +31,7 @@ struct Node {
 /// Nothing is believed; what does not verify is simply not there. Only subtrees that the pairs lead to are
 /// read, so the work is that of what was received, not that of the size that was claimed.
 pub(super) fn recover(digest: &Digest, tree: Tree, disk: &Disk) -> io::Result<GroupRanges> {
-    let root = Node {
-        first: 0,
-        groups: tree.groups(),
-        slot: 0,
-        cv: *digest.as_bytes(),
-        is_root: true,
-    };
+    let root = Node { first: 0, groups: tree.groups(), slot: 0, cv: *digest.as_bytes(), is_root: true };
     let mut spans = Vec::new();
     find_spans(disk, root, &mut spans)?;
     let next = AtomicUsize::new(0);
@@ -55,13 +49,9 @@ pub(super) fn recover(digest: &Digest, tree: Tree, disk: &Disk) -> io::Result<Gr
     thread::scope(|scope| {
         let helpers: Vec<_> = (1..all_threads().get()).map(|_| scope.spawn(work)).collect();
         work()?;
-        helpers
-            .into_iter()
-            .try_for_each(|h| h.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
+        helpers.into_iter().try_for_each(|h| h.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
     })?;
-    Ok(have
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(have.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
 /// Walks down from the root as far as the pairs are right, to subtrees that one thread checks alone.
@@ -117,13 +107,7 @@ fn children(disk: &Disk, node: &Node) -> io::Result<Option<[Node; 2]>> {
     let left = left_groups(node.groups);
     let right = node.groups - left;
     Ok(Some([
-        Node {
-            first: node.first,
-            groups: left,
-            slot: node.slot + 1,
-            cv: left_cv,
-            is_root: false,
-        },
+        Node { first: node.first, groups: left, slot: node.slot + 1, cv: left_cv, is_root: false },
         Node {
             first: node.first + left,
             groups: right,

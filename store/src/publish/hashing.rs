@@ -29,7 +29,7 @@ use crate::{
 
 /// Files of this size and above are hashed one at a time by all threads. Below, starting the threads would
 /// take longer than the last file that one of them still hashes alone.
-const WIDE_LEN: u64 = 16 * 1024 * 1024;
+pub(super) const WIDE_LEN: u64 = 16 * 1024 * 1024;
 
 /// Results that wait to be noted. When the database is slower than hashing, the threads wait here.
 const WAITING: usize = 256;
@@ -94,9 +94,7 @@ impl Env<'_> {
             }
             drop(sender);
             // The threads stop when an error ends this loop, and the receiver with it.
-            receiver
-                .into_iter()
-                .try_for_each(|(at, path, outcome)| on_outcome(at, path, outcome))
+            receiver.into_iter().try_for_each(|(at, path, outcome)| on_outcome(at, path, outcome))
         })?;
         for at in long {
             let Some((path, _)) = file(at) else { continue };
@@ -146,9 +144,7 @@ impl Env<'_> {
             return Err(Failure::Final(Outcome::Failed(walk::special(&metadata))));
         }
         let stamp = Stamp::of(&metadata);
-        let outboard = self
-            .new_outboard(stamp.size)
-            .map_err(|e| Failure::Final(Outcome::StoreFailed(e)))?;
+        let outboard = self.new_outboard(stamp.size).map_err(|e| Failure::Final(Outcome::StoreFailed(e)))?;
         let hashed = match width {
             Width::One(scratch) => {
                 hash_here(&file, stamp.size, &outboard.sink, scratch, &|_| {}, self.cancel)
@@ -160,14 +156,7 @@ impl Env<'_> {
                         self.tally.add(bytes, 0);
                     }
                 };
-                hash_wide(
-                    &file,
-                    stamp.size,
-                    &outboard.sink,
-                    self.threads,
-                    &progress,
-                    self.cancel,
-                )
+                hash_wide(&file, stamp.size, &outboard.sink, self.threads, &progress, self.cancel)
             }
         };
         let digest = hashed.map_err(|error| match error {
@@ -179,46 +168,25 @@ impl Env<'_> {
         if Stamp::of(&file.metadata().map_err(unreadable)?) != stamp {
             return Err(Failure::Changed);
         }
-        self.tally.add(
-            if matches!(width, Width::One(_)) {
-                stamp.size
-            } else {
-                0
-            },
-            1,
-        );
+        self.tally.add(if matches!(width, Width::One(_)) { stamp.size } else { 0 }, 1);
         let is_fresh = stamp.is_fresh(SystemTime::now());
-        Ok(NewBlob {
-            digest,
-            stamp,
-            is_fresh,
-            outboard: outboard.keep(),
-        })
+        Ok(NewBlob { digest, stamp, is_fresh, outboard: outboard.keep() })
     }
 
     /// Makes room for the outboard of a file of `size` bytes, if anybody wants it.
     fn new_outboard(&self, size: u64) -> io::Result<Draft<'_>> {
         let sink = match self.store {
             None => {
-                return Ok(Draft {
-                    sink: Sink::Nowhere,
-                    file: None,
-                });
+                return Ok(Draft { sink: Sink::Nowhere, file: None });
             }
             Some(_) if size <= SMALL_LEN => {
-                return Ok(Draft {
-                    sink: Sink::Memory(Mutex::default()),
-                    file: None,
-                });
+                return Ok(Draft { sink: Sink::Memory(Mutex::default()), file: None });
             }
             Some(store) => store,
         };
         let name = sink.temporary_name();
         let handle = sink.partials.create_private(&name)?;
-        Ok(Draft {
-            sink: Sink::File(handle),
-            file: Some((sink, name)),
-        })
+        Ok(Draft { sink: Sink::File(handle), file: Some((sink, name)) })
     }
 }
 

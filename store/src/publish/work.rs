@@ -49,25 +49,13 @@ impl<'a> Work<'a> {
         is_directory: bool,
         tree: Tree,
     ) -> Result<Self, PublishError> {
-        let known = env
-            .store
-            .map(|store| look_up(store, &root, &tree.files))
-            .transpose()?;
+        let known = env.store.map(|store| look_up(store, &root, &tree.files)).transpose()?;
         let (contents, stale) = known.unwrap_or_else(|| (vec![None; tree.files.len()], Vec::new()));
-        let unchanged = tree
-            .files
-            .iter()
-            .zip(&contents)
-            .filter(|(_, content)| content.is_some());
+        let unchanged = tree.files.iter().zip(&contents).filter(|(_, content)| content.is_some());
         let unchanged_files = unchanged.clone().count() as u64;
         let unchanged_bytes = unchanged.map(|(file, _)| file.stamp.size).sum();
-        tree.skipped
-            .iter()
-            .for_each(|skipped| env.observer.skipped(skipped));
-        env.observer.total(
-            tree.files.iter().map(|file| file.stamp.size).sum(),
-            tree.files.len() as u64,
-        );
+        tree.skipped.iter().for_each(|skipped| env.observer.skipped(skipped));
+        env.observer.total(tree.files.iter().map(|file| file.stamp.size).sum(), tree.files.len() as u64);
         env.tally.add(unchanged_bytes, unchanged_files);
         let (found, skipped) = (tree.files, tree.skipped);
         Ok(Self {
@@ -84,12 +72,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn run(mut self, options: &PublishOptions) -> Result<Published, PublishError> {
-        let mut batch = Batch {
-            store: self.env.store,
-            blobs: Vec::new(),
-            files: 0,
-            is_first: true,
-        };
+        let mut batch = Batch { store: self.env.store, blobs: Vec::new(), files: 0, is_first: true };
         self.hash_all(&mut batch)?;
         if self.env.cancel.is_cancelled() {
             return Err(PublishError::Cancelled);
@@ -97,24 +80,10 @@ impl<'a> Work<'a> {
         let files = self.contents.iter().flatten().count() as u64;
         let size = self.contents.iter().flatten().map(|(_, size)| size).sum();
         let (cid, encoded, warnings) = self.name()?;
-        let default_name = || {
-            self.root
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-        };
-        let name = options
-            .name
-            .clone()
-            .or_else(default_name)
-            .unwrap_or_else(|| cid.to_string());
+        let default_name = || self.root.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = options.name.clone().or_else(default_name).unwrap_or_else(|| cid.to_string());
         let published_at = seconds(SystemTime::now());
-        let row = ShareRow {
-            cid,
-            name: name.clone(),
-            size,
-            files,
-            published_at,
-        };
+        let row = ShareRow { cid, name: name.clone(), size, files, published_at };
         batch.finish(&self.root, &row, encoded.as_ref(), &self.stale)?;
         Ok(Published {
             cid,
@@ -131,35 +100,29 @@ impl<'a> Work<'a> {
 
     /// Hashes every file whose content is not known, and notes them in batches.
     fn hash_all(&mut self, batch: &mut Batch<'_>) -> Result<(), PublishError> {
-        let todo: Vec<usize> = self
-            .contents
-            .iter()
-            .enumerate()
-            .filter(|(_, known)| known.is_none())
-            .map(|(at, _)| at)
-            .collect();
+        let todo: Vec<usize> =
+            self.contents.iter().enumerate().filter(|(_, known)| known.is_none()).map(|(at, _)| at).collect();
         let (root, found) = (&self.root, &self.found);
         let file = |at: usize| found.get(at).map(|file| (file.path_in(root), file.stamp.size));
-        self.env
-            .hash(&todo, &file, &mut |at, path, outcome| match outcome {
-                Outcome::Hashed(blob) => {
-                    self.hashed_bytes += blob.stamp.size;
-                    if let Some(content) = self.contents.get_mut(at) {
-                        *content = Some((blob.digest, blob.stamp.size));
-                    }
-                    batch.add(path, blob)
+        self.env.hash(&todo, &file, &mut |at, path, outcome| match outcome {
+            Outcome::Hashed(blob) => {
+                self.hashed_bytes += blob.stamp.size;
+                if let Some(content) = self.contents.get_mut(at) {
+                    *content = Some((blob.digest, blob.stamp.size));
                 }
-                Outcome::Failed(reason) if self.is_directory => {
-                    let skipped = Skipped { path, reason };
-                    self.env.observer.skipped(&skipped);
-                    self.skipped.push(skipped);
-                    Ok(())
-                }
-                Outcome::Failed(SkipReason::Unreadable(source)) => Err(PublishError::Read { path, source }),
-                Outcome::Failed(reason) => Err(PublishError::Refused { path, reason }),
-                Outcome::StoreFailed(error) => Err(StoreError::Io(error).into()),
-                Outcome::Cancelled => Err(PublishError::Cancelled),
-            })
+                batch.add(path, blob)
+            }
+            Outcome::Failed(reason) if self.is_directory => {
+                let skipped = Skipped { path, reason };
+                self.env.observer.skipped(&skipped);
+                self.skipped.push(skipped);
+                Ok(())
+            }
+            Outcome::Failed(SkipReason::Unreadable(source)) => Err(PublishError::Read { path, source }),
+            Outcome::Failed(reason) => Err(PublishError::Refused { path, reason }),
+            Outcome::StoreFailed(error) => Err(StoreError::Io(error).into()),
+            Outcome::Cancelled => Err(PublishError::Cancelled),
+        })
     }
 
     /// Finds the name of what was hashed, with the manifest if it is a directory.
@@ -167,30 +130,20 @@ impl<'a> Work<'a> {
         let path = || self.root.clone();
         if !self.is_directory {
             let content = self.contents.first().copied().flatten();
-            let (digest, _) = content.ok_or_else(|| PublishError::Nothing {
-                path: path(),
-                skipped: Vec::new(),
-            })?;
+            let (digest, _) =
+                content.ok_or_else(|| PublishError::Nothing { path: path(), skipped: Vec::new() })?;
             return Ok((Cid::file(digest), None, Vec::new()));
         }
         let files = std::mem::take(&mut self.found).into_iter().zip(&self.contents);
         let entries: Vec<Entry> = files
             .filter_map(|(file, content)| {
                 let (digest, size) = (*content)?;
-                Some(Entry {
-                    path: file.path?,
-                    size,
-                    digest,
-                    executable: file.executable,
-                })
+                Some(Entry { path: file.path?, size, digest, executable: file.executable })
             })
             .collect();
         if entries.is_empty() {
             let skipped = std::mem::take(&mut self.skipped);
-            return Err(PublishError::Nothing {
-                path: path(),
-                skipped,
-            });
+            return Err(PublishError::Nothing { path: path(), skipped });
         }
         let manifest =
             Manifest::new(entries).map_err(|reason| PublishError::Manifest { path: path(), reason })?;

@@ -1,1 +1,104 @@
-//! Tests.
+//! Tests of what is shared, and taking it back.
+
+use std::{fs, path::Path};
+
+use super::*;
+use crate::testing::{Home, publish};
+
+fn blobs(store: &Store) -> usize {
+    store.inner.db.read(|read| Ok(read.blobs()?.count())).unwrap()
+}
+
+#[test]
+fn taking_one_share_back_leaves_what_others_need() {
+    let home = Home::new();
+    let store = home.open();
+    for name in ["dir/a", "dir/sub/b", "elsewhere"] {
+        home.write(name, if name == "elsewhere" { "dir/a" } else { name }.as_bytes());
+    }
+    let dir = publish(&store, &home.path("dir"));
+    let sub = publish(&store, &home.path("dir/sub"));
+    let file = publish(&store, &home.path("elsewhere"));
+    let is_here = |bytes: &str| store.blob(&Digest::of(bytes.as_bytes())).unwrap().is_some();
+
+    let gone = store.unpublish(&Selector::Path(home.path("dir"))).unwrap();
+    assert_eq!(gone.iter().map(|share| share.cid).collect::<Vec<_>>(), [dir.cid]);
+    assert!(is_here("dir/a") && is_here("dir/sub/b"));
+    assert!(store.blob(&dir.cid.digest()).unwrap().is_none());
+
+    assert_eq!(store.unpublish(&Selector::Cid(file.cid)).unwrap().len(), 1);
+    assert!(!is_here("dir/a") && is_here("dir/sub/b"));
+    assert_eq!(store.unpublish(&Selector::Cid(sub.cid)).unwrap().len(), 1);
+    assert_eq!(blobs(&store), 0);
+    assert!(store.unpublish(&Selector::Cid(sub.cid)).unwrap().is_empty());
+    assert!(home.path("dir/a").exists(), "files stay");
+}
+
+#[test]
+fn the_same_content_at_two_paths_is_two_shares_with_one_name() {
+    let home = Home::new();
+    let store = home.open();
+    let first = publish(&store, &home.write("a/x", b"same"));
+    let second = publish(&store, &home.write("b/y", b"same"));
+    assert_eq!(first.cid, second.cid);
+    assert_eq!(blobs(&store), 1);
+    let (dir_a, dir_b) = (publish(&store, &home.path("a")), publish(&store, &home.path("b")));
+    assert_ne!(dir_a.cid, dir_b.cid);
+    assert_eq!(store.unpublish(&Selector::Cid(first.cid)).unwrap().len(), 2);
+    assert_eq!(store.shares().unwrap().len(), 2);
+    assert!(store.blob(&first.cid.digest()).unwrap().is_some());
+}
+
+#[test]
+fn a_share_is_as_bad_as_the_worst_of_its_files() {
+    let home = Home::new();
+    let store = home.open();
+    for name in ["dir/a", "dir/b", "dir/c"] {
+        home.write(name, name.as_bytes());
+    }
+    publish(&store, &home.path("dir"));
+    let state = || store.shares().unwrap()[0].state;
+    assert_eq!(state(), ShareState::Ok);
+    home.write("dir/b", b"other");
+    assert_eq!(state(), ShareState::Changed);
+    fs::remove_file(home.path("dir/c")).unwrap();
+    assert_eq!(state(), ShareState::Missing);
+    home.write("dir/b", b"dir/b");
+    home.write("dir/c", b"dir/c");
+    assert_eq!(state(), ShareState::Ok, "the old bytes are back");
+}
+
+#[test]
+fn what_is_announced_is_there() {
+    let home = Home::new();
+    let store = home.open();
+    for name in ["dir/a", "dir/b", "dir/c", "gone/x", "one"] {
+        home.write(name, name.as_bytes());
+    }
+    let dir = publish(&store, &home.path("dir")).cid.digest();
+    publish(&store, &home.path("gone"));
+    let one = publish(&store, &home.path("one")).cid.digest();
+    fs::remove_dir_all(home.path("gone")).unwrap();
+    home.write("dir/a", b"edited");
+    let [b, c] = ["dir/b", "dir/c"].map(|name| Digest::of(name.as_bytes()));
+    assert_eq!(store.announceable(1000).unwrap(), [dir, one, b, c]);
+    assert_eq!(store.announceable(2).unwrap(), [dir, one, b]);
+    assert_eq!(store.announceable(0).unwrap(), [dir, one]);
+    // The same blob is announced once, however often it is shared.
+    publish(&store, &home.write("again", b"one"));
+    assert_eq!(store.announceable(0).unwrap(), [one, dir]);
+}
+
+#[test]
+fn a_lost_path_can_be_given_up() {
+    let home = Home::new();
+    let path = publish(&home.open(), &home.write("file", b"bytes")).path;
+    fs::write(home.path("store/store.redb"), [7; 100]).unwrap();
+    let store = home.open();
+    assert_eq!(store.lost(), std::slice::from_ref(&path));
+    store.unpublish(&Selector::Path(path)).unwrap();
+    assert!(store.lost().is_empty());
+    drop(store);
+    assert!(home.open().lost().is_empty());
+    assert!(Path::new(&home.path("store/store.redb.damaged")).exists());
+}

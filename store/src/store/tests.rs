@@ -18,10 +18,7 @@ fn what_was_published_is_there_after_opening_again() {
     let store = home.open();
     let digest = published.cid.digest();
     assert_eq!(published.cid, Cid::file(shoal_content::Digest::of(&data)));
-    assert_eq!(
-        read_verified(&store.blob(&digest).unwrap().unwrap(), digest),
-        data
-    );
+    assert_eq!(read_verified(&store.blob(&digest).unwrap().unwrap(), digest), data);
     assert_eq!(store.shares().unwrap()[0].path, path);
 }
 
@@ -43,10 +40,7 @@ fn provider_keys_follow_the_network() {
     for name in ["main", "other", "main"] {
         let network = NetworkName::parse(name).unwrap();
         let store = Store::open(&home.path("store"), &network).unwrap();
-        assert_eq!(
-            store.digest_for(&ProviderKey::derive(&network, &digest)).unwrap(),
-            Some(digest)
-        );
+        assert_eq!(store.digest_for(&ProviderKey::derive(&network, &digest)).unwrap(), Some(digest));
         let elsewhere = ProviderKey::derive(&NetworkName::parse("third").unwrap(), &digest);
         assert_eq!(store.digest_for(&elsewhere).unwrap(), None);
     }
@@ -57,11 +51,7 @@ fn a_database_that_is_no_database_is_moved_aside_and_its_shares_are_lost_not_for
     let home = Home::new();
     let path = home.write("file", b"hello");
     publish(&home.open(), &path);
-    fs::write(
-        home.path("store/store.redb"),
-        b"not a database at all".repeat(1000),
-    )
-    .unwrap();
+    fs::write(home.path("store/store.redb"), b"not a database at all".repeat(1000)).unwrap();
     let store = home.open();
     assert_eq!(store.shares().unwrap(), []);
     assert_eq!(store.lost(), std::slice::from_ref(&path));
