@@ -37,6 +37,7 @@ struct Node {
     index: usize,
     swarm: Option<Swarm<Protocols>>,
     remotes: HashMap<ConnectionId, Multiaddr>,
+    is_frozen: bool,
 }
 
 /// Every event of the swarm, so that conditions are looked at again; those of the behaviour with content.
@@ -44,7 +45,10 @@ impl Stream for Node {
     type Item = (usize, Option<Event>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { index, swarm, remotes } = &mut *self;
+        let Self { index, swarm, remotes, is_frozen } = &mut *self;
+        if *is_frozen {
+            return Poll::Pending;
+        }
         let Some(swarm) = swarm else {
             return Poll::Ready(None);
         };
@@ -104,7 +108,7 @@ impl Net {
         });
         swarm.listen_on("/memory/0".parse().expect("an address")).expect("listens");
         let index = self.count;
-        self.nodes.push(Node { index, swarm: Some(swarm), remotes: HashMap::new() });
+        self.nodes.push(Node { index, swarm: Some(swarm), remotes: HashMap::new(), is_frozen: false });
         self.count += 1;
         self.told.push(Vec::new());
         self.until("a listen address", |net| net.swarm(index).listeners().count() > 0).await;
@@ -138,6 +142,11 @@ impl Net {
     /// Ends a node without a word to anybody.
     pub(crate) fn kill(&mut self, index: usize) {
         self.node(index).swarm = None;
+    }
+
+    /// Stops a node in its tracks: its connections stay, and nobody answers.
+    pub(crate) fn freeze(&mut self, index: usize) {
+        self.node(index).is_frozen = true;
     }
 
     /// Lets a node dial another one.
