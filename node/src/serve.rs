@@ -42,11 +42,11 @@ pub(crate) async fn serve_all(
         traffic.sending.fetch_add(1, Ordering::Relaxed);
         tasks.spawn_until_stop("send", async move {
             let sending = SendingGuard(traffic);
-            match shoal_transfer::serve(inbound, &library, &pool, &limits).await {
-                Ok(served) => {
-                    library.served(peer, served.digest);
-                    sending.0.sent.fetch_add(served.bytes, Ordering::Relaxed);
-                }
+            let count = |bytes| {
+                sending.0.sent.fetch_add(bytes, Ordering::Relaxed);
+            };
+            match shoal_transfer::serve(inbound, &library, &pool, &limits, count).await {
+                Ok(served) => library.served(peer, served.digest),
                 Err(error) => tracing::debug!(%peer, %error, "a request was not served to its end"),
             }
         });

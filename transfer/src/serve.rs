@@ -53,8 +53,6 @@ impl Library for Store {
 pub struct Served {
     /// What was asked for.
     pub digest: Digest,
-    /// Bytes of content and hashes that were sent.
-    pub bytes: u64,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -95,7 +93,8 @@ pub enum ServeError {
     PoolClosed(#[from] PoolClosed),
 }
 
-/// Answers the request on an admitted substream.
+/// Answers the request on an admitted substream, telling `observer` of the bytes of content and hashes that it hands
+/// to the connection, as it does so: most streams end early, when the peer has what it wants or is gone.
 ///
 /// # Errors
 /// The request was not understood, or the peer stopped reading or left.
@@ -107,6 +106,7 @@ pub async fn serve<L: Library + Clone + 'static>(
     library: &L,
     pool: &dyn Pool,
     limits: &Limits,
+    mut observer: impl FnMut(u64) + Send,
 ) -> Result<Served, ServeError> {
     let mut stream = inbound.stream;
     let request = read_request(&mut stream, limits).await;
@@ -120,19 +120,19 @@ pub async fn serve<L: Library + Clone + 'static>(
             return Err(error);
         }
     };
-    let served = |outcome, bytes| Served { digest: request.digest, bytes, outcome };
+    let served = |outcome| Served { digest: request.digest, outcome };
     let opened = {
         let (library, digest) = (library.clone(), request.digest);
         on_pool(pool, move || library.open(&digest)).await?
     };
     let (header, outcome) = match opened {
         Ok(Some(blob)) => {
-            let (end, bytes) = respond(&mut writer, &request, blob, pool).await?;
+            let end = respond(&mut writer, &request, blob, pool, &mut observer).await?;
             if end == End::Bad {
                 let (library, digest) = (library.clone(), request.digest);
                 on_pool(pool, move || library.report_bad(&digest)).await?;
             }
-            return Ok(served(end.outcome(), bytes));
+            return Ok(served(end.outcome()));
         }
         Ok(None) | Err(ReadError::NotHere) => (Header::NotFound, Outcome::NotFound),
         Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => (Header::Changed, Outcome::Changed),
@@ -143,7 +143,7 @@ pub async fn serve<L: Library + Clone + 'static>(
         }
     };
     writer.refuse(&header).await?;
-    Ok(served(outcome, 0))
+    Ok(served(outcome))
 }
 
 async fn read_request(stream: &mut RangeStream, limits: &Limits) -> Result<Request, ServeError> {
@@ -157,13 +157,14 @@ async fn read_request(stream: &mut RangeStream, limits: &Limits) -> Result<Reque
     }
 }
 
-/// Sends what is here of what is asked for. Gives how it ended and how many bytes went out.
+/// Sends what is here of what is asked for. Gives how it ended.
 async fn respond(
     writer: &mut Writer,
     request: &Request,
     blob: Blob,
     pool: &dyn Pool,
-) -> Result<(End, u64), ServeError> {
+    observer: &mut (impl FnMut(u64) + Send),
+) -> Result<End, ServeError> {
     let tree = blob.tree();
     let asked = tree.clip(&request.ranges);
     // A set cut short on its way out is as good as one that was held in part.
@@ -171,14 +172,13 @@ async fn respond(
     let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
 
     let encoder = Encoder::new(blob, request, &here);
-    let mut bytes = 0;
     // Two buffers: one is filled while the other is written.
     let mut spare = encoder.buffer();
     let mut batch = encode(pool, encoder, header.to_frame(), Vec::new());
     loop {
         let Batch { buffer, filled, payload, next } = batch.await?;
         let ready = buffer.get(..filled).unwrap_or_default();
-        bytes += payload;
+        observer(payload);
         match next {
             Ok(encoder) => {
                 batch = encode(pool, encoder, Vec::new(), std::mem::take(&mut spare));
@@ -188,7 +188,7 @@ async fn respond(
             Err(end) => {
                 writer.write_all(ready).await?;
                 writer.close().await?;
-                return Ok((end, bytes));
+                return Ok(end);
             }
         }
     }

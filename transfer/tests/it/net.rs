@@ -148,7 +148,12 @@ impl Provider {
             while let Some(inbound) = incoming.next().await {
                 let (store, pool, limits, counts) =
                     (store.clone(), pool.clone(), limits.clone(), counts.clone());
-                transfers.spawn(async move { counts.count(&serve(inbound, &store, &*pool, &limits).await) });
+                transfers.spawn(async move {
+                    let sent = |bytes| {
+                        counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    };
+                    counts.count(&serve(inbound, &store, &*pool, &limits, sent).await);
+                });
             }
         });
         Provider { node, served, _tasks: tasks }
@@ -159,12 +164,10 @@ impl Counts {
     fn count(&self, served: &Result<Served, shoal_transfer::ServeError>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match served {
-            Ok(served) => {
-                self.bytes.fetch_add(served.bytes, Ordering::Relaxed);
-                if served.outcome == Outcome::Changed {
-                    self.changed.fetch_add(1, Ordering::Relaxed);
-                }
+            Ok(served) if served.outcome == Outcome::Changed => {
+                self.changed.fetch_add(1, Ordering::Relaxed);
             }
+            Ok(_) => {}
             Err(_) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
             }

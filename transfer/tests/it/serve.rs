@@ -184,7 +184,7 @@ async fn a_fresh_file_that_changed_without_a_trace_is_not_sent() {
     let inbound = soon(incoming.next()).await.unwrap();
     let pool = Threads::start();
     let (served, (_, body, last)) = soon(futures::future::join(
-        serve(inbound, &blob_of_before, &*pool, &Limits::default()),
+        serve(inbound, &blob_of_before, &*pool, &Limits::default(), |_| {}),
         response(&mut stream),
     ))
     .await;
@@ -225,13 +225,15 @@ async fn a_peer_that_does_not_finish_its_request_or_does_not_read_is_given_up() 
     stream.write_all(&[0, 0]).await.unwrap();
     stream.flush().await.unwrap();
     let inbound = soon(incoming.next()).await.unwrap();
-    let ended = soon(serve(inbound, &library.store, &*pool, &limits)).await;
+    let ended = soon(serve(inbound, &library.store, &*pool, &limits, |_| {})).await;
     assert!(matches!(ended, Err(ServeError::RequestTimedOut)), "{ended:?}");
 
     let mut stream = soon(client.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
     stream.write_all(&request(digest, GroupRanges::all(u64::MAX)).to_frame()).await.unwrap();
     stream.flush().await.unwrap();
     let inbound = soon(incoming.next()).await.unwrap();
-    let ended = soon(serve(inbound, &library.store, &*pool, &limits)).await;
+    let mut sent = 0;
+    let ended = soon(serve(inbound, &library.store, &*pool, &limits, |bytes| sent += bytes)).await;
     assert!(matches!(ended, Err(ServeError::Stalled)), "{ended:?}");
+    assert!(sent > 0, "what a stream carried before it broke counts too");
 }
