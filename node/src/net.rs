@@ -6,6 +6,7 @@
 mod behaviour;
 mod book;
 mod gate;
+mod head_start;
 mod run;
 
 use std::{sync::Arc, time::Duration};

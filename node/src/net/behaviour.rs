@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use libp2p::{
-    Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits, core::muxing::StreamMuxerBox,
-    identify, identity::Keypair, memory_connection_limits, noise, ping, swarm::NetworkBehaviour, tcp, tls,
-    yamux,
+    PeerId, Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits,
+    core::muxing::StreamMuxerBox, identify, identity::Keypair, memory_connection_limits, noise, ping, quic,
+    swarm::NetworkBehaviour, tcp, tls, yamux,
 };
 
-use super::gate;
+use super::{gate, head_start::HeadStart};
 use crate::{
     config::{Builder, Limits, Transport},
     error::StartError,
@@ -21,6 +21,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that does not answer a ping for this long is gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How long QUIC lets TCP go first: a TCP handshake over a long way, with one packet lost.
+const QUIC_WAITS: Duration = Duration::from_millis(500);
 /// Identified peers whose addresses are remembered for dialling by id alone.
 const IDENTIFY_CACHE: usize = 1000;
 
@@ -86,7 +88,8 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         Transport::Internet => builder
             .with_tcp(tcp::Config::default(), (tls::Config::new, noise::Config::new), yamux::Config::default)
             .map_err(|source| transport_failed(Box::new(source)))?
-            .with_quic()
+            .with_other_transport(quic_after_tcp)
+            .map_err(|source| transport_failed(Box::new(source)))?
             .with_dns()
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_behaviour(|_| behaviour)
@@ -106,6 +109,18 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
+fn quic_after_tcp(
+    key: &Keypair,
+) -> libp2p::core::transport::map::Map<
+    HeadStart<quic::tokio::Transport>,
+    impl FnOnce((PeerId, quic::Connection), libp2p::core::ConnectedPoint) -> (PeerId, StreamMuxerBox)
+    + Clone
+    + use<>,
+> {
+    let quic = HeadStart::new(quic::tokio::Transport::new(quic::Config::new(key)), QUIC_WAITS);
+    quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+}
+
 /// What every member of a network says it speaks.
 pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
     format!("/shoal/{network}/1")
@@ -113,10 +128,8 @@ pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
 
 fn memory_transport(
     key: &Keypair,
-) -> Result<
-    libp2p::core::transport::Boxed<(libp2p::PeerId, StreamMuxerBox)>,
-    Box<dyn std::error::Error + Send + Sync>,
-> {
+) -> Result<libp2p::core::transport::Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>>
+{
     Ok(libp2p::core::transport::MemoryTransport::default()
         .upgrade(libp2p::core::upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
