@@ -31,6 +31,10 @@ const MAX_WALKS: usize = 16;
 /// Pause after a walk that met nobody, or a batch that nobody took.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How long a table must not have grown before old announcements are compared with it. While a node meets
+/// its network, the table doubles again and again.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Answers of walks kept for further keys. In a network so large that this many regions are in use at
 /// once, forgetting one costs a walk.
 const MAX_REGIONS: usize = 256;
@@ -92,8 +96,8 @@ pub(crate) struct Provide {
     walks: Vec<Position>,
     outbox: Outbox,
     notes: Vec<(Task, Note)>,
-    /// Size of the routing table when our keys were last told to all who should know.
-    known_then: usize,
+    /// When the routing table last grew, unless that has been dealt with.
+    grew: Option<Instant>,
     /// No walk before this.
     pause: Option<Instant>,
     /// Something changed that may allow a walk.
@@ -141,32 +145,28 @@ impl Provide {
     }
 
     /// Notes how many peers the routing table holds.
-    ///
-    /// A table twice as large means that our keys have other closest nodes than those that were told.
     pub(crate) fn table_size(&mut self, peers: usize, now: Instant) {
-        if peers >= self.known_then.saturating_mul(2).max(1) {
-            self.known_then = peers;
-            self.regions.clear();
-            self.renew_all(now);
-        } else if peers < self.known_then / 2 {
-            self.known_then = peers;
+        if peers > self.ledger.peers {
+            // "These are all there are", and "there is nobody", are no longer true.
+            self.regions.retain(|region| !region.is_everything());
+            self.pause = None;
+            self.stale = true;
+            self.grew = Some(now);
         }
+        self.ledger.peers = peers;
     }
 
-    /// Notes that the routing table gained a peer: "these are all there are" is no longer true.
-    pub(crate) fn table_grew(&mut self) {
-        self.regions.retain(|region| !region.is_everything());
-        self.pause = None;
-        self.stale = true;
-    }
-
-    /// Notes that time has passed: renews what is half over.
+    /// Notes that time has passed: renews what is half over, and what was told to a much smaller network.
     pub(crate) fn tick(&mut self, now: Instant) {
         if self.pause.is_some_and(|until| until <= now) {
             self.pause = None;
             self.stale = true;
         }
         self.regions.retain(|region| region.is_fresh(now));
+        if self.grew.is_some_and(|grew| now.saturating_duration_since(grew) >= SETTLED) {
+            self.grew = None;
+            self.ledger.renew_outgrown(now);
+        }
         // One renewal at a time: another one of the same keys could otherwise pile up behind it.
         if !self.jobs.values().any(|job| job.task == Task::Renew)
             && let Some((ttl, keys)) = self.ledger.take_due(now)

@@ -87,9 +87,7 @@ impl Overlay {
             kad::Event::RoutingUpdated { peer, is_new_peer, addresses, .. } => {
                 self.keep_in_scope(&peer, &addresses.into_vec());
                 self.refresh_table();
-                if is_new_peer {
-                    self.provide.table_grew();
-                }
+                self.provide.table_size(self.peers, now);
                 self.events.push_back(if is_new_peer { Event::TableGrew } else { Event::TableChanged });
             }
             _ => {}

@@ -20,6 +20,8 @@ pub(super) const MAX_HOLDERS: usize = 64;
 pub(super) struct Ledger {
     own: HashMap<ProviderKey, Option<BatchId>>,
     pub(super) batches: BTreeMap<BatchId, Batch>,
+    /// Peers in the routing table.
+    pub(super) peers: usize,
     last_id: u64,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Batch {
     open: usize,
     taken: usize,
     renew: Instant,
+    /// Peers in the routing table when it was opened.
+    peers_then: usize,
 }
 
 /// The content of a message.
@@ -94,8 +98,20 @@ impl Ledger {
         let id = BatchId(self.last_id);
         let holders = if ttl.is_some() { self.move_keys(&keys, id) } else { Vec::new() };
         let renew = now + ttl.unwrap_or_default() / 2;
-        self.batches
-            .insert(id, Batch { job, keys, ttl, holders, sealed: None, open: nodes, taken: 0, renew });
+        self.batches.insert(
+            id,
+            Batch {
+                job,
+                keys,
+                ttl,
+                holders,
+                sealed: None,
+                open: nodes,
+                taken: 0,
+                renew,
+                peers_then: self.peers,
+            },
+        );
         id
     }
 
@@ -133,6 +149,15 @@ impl Ledger {
     pub(super) fn renew_all(&mut self, now: Instant) {
         for batch in self.batches.values_mut() {
             batch.renew = batch.renew.min(now);
+        }
+    }
+
+    /// A table twice as large as it was means that keys have other closest nodes than those that were told.
+    pub(super) fn renew_outgrown(&mut self, now: Instant) {
+        for batch in self.batches.values_mut() {
+            if self.peers >= batch.peers_then.saturating_mul(2) {
+                batch.renew = batch.renew.min(now);
+            }
         }
     }
 

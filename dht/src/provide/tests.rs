@@ -176,7 +176,7 @@ fn a_walk_that_meets_nobody_is_tried_again_later() {
     scene.pass(RETRY);
     assert_eq!(scene.walk(), 1);
     // A new peer is a reason to try at once.
-    scene.provide.table_grew();
+    scene.provide.table_size(1000, scene.now);
     assert_eq!(scene.walk(), 1);
     assert_eq!(scene.notes(), [Note::Started]);
 }
@@ -264,15 +264,18 @@ fn keys_announced_again_are_told_once() {
 }
 
 #[test]
-fn a_table_twice_as_large_is_told_everything_again() {
+fn what_was_told_to_a_much_smaller_network_is_told_again_once_it_stops_growing() {
     let mut scene = Scene::new(2);
     scene.provide.table_size(2, scene.now);
     scene.announce(&keys(0..10));
-    scene.run(Answer::Stored);
-    for (size, messages) in [(3, 0), (4, 5), (7, 0), (8, 5), (3, 0), (6, 5)] {
-        scene.nodes.resize_with(5, || Node { peer: PeerId::random(), addresses: Vec::new() });
+    assert_eq!(scene.run(Answer::Stored).len(), 2);
+    scene.nodes = Scene::new(5).nodes;
+    // It is compared with what it was when the keys were told: 2, then 7, then 14.
+    for (size, messages) in [(3, 0), (7, 5), (13, 0), (14, 5), (27, 0), (3, 0), (9, 0)] {
         scene.provide.table_size(size, scene.now);
-        scene.pass(Duration::from_secs(1));
+        scene.pass(SETTLED - Duration::from_millis(1));
+        assert_eq!(scene.run(Answer::Stored).len(), 0, "too early, at {size} peers");
+        scene.pass(Duration::from_millis(1));
         assert_eq!(scene.run(Answer::Stored).len(), messages, "at {size} peers");
     }
 }
@@ -343,7 +346,7 @@ fn holders_of_former_rounds_are_told_of_a_withdrawal() {
     scene.announce(&keys(0..1));
     scene.run(Answer::Stored);
     scene.nodes = Scene::new(2).nodes;
-    scene.provide.table_grew();
+    scene.provide.table_size(1000, scene.now);
     scene.pass(HOUR / 2);
     scene.run(Answer::Stored);
     scene.provide.withdraw(Task::Withdraw(1), &keys(0..1), scene.now);
