@@ -40,6 +40,23 @@ pub struct MdnsError(#[from] io::Error);
 /// Finds providers and tells that we are one, in every scope at once.
 ///
 /// The node owns the swarm and calls the methods between polls.
+///
+/// ```
+/// use libp2p::identity::Keypair;
+/// use shoal_content::{Digest, NetworkName, ProviderKey};
+/// use shoal_dht::{Behaviour, Config, Limits, LookupId, Scopes};
+///
+/// let config = Config {
+///     network: NetworkName::default(),
+///     keypair: Keypair::generate_ed25519(),
+///     scopes: Scopes::Both,
+///     mdns: false,
+///     limits: Limits::default(),
+/// };
+/// let (mut dht, _) = Behaviour::new(&config);
+/// // In a swarm it would now tell `Event::Found` for each provider, and `Event::LookupEnded` at the end.
+/// dht.find(LookupId(1), ProviderKey::derive(&config.network, &Digest::of(b"hello")));
+/// ```
 pub struct Behaviour {
     inner: Inner,
     lookups: Lookups,

@@ -115,13 +115,11 @@ impl Overlay {
     /// and of those that running walks heard, the ones in scope.
     pub(super) fn dial_addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
         let no_connection = ConnectionId::new_unchecked(usize::MAX);
-        let known = self
-            .protocols
-            .kad
-            .handle_pending_outbound_connection(no_connection, Some(peer), &[], Endpoint::Dialer)
-            .unwrap_or_default();
-        let over = if self.is_in_table(&peer) { AddressClass::Loopback } else { self.believes };
-        self.scope.usable(&known, over)
+        let kad = &mut self.protocols.kad;
+        let heard = kad.handle_pending_outbound_connection(no_connection, Some(peer), &[], Endpoint::Dialer);
+        let mut addresses = self.table_addresses(&peer);
+        addresses.extend(self.scope.usable(&heard.unwrap_or_default(), self.believes));
+        self.scope.usable(&addresses, AddressClass::Loopback)
     }
 
     /// Drops what does not belong into the table: Kademlia adds each address it dialled, whatever its scope.
@@ -152,9 +150,14 @@ impl Overlay {
         }
     }
 
-    fn is_in_table(&mut self, peer: &PeerId) -> bool {
-        let bucket = self.protocols.kad.kbucket(*peer);
-        bucket.is_some_and(|bucket| bucket.iter().any(|entry| entry.node.key.preimage() == peer))
+    fn table_addresses(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
+        let mut addresses = Vec::new();
+        if let Some(bucket) = self.protocols.kad.kbucket(*peer) {
+            for entry in bucket.iter().filter(|entry| entry.node.key.preimage() == peer) {
+                addresses.extend(entry.node.value.iter().cloned());
+            }
+        }
+        addresses
     }
 
     fn on_announce(&mut self, event: request_response::Event<Arc<Sealed>, Receipt>, now: Instant) {
@@ -230,7 +233,7 @@ impl Overlay {
         let is_their_fault =
             matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. });
         // When nobody at all can be reached it is our own network that is down.
-        if !is_their_fault || self.connections.is_empty() || !self.is_in_table(&peer) {
+        if !is_their_fault || self.connections.is_empty() || self.table_addresses(&peer).is_empty() {
             return;
         }
         let failures = self.dial_failures.entry(peer).or_default();

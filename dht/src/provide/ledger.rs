@@ -155,7 +155,7 @@ impl Ledger {
     /// A table twice as large as it was means that keys have other closest nodes than those that were told.
     pub(super) fn renew_outgrown(&mut self, now: Instant) {
         for batch in self.batches.values_mut() {
-            if self.peers >= batch.peers_then.saturating_mul(2) {
+            if self.peers >= batch.peers_then.max(1).saturating_mul(2) {
                 batch.renew = batch.renew.min(now);
             }
         }

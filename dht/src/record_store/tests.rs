@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -250,4 +252,69 @@ fn samples_take_turns() {
         seen.extend(sample.into_iter().map(|(peer, _)| peer));
     }
     assert_eq!(seen.len(), 50);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce { provider: u64, via: u64, first: u64, count: u64 },
+    Withdraw { provider: u64, first: u64, count: u64 },
+    Wait { minutes: u64 },
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..8_u64, 0..4_u64, 0..12_u64, 1..8_u64).prop_map(|(provider, via, first, count)| Step::Announce {
+            provider,
+            via,
+            first,
+            count
+        }),
+        (0..8_u64, 0..12_u64, 1..8_u64).prop_map(|(provider, first, count)| Step::Withdraw {
+            provider,
+            first,
+            count
+        }),
+        (1..40_u64).prop_map(|minutes| Step::Wait { minutes }),
+        Just(Step::Sweep),
+    ]
+}
+
+proptest! {
+    /// The books agree and the limits hold after any history, and with room for all a plain map says the same.
+    #[test]
+    fn any_history_keeps_the_books(steps in proptest::collection::vec(step(), 1..80), is_tight: bool) {
+        let (max_records, max_providers) = if is_tight { (20, 3) } else { (1000, 100) };
+        let mut scene = Scene::new(max_records, max_providers);
+        let mut model: HashMap<(ProviderKey, u64), Instant> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Announce { provider, via, first, count } => {
+                    let mut offer = scene.offer(provider, Some(HOUR));
+                    offer.sender = scene.peer(via);
+                    scene.store.apply(offer, &keys(first..first + count));
+                    model.extend(keys(first..first + count).into_iter().map(|key| ((key, provider), scene.now + HOUR)));
+                }
+                Step::Withdraw { provider, first, count } => {
+                    scene.withdraw(provider, &keys(first..first + count));
+                    for key in keys(first..first + count) {
+                        model.remove(&(key, provider));
+                    }
+                }
+                Step::Wait { minutes } => scene.now += Duration::from_secs(60 * minutes),
+                Step::Sweep => scene.store.sweep(scene.now),
+            }
+            scene.check();
+        }
+        for key in keys(0..20) {
+            for provider in 0..8 {
+                let expected = model.get(&(key, provider)).is_some_and(|expires| *expires > scene.now);
+                let has = scene.has(key, provider);
+                prop_assert!(has == expected || (is_tight && !has));
+            }
+        }
+        scene.now += MAX_AGE;
+        scene.store.sweep(scene.now);
+        prop_assert_eq!(scene.store.len(), 0);
+    }
 }
