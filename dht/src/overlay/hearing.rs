@@ -199,19 +199,18 @@ impl Overlay {
     ) -> Receipt {
         let keys = announcement.keys.len();
         let refusal = Receipt { stored: 0, refused: u32::try_from(keys).unwrap_or(u32::MAX) };
-        let remote = self.connections.get_mut(&connection);
-        let Some(remote) = remote else { return refusal };
-        if !remote.spend(keys, now) {
-            return refusal;
-        }
+        let Some(remote) = self.connections.get_mut(&connection) else { return refusal };
+        let addresses = self.scope.usable(&announcement.addresses, remote.class);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = match announcement.term {
             Term::Withdrawn => None,
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
         };
-        let addresses = self.scope.usable(&announcement.addresses, remote.class);
-        let is_useless = ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty());
-        if is_useless || announcement.provider == self.local {
+        // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced.
+        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !remote.spend(keys, now)) {
+            return refusal;
+        }
+        if announcement.provider == self.local {
             return refusal;
         }
         let offer = Offer {

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use crate::scope::AddressClass;
 
-/// Keys that one connection may announce at once: all of a large share, which is also all that a store takes.
-const KEYS_AT_ONCE: usize = 128 * 1024;
+/// Keys that one connection may announce at once: as many as a store takes, and again when the network has
+/// grown. More is of no use, and work for the task that runs the swarm.
+const KEYS_AT_ONCE: usize = 256 * 1024;
 
-/// Keys that one connection may announce per second for long. Storing them is work for the task that runs
-/// the swarm, and a peer that never stops must not keep it busy.
+/// Keys that one connection may announce per second for long: a peer that never stops must not keep that
+/// task busy.
 const KEYS_PER_SECOND: usize = 4096;
 
 /// One connection's other end.
