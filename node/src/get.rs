@@ -23,6 +23,7 @@ use std::{
 use globset::GlobSet;
 use libp2p::Multiaddr;
 use shoal_content::{Cid, Kind, Link, safe_file_name};
+use shoal_store::PartialError;
 use tokio::sync::watch;
 
 use self::{
@@ -41,6 +42,10 @@ use crate::{
     job::Job,
     node::{Inner, Node},
 };
+
+/// How long a get waits for another one to let go of the same part.
+const PART_IN_USE: Duration = Duration::from_secs(3);
+const PART_RETRY: Duration = Duration::from_millis(20);
 
 /// A get under way: snapshots of its progress, then what was fetched.
 pub type Get = Job<GetProgress, Result<Fetched, GetError>>;
@@ -249,6 +254,22 @@ impl Task {
     }
 }
 
+/// Opens a part. A get that was dropped a moment ago may still be bringing its own to disk, so one in use gets a while.
+async fn open_part<T: Send + 'static>(
+    task: &Task,
+    open: impl Fn() -> Result<T, PartialError> + Clone + Send + 'static,
+) -> Result<T, GetError> {
+    let patience = Instant::now() + PART_IN_USE;
+    loop {
+        match task.long(open.clone()).await? {
+            Err(PartialError::InUse { .. }) if Instant::now() < patience => {
+                tokio::time::sleep(PART_RETRY).await;
+            }
+            opened => return opened.map_err(error::of_partial),
+        }
+    }
+}
+
 async fn get(
     inner: Arc<Inner>,
     order: Order,
@@ -342,8 +363,8 @@ async fn choose_target(task: &Task, order: &Order) -> Result<PathBuf, GetError> 
 /// The name under which this node shares the content itself.
 async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
     let store = task.inner.store.clone();
-    let shares = task.blocking(move || store.shares()).await?.unwrap_or_default();
-    Ok(shares.into_iter().find(|share| share.cid == cid).map(|share| share.name))
+    let label = task.blocking(move || store.label(&cid.digest())).await?;
+    Ok(label.ok().flatten().map(|label| label.name))
 }
 
 async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {

@@ -95,7 +95,8 @@ impl Library {
 fn holding(store: &Store, key: &ProviderKey) -> Option<Holding> {
     let digest = store.digest_for(key).ok()??;
     let held = store.held(&digest).ok()??;
-    Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name: None })
+    let name = store.label(&digest).ok().flatten().map(|label| label.name);
+    Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
 }
 
 impl shoal_transfer::Library for Library {

@@ -265,11 +265,13 @@ impl Node {
     ///
     /// Nothing is lost by dropping the future.
     pub async fn ticket(&self, cid: &Cid, lan: bool) -> Result<Ticket, TicketError> {
-        let share = self.shares().await.unwrap_or_default().into_iter().find(|share| share.cid == *cid);
+        let (store, digest) = (self.inner.store.clone(), cid.digest());
+        let label = self.inner.tasks.blocking(move || store.label(&digest)).await;
+        let label = label.and_then(Result::ok).flatten();
         let addresses = self.inner.config.external.iter().cloned().chain(self.addresses());
         let addresses = listen::for_ticket(addresses, self.peer_id(), lan);
-        let size = share.as_ref().map(|share| share.size);
-        let name = share.and_then(|share| safe_file_name(&share.name));
+        let size = label.as_ref().map(|label| label.size);
+        let name = label.and_then(|label| safe_file_name(&label.name));
         Ticket::new(*cid, size, name, addresses)
     }
 
@@ -293,7 +295,7 @@ impl Node {
             uptime: inner.started.elapsed(),
             peers: peers.len(),
             members: peers.iter().filter(|peer| peer.member).count(),
-            shares: self.shares().await.map_or(0, |shares| shares.len()),
+            shares: inner.on_store(Store::share_count).await.unwrap_or_default(),
             tables: overlay.tables,
             records: overlay.records,
             own_keys: overlay.own_keys,

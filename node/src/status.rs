@@ -29,7 +29,7 @@ pub struct Status {
     /// Those of them in the same network.
     pub members: usize,
     /// Things it shares.
-    pub shares: usize,
+    pub shares: u64,
     /// Nodes in the routing table of each scope.
     pub tables: Vec<(Scope, usize)>,
     /// Provider records that it holds for others and for itself.

@@ -14,7 +14,7 @@ mod find;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use find::{all_threads, hash_unchanging};
+pub(crate) use find::{MAX_PLACES, all_threads, hash_unchanging};
 
 /// Length of the piece of an outboard that is read at once. Pairs are wanted mostly one after the other, and
 /// a system call for each 64 bytes would cost more than hashing.

@@ -62,7 +62,7 @@ pub use observe::{Cancel, PublishObserver};
 pub use owned::SmallError;
 pub use partial::{Partial, PartialError, Verified, WriteError};
 pub use publish::{PublishError, PublishOptions, Published, hash_only};
-pub use share::{Selector, Share, ShareState};
+pub use share::{Label, Selector, Share, ShareState};
 pub use store::{OpenError, Store};
 pub use verify::Report;
 pub use walk::{SkipReason, Skipped};

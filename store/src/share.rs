@@ -8,7 +8,7 @@ use std::{
 
 use shoal_content::{Cid, Digest, Kind, Manifest, Root};
 
-use crate::{Store, StoreError, db::Read, disk::ShareRow, store::Inner};
+use crate::{Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, store::Inner};
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +30,15 @@ pub struct Share {
     pub published_at: SystemTime,
     /// Whether it is still there as it was published.
     pub state: ShareState,
+}
+
+/// What a share is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: String,
+    /// The bytes of all its files.
+    pub size: u64,
 }
 
 /// Whether a share is still there as it was published. A directory is as bad as the worst of its files; the
@@ -60,6 +69,26 @@ impl Store {
     pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
         let rows = self.inner.db.read(Read::shares)?;
         rows.into_iter().map(|(path, row)| self.inner.share(path, row)).collect()
+    }
+
+    /// How many shares there are. Looks at no file.
+    pub fn share_count(&self) -> Result<u64, StoreError> {
+        self.inner.db.read(Read::share_count)
+    }
+
+    /// What content is called where it is shared, if it is. Looks at no file.
+    pub fn label(&self, digest: &Digest) -> Result<Option<Label>, StoreError> {
+        self.inner.db.read(|read| {
+            let places = read.places(digest, MAX_PLACES)?;
+            for path in places.into_iter().chain(read.shared_at(digest)?) {
+                if let Some(row) = read.share(&path)?
+                    && row.cid.digest() == *digest
+                {
+                    return Ok(Some(Label { name: row.name, size: row.size }));
+                }
+            }
+            Ok(None)
+        })
     }
 
     /// Stops sharing; what no other share needs is forgotten. Files stay. Gives what was shared, which is

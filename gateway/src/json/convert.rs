@@ -6,26 +6,13 @@ use std::{
 };
 
 use shoal_node::{
-    Cid, ContentsEntry, ErrorKind, FindSummary, GetError, GetProgress, HomeError, NamingError, Paths, PeerId,
-    PeerInfo, PublishError, PublishProgress, Scopes, Selector, Shared, StartError, StoreError, VerifyError,
+    Cid, ContentsEntry, FindSummary, GetProgress, Paths, PeerId, PeerInfo, PublishProgress, Scopes, Shared,
 };
 
 use super::{
-    AddressNamed, Announced, CidNamed, Dropped, Entry, Event, Failure, Fetched, Holder, Looked, Missed, Peer,
-    PeerBytes, PeerNamed, Progress, Published, Replace, Share, Skipped, Stage, Status, Unpublish, Warning,
+    AddressNamed, Announced, CidNamed, Dropped, Entry, Event, Fetched, Holder, Looked, Missed, Peer,
+    PeerBytes, PeerNamed, Progress, Published, Share, Skipped, Stage, Status, Warning,
 };
-
-macro_rules! failures {
-    ($($error:ty),*) => {
-        $(impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self { hint: error.hint(), ..Self::of(error.kind(), &error) }
-            }
-        })*
-    };
-}
-
-failures!(GetError, HomeError, NamingError, PublishError, StartError, StoreError, VerifyError);
 
 impl From<PublishProgress> for Progress {
     fn from(progress: PublishProgress) -> Self {
@@ -197,41 +184,6 @@ impl From<&shoal_node::Share> for Share {
     }
 }
 
-impl Unpublish {
-    /// Which shares are meant.
-    ///
-    /// # Errors
-    ///
-    /// The CID is none, or the path is not absolute.
-    pub fn selector(&self) -> Result<Selector, Failure> {
-        match self {
-            Self::Cid(cid) => {
-                cid.parse().map(Selector::Cid).map_err(|error| Failure::of(ErrorKind::Usage, &error))
-            }
-            Self::Path(path) if Path::new(path).is_absolute() => Ok(Selector::Path(path.into())),
-            Self::Path(path) => {
-                Err(Failure::new(ErrorKind::Usage, format!("{path:?} is not an absolute path")))
-            }
-        }
-    }
-
-    /// What to answer when none is meant.
-    pub fn not_shared(&self) -> Failure {
-        let (Self::Cid(what) | Self::Path(what)) = self;
-        Failure::new(ErrorKind::NotFound, format!("{what} is not shared")).hint("`shoal ls` lists what is")
-    }
-}
-
-impl From<Replace> for shoal_node::Replace {
-    fn from(replace: Replace) -> Self {
-        match replace {
-            Replace::Never => Self::Never,
-            Replace::Overwrite => Self::Overwrite,
-            Replace::Rename => Self::Rename,
-        }
-    }
-}
-
 impl Status {
     pub(crate) fn of(status: &shoal_node::Status, paths: &Paths) -> Self {
         let me = status.peer_id;
@@ -257,7 +209,7 @@ impl Status {
             members: count(status.members),
             tables: status.tables.iter().map(|(scope, nodes)| (scope.to_string(), count(*nodes))).collect(),
             records: count(status.records),
-            shares: count(status.shares),
+            shares: status.shares,
             announced: count(status.own_keys),
             sent: status.sent,
             received: status.received,

@@ -11,6 +11,7 @@ use super::{
     crowd::crowd,
     error,
     file::{self, Crew},
+    open_part,
     progress::Stage,
     target,
 };
@@ -87,8 +88,8 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
 
     let whole = wanted.len() == manifest.entries().len();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let opening = task.long(move || store.partial_directory(manifest, &part));
-    let directory = Arc::new(opening.await?.map_err(error::of_partial)?);
+    let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
+    let directory = Arc::new(opening.await?);
     let fetching = futures::stream::iter(wanted.into_iter().map(Ok::<_, GetError>));
     fetching.try_for_each_concurrent(FILES_AT_ONCE, |index| member(task, directory.clone(), index)).await?;
 

@@ -13,7 +13,7 @@ use shoal_transfer::{
 use super::{
     GetError, Order, Placed, Task,
     crowd::{Crowd, Spent},
-    error,
+    error, open_part,
     progress::{Reporter, Stage},
     target,
 };
@@ -23,7 +23,7 @@ use crate::job::CancelOnDrop;
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let partial = task.long(move || store.partial(&digest, &part)).await?.map_err(error::of_partial)?;
+    let partial = open_part(task, move || store.partial(&digest, &part)).await?;
     task.reporter.files(1);
     let size = receive(task, &partial, order.size, Crew::Holders(&task.crowd), &task.reporter).await?;
     task.reporter.stage(Stage::Finishing);

@@ -56,3 +56,18 @@ async fn what_nobody_has_is_not_found() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!other.path("x").exists());
 }
+
+#[tokio::test]
+async fn content_keeps_its_name() {
+    let giver = Place::start(None).await;
+    let taker = Place::start(Some(&giver.node)).await;
+    fs::write(giver.path("report.txt"), "numbers").unwrap();
+    let shared = giver.node.publish(giver.path("report.txt")).await.unwrap();
+
+    let named = taker.node.get(shared.cid()).to(taker.path("named/")).await.unwrap();
+    assert_eq!(named.path, taker.path("named/report.txt"), "the name that its holder gives it");
+
+    let ticket = giver.node.ticket(&shared.cid(), true).await.unwrap();
+    assert_eq!(ticket.name.as_deref(), Some("report.txt"));
+    assert_eq!(ticket.size, Some(7));
+}

@@ -25,7 +25,7 @@ use crate::{
 
 /// Files tried for one blob. Somebody who publishes ten thousand copies of a file and then edits them all
 /// must not make each question for it look at all of them.
-const MAX_PLACES: usize = 16;
+pub(crate) const MAX_PLACES: usize = 16;
 
 impl Store {
     /// How much of a blob is here and can be read.

@@ -185,6 +185,11 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(row.map(|row| ShareRow::decode(row.value())).transpose()?)
     }
 
+    /// How much the user published.
+    pub(crate) fn share_count(&self) -> Result<u64, StoreError> {
+        Ok(self.shares.len()?)
+    }
+
     /// Everything the user published, by path.
     pub(crate) fn shares(&self) -> Result<Vec<(PathBuf, ShareRow)>, StoreError> {
         let rows = self.shares.iter()?;

@@ -1,6 +1,6 @@
 //! Tests of receiving blobs.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use shoal_content::{GroupRanges, SIZES};
 
@@ -71,4 +71,243 @@ fn what_was_received_is_there_after_a_kill_synced_or_not() {
         partial.finish(&home.path("file"), &share()).unwrap();
         assert_eq!(fs::read(home.path("file")).unwrap(), sender.data);
     }
+}
+
+#[test]
+fn a_size_is_a_claim_until_the_last_group_is_here() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let partial = store.partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
+    assert_eq!((partial.size(), partial.tree(), partial.blob().is_none()), (None, None, true));
+    assert_eq!(partial.missing(), GroupRanges::all(u64::MAX));
+    // The claim of a liar takes no space, and goes when somebody claims something else.
+    for claim in [u64::MAX / 2, 10, LONG + 1] {
+        partial.claim_size(claim).unwrap();
+        assert!(partial.have().is_empty());
+        let part = fs::metadata(home.path(".file.shoal-part"));
+        assert_eq!(part.map_or(0, |part| part.len()), 0);
+    }
+    sender.send(&partial, &GroupRanges::from(3..5)).unwrap();
+    assert_eq!(partial.size(), None);
+    sender.send(&partial, &GroupRanges::from(sender.tree.groups() - 1..sender.tree.groups())).unwrap();
+    assert_eq!(partial.size(), Some(LONG));
+    let liar = partial.claim_size(LONG - 1);
+    assert!(matches!(liar, Err(WriteError::Size { proven: LONG, .. })), "{liar:?}");
+    assert_eq!(partial.have().len(), 3);
+}
+
+#[test]
+fn bytes_that_do_not_fit_are_refused() {
+    for len in [40_000, LONG] {
+        let home = Home::new();
+        let store = home.open();
+        let sender = Sender::new(pattern(len, 1));
+        let partial = store.partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
+        let leaf = |group, bytes: &[u8]| partial.write(&[Verified::Leaf { group, bytes }]);
+        assert!(matches!(leaf(0, &[0; 16_384]), Err(WriteError::Misfit)), "no size is known");
+        partial.claim_size(len).unwrap();
+        let last = sender.tree.groups() - 1;
+        for (group, len) in [(0, 16_383), (0, 0), (last, 16_384), (last + 1, 0), (u64::MAX, 1)] {
+            assert!(matches!(leaf(group, &vec![0; len]), Err(WriteError::Misfit)), "{group} {len}");
+        }
+        let pair = &[0; PARENT_LEN];
+        let parent = partial.write(&[Verified::Parent { index: sender.tree.parents(), pair }]);
+        assert!(matches!(parent, Err(WriteError::Misfit)));
+        assert!(partial.have().is_empty());
+    }
+}
+
+#[test]
+fn only_what_is_here_can_be_read() {
+    for len in [SMALL_LEN, LONG] {
+        let home = Home::new();
+        let store = home.open();
+        let sender = Sender::new(pattern(len, 1));
+        let partial = store.partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
+        let ranges = GroupRanges::from_iter([1..3, 10..11]);
+        sender.send(&partial, &ranges).unwrap();
+        let held = store.held(&sender.digest).unwrap().unwrap();
+        assert_eq!((held.size, held.ranges, held.complete), (len, ranges, false));
+        assert_eq!(store.digest_for(&partial.shared.key()).unwrap(), Some(sender.digest));
+        let blob = store.blob(&sender.digest).unwrap().unwrap();
+        assert_eq!(read_verified(&blob, sender.digest).len(), 3 * 16_384);
+        for offset in [0, 16_383, 3 * 16_384, 10 * 16_384 - 1, len - 1] {
+            let read = blob.read_at(offset, &mut [0; 1]);
+            assert!(matches!(read, Err(ReadError::NotHere)), "{offset} {read:?}");
+        }
+        blob.read_at(16_384, &mut [0; 32_768]).unwrap();
+        assert!(blob.read_at(16_384, &mut [0; 32_769]).is_err());
+        drop((partial, blob));
+        assert!(store.held(&sender.digest).unwrap().is_none(), "nobody receives it any more");
+    }
+}
+
+#[test]
+fn a_part_file_is_received_to_once_and_a_blob_to_several() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let first = store.partial(&sender.digest, &home.path("one")).unwrap();
+    let again = store.partial(&sender.digest, &home.path("one"));
+    assert!(matches!(again, Err(PartialError::InUse { .. })));
+    let second = store.partial(&sender.digest, &home.path("two")).unwrap();
+    sender.send_all(&first).unwrap();
+    second.fill(&first.blob().unwrap(), &crate::Cancel::new(), &mut |_| {}).unwrap();
+    assert!(second.is_complete());
+    first.abandon().unwrap();
+    assert!(!home.path("one").exists());
+    store.partial(&sender.digest, &home.path("one")).unwrap();
+    second.finish(&home.path("file"), &share()).unwrap();
+    assert_eq!(fs::read(home.path("file")).unwrap(), sender.data);
+}
+
+#[test]
+fn a_copy_with_other_bytes_fills_nothing() {
+    let home = Home::new();
+    let store = home.open();
+    let (sender, other) = (Sender::new(pattern(LONG, 1)), Sender::new(pattern(LONG, 2)));
+    let wrong = store.partial(&other.digest, &home.path("other")).unwrap();
+    other.send_all(&wrong).unwrap();
+    let partial = store.partial(&sender.digest, &home.path("file")).unwrap();
+    let filled = partial.fill(&wrong.blob().unwrap(), &crate::Cancel::new(), &mut |_| {});
+    assert!(matches!(filled, Err(WriteError::Read(ReadError::NotThis))), "{filled:?}");
+    assert!(partial.have().is_empty());
+}
+
+#[test]
+fn somebody_elses_file_is_not_written_to() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.write(".file.shoal-part", b"precious");
+    let outside = home.write("outside", b"");
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    assert!(matches!(partial.claim_size(LONG), Err(WriteError::Foreign { .. })));
+    drop(partial);
+    assert_eq!(fs::read(&part).unwrap(), b"precious");
+    fs::remove_file(&part).unwrap();
+    std::os::unix::fs::symlink(&outside, &part).unwrap();
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    assert!(matches!(partial.claim_size(LONG), Err(WriteError::Foreign { .. })));
+    assert_eq!(fs::read(&outside).unwrap(), b"");
+}
+
+/// What became of a part file while nobody received to it, and how many groups are believed after.
+fn after(deed: impl Fn(&Path), expected: u64) {
+    let home = Home::new();
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.path(".file.shoal-part");
+    let store = home.open();
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    sender.send(&partial, &GroupRanges::from(0..200)).unwrap();
+    partial.sync().unwrap();
+    drop((partial, store));
+    deed(&home.path(""));
+    let store = home.open();
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    assert_eq!(partial.have().len(), expected);
+    if let Some(blob) = partial.blob() {
+        read_verified(&blob, sender.digest);
+    }
+    sender.send(&partial, &partial.missing()).unwrap();
+    partial.finish(&home.path("file"), &share()).unwrap();
+    assert_eq!(fs::read(home.path("file")).unwrap(), sender.data);
+    drop(partial);
+    assert_eq!(store.collect().unwrap(), 0);
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// The file in `partials` whose name ends like this.
+fn kept(home: &Path, suffix: &str) -> PathBuf {
+    let mut names = fs::read_dir(home.join("store/partials")).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.to_str().unwrap().ends_with(suffix)).unwrap()
+}
+
+#[test]
+fn whatever_happened_to_a_part_file_only_right_groups_are_believed() {
+    const PART: &str = ".file.shoal-part";
+    after(|_| {}, 200);
+    after(|home| fs::remove_file(home.join(PART)).unwrap(), 0);
+    after(|home| flip(&home.join(PART), 5 * 16_384), 199);
+    after(
+        |home| fs::File::options().write(true).open(home.join(PART)).unwrap().set_len(100 * 16_384).unwrap(),
+        100,
+    );
+    after(|home| fs::File::options().write(true).open(home.join(PART)).unwrap().set_len(0).unwrap(), 0);
+    // The last record and the one before; both say the same here, and the later is in `.b`.
+    after(|home| flip(&kept(home, ".b"), 20), 200);
+    after(|home| fs::remove_file(kept(home, ".a")).unwrap(), 200);
+    after(|home| fs::remove_file(kept(home, ".tree")).unwrap(), 0);
+}
+
+#[test]
+fn a_hash_tree_that_is_damaged_loses_what_it_proved() {
+    after(
+        |home| {
+            // Both are touched, so that nothing is believed unseen; slot 1 is above the first 256 groups.
+            flip(&kept(home, ".tree"), 64);
+            fs::File::options()
+                .append(true)
+                .open(home.join(".file.shoal-part"))
+                .unwrap()
+                .set_len(LONG)
+                .unwrap();
+        },
+        0,
+    );
+}
+
+#[test]
+fn other_content_may_have_the_same_part_file_next() {
+    let home = Home::new();
+    let store = home.open();
+    let part = home.path(".file.shoal-part");
+    for seed in 0..3 {
+        let sender = Sender::new(pattern(LONG, seed));
+        let partial = store.partial(&sender.digest, &part).unwrap();
+        assert!(partial.have().is_empty());
+        sender.send(&partial, &GroupRanges::from(0..10)).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_blob_needs_nobody() {
+    let home = Home::new();
+    let store = home.open();
+    let partial = store.partial(&Digest::of(b""), &home.path(".file.shoal-part")).unwrap();
+    assert!(partial.is_complete());
+    partial.finish(&home.path("file"), &share()).unwrap();
+    assert_eq!(fs::read(home.path("file")).unwrap(), b"");
+}
+
+#[test]
+fn several_threads_write_at_once() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let partial = store.partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
+    partial.claim_size(LONG).unwrap();
+    let groups = sender.tree.groups();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (partial, sender) = (&partial, &sender);
+            scope.spawn(move || {
+                for group in (thread..groups).step_by(4) {
+                    sender.send(partial, &GroupRanges::from(group..group + 1)).unwrap();
+                    if group % 50 == thread {
+                        partial.sync().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert!(partial.is_complete());
+    partial.finish(&home.path("file"), &share()).unwrap();
+    assert_eq!(fs::read(home.path("file")).unwrap(), sender.data);
 }

@@ -102,3 +102,17 @@ fn a_lost_path_can_be_given_up() {
     assert!(home.open().lost().is_empty());
     assert!(Path::new(&home.path("store/store.redb.damaged")).exists());
 }
+
+#[test]
+fn a_share_has_a_label_and_its_files_have_none() {
+    let home = Home::new();
+    let store = home.open();
+    home.write("dir/a", b"in the folder");
+    let dir = publish(&store, &home.path("dir")).cid.digest();
+    let one = publish(&store, &home.write("one", b"alone")).cid.digest();
+    let label = |digest| store.label(&digest).unwrap().map(|label| (label.name, label.size));
+    assert_eq!(store.share_count().unwrap(), 2);
+    assert_eq!(label(dir), Some(("dir".to_owned(), 13)));
+    assert_eq!(label(one), Some(("one".to_owned(), 5)));
+    assert_eq!(label(Digest::of(b"in the folder")), None);
+}
