@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use libp2p::{
     PeerId, Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits,
-    core::muxing::StreamMuxerBox, identify, identity::Keypair, memory_connection_limits, noise, ping, quic,
-    swarm::NetworkBehaviour, tcp, tls, yamux,
+    core::{muxing::StreamMuxerBox, transport::Boxed},
+    identify,
+    identity::Keypair,
+    memory_connection_limits, noise, ping, quic,
+    swarm::NetworkBehaviour,
+    tcp, tls, yamux,
 };
 
 use super::{gate, head_start::HeadStart};
@@ -109,16 +113,10 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
-fn quic_after_tcp(
-    key: &Keypair,
-) -> libp2p::core::transport::map::Map<
-    HeadStart<quic::tokio::Transport>,
-    impl FnOnce((PeerId, quic::Connection), libp2p::core::ConnectedPoint) -> (PeerId, StreamMuxerBox)
-    + Clone
-    + use<>,
-> {
-    let quic = HeadStart::new(quic::tokio::Transport::new(quic::Config::new(key)), QUIC_WAITS);
-    quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+fn quic_after_tcp(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
+    HeadStart::new(quic::tokio::Transport::new(quic::Config::new(key)), QUIC_WAITS)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .boxed()
 }
 
 /// What every member of a network says it speaks.
@@ -128,8 +126,7 @@ pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
 
 fn memory_transport(
     key: &Keypair,
-) -> Result<libp2p::core::transport::Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>>
-{
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
     Ok(libp2p::core::transport::MemoryTransport::default()
         .upgrade(libp2p::core::upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
