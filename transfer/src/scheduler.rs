@@ -152,6 +152,10 @@ struct Request {
     todo: GroupRanges,
     /// When it was made, or last brought a group.
     progress_at: Instant,
+    /// Whether it brought a group at all.
+    heard: bool,
+    /// Bytes that were credited to its source when they came, and are yet to be kept.
+    credited: u64,
 }
 
 impl Scheduler {
@@ -167,11 +171,11 @@ impl Scheduler {
         self.missing = missing;
         // A small content is asked for whole anyway, and the front of it is the nicer part to have first.
         self.cursor = if size > assign::SALTED_FROM { self.cursor % tree.groups() } else { 0 };
-        // The proof brings groups too; the others under way have nothing left to prove.
+        // Proofs bring groups too. Those under way from which nothing came yet have nothing left to prove.
         let proofs: Vec<RequestId> = self.requests.keys().copied().collect();
         for id in proofs {
             match self.requests.get_mut(&id) {
-                Some(request) if Some(id) == by => {
+                Some(request) if request.heard || Some(id) == by => {
                     request.todo = tree.clip(&request.todo).intersection(&self.missing);
                 }
                 _ => self.cancel(id),
@@ -212,18 +216,35 @@ impl Scheduler {
         }
     }
 
+    /// So many groups came that match, but cannot be kept before the size is proven.
+    pub fn heard(&mut self, id: RequestId, groups: u64, now: Instant) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            let bytes = groups.saturating_mul(GROUP_LEN);
+            request.credited = request.credited.saturating_add(bytes);
+            self.progress(id, bytes, now);
+        }
+    }
+
     /// Groups are verified and kept.
     pub fn verified(&mut self, id: RequestId, groups: Range<u64>, now: Instant) {
-        let bytes = (groups.end - groups.start).saturating_mul(GROUP_LEN);
         self.missing.remove(groups.clone());
         if let Some(request) = self.requests.get_mut(&id) {
-            request.progress_at = now;
-            if let Some(source) = self.sources.get_mut(&request.source) {
-                source.delivered(bytes, now);
-            }
+            let bytes = groups.end.saturating_sub(groups.start).saturating_mul(GROUP_LEN);
+            let credited = bytes.min(request.credited);
+            request.credited -= credited;
+            self.progress(id, bytes - credited, now);
         }
         for request in self.requests.values_mut() {
             request.todo.remove(groups.clone());
+        }
+    }
+
+    fn progress(&mut self, id: RequestId, bytes: u64, now: Instant) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        request.progress_at = now;
+        request.heard = true;
+        if let Some(source) = self.sources.get_mut(&request.source) {
+            source.delivered(bytes, now);
         }
     }
 
@@ -317,7 +338,10 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&source) {
             source.started(now);
         }
-        self.requests.insert(id, Request { source, todo: ranges.clone(), progress_at: now });
+        self.requests.insert(
+            id,
+            Request { source, todo: ranges.clone(), progress_at: now, heard: false, credited: 0 },
+        );
         self.actions.push(Action::Request { id, source, ranges });
     }
 

@@ -76,13 +76,14 @@ impl Batch {
         self.filled = (self.filled + len).min(self.buffer.len());
     }
 
-    /// Verifies all whole steps that were read.
-    pub(super) fn verify(&mut self, decoder: &mut Decoder) -> Result<(), BadBytes> {
+    /// Verifies all whole steps that were read. Counts the groups among them.
+    pub(super) fn verify(&mut self, decoder: &mut Decoder) -> Result<u64, BadBytes> {
+        let mut groups = 0;
         while let Some(step) = decoder.next_step() {
             let at = self.verified;
             let end = at + step.len();
             let Some(bytes) = self.buffer.get(at..end).filter(|_| end <= self.filled) else {
-                return Ok(());
+                return Ok(groups);
             };
             match step {
                 Step::Parent { index, .. } => {
@@ -94,11 +95,12 @@ impl Batch {
                     decoder.push_leaf(bytes)?;
                     self.items.push(Item::Leaf { group, at, len });
                     self.groups.insert(group..group + 1);
+                    groups += 1;
                 }
             }
             self.verified = end;
         }
-        Ok(())
+        Ok(groups)
     }
 
     /// The groups that are verified.

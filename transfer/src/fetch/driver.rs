@@ -206,6 +206,11 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     fn on_event(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
+            Some(Event::Heard(id, groups)) => {
+                let now = Instant::now();
+                self.progress_at = Some(now);
+                self.scheduler.heard(id, groups, now);
+            }
             // Of two proofs under way the second finds nothing left to do.
             Some(Event::Proven { id, size, missing, received }) if self.tree.is_none() => {
                 self.on_proven(size, missing, received, Some(id));

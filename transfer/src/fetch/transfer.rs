@@ -60,6 +60,8 @@ pub(super) enum Event {
     Follows(RequestId, GroupRanges),
     /// The size is proven, and nothing of what proved it is written yet.
     Proven { id: RequestId, size: u64, missing: GroupRanges, received: u64 },
+    /// So many groups came that match, and wait for the proof of the size.
+    Heard(RequestId, u64),
     /// These groups are written.
     Written { id: RequestId, peer: PeerId, groups: GroupRanges },
 }
@@ -214,7 +216,10 @@ enum Woken {
 impl Receiver {
     async fn receive(&mut self) -> Result<(), Ended> {
         loop {
-            self.batch.verify(&mut self.decoder).map_err(Self::blame)?;
+            let verified = self.batch.verify(&mut self.decoder).map_err(Self::blame)?;
+            if verified > 0 && self.proof.is_some() {
+                self.tell(Event::Heard(self.id, verified)).await;
+            }
             if self.decoder.is_done() {
                 return self.end().await;
             }

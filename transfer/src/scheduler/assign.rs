@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
 use super::source::Source;
-use super::{MAX_REQUESTS, PIECE_TIME, RequestId, Scheduler, SourceId};
+use super::{MAX_REQUESTS, PIECE_TIME, Request, RequestId, Scheduler, SourceId};
 
 /// Contents up to this size are asked for from the front, and whole while their size is a mere claim.
 pub(super) const SALTED_FROM: u64 = 16 * 1024 * 1024;
@@ -16,8 +16,8 @@ const WHOLE_UP_TO: u64 = 1024 * 1024;
 /// Groups from the front that come with the proof of a larger size: what a liar can make us fetch in vain.
 const HEAD: u64 = 4;
 
-/// Proofs under way at a time. One honest source is enough.
-const MAX_PROOFS: usize = 3;
+/// Silence of the proofs under way after which one more source is asked to prove the size: what a dead one costs.
+const PROOF_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Ranges in one request. A fragmented rest is asked for in several.
 const MAX_RANGES: usize = 256;
@@ -59,7 +59,9 @@ impl Scheduler {
             if self.requests.len() >= MAX_REQUESTS {
                 return;
             }
-            if !self.ask_for_piece(source, &mut unasked, tree, now) {
+            if self.is_worth_asking(source, &unasked, now)
+                && !self.ask_for_piece(source, &mut unasked, tree, now)
+            {
                 self.take_over(source, now);
             }
         }
@@ -88,21 +90,36 @@ impl Scheduler {
     }
 
     /// Asks for the last group, which proves the size, with a little from the front or all of a small content.
+    ///
+    /// One source at a time, and another when that one is silent, which is asked for the last group alone: what several
+    /// send of the same content is wasted.
     fn ask_for_proofs(&mut self, now: Instant) {
-        for id in self.by_rank(now, 0) {
-            if self.requests.len() >= MAX_PROOFS {
-                return;
-            }
-            let Some(source) = self.sources.get(&id).filter(|source| source.may_prove) else {
-                continue;
-            };
-            let ranges = if source.claims.is_some_and(|size| size <= WHOLE_UP_TO) {
-                GroupRanges::all(u64::MAX)
-            } else {
-                [0..HEAD, u64::MAX - 1..u64::MAX].into_iter().collect()
-            };
-            self.request(id, ranges, now);
+        let quiet = |request: &Request| now.saturating_duration_since(request.progress_at) >= PROOF_PATIENCE;
+        if self.requests.len() >= MAX_REQUESTS || !self.requests.values().all(quiet) {
+            return;
         }
+        let may_prove = |id: &SourceId| self.sources.get(id).is_some_and(|source| source.may_prove);
+        let Some(id) = self.by_rank(now, 0).into_iter().find(may_prove) else { return };
+        let claim = self.sources.get(&id).and_then(|source| source.claims);
+        let ranges = if !self.requests.is_empty() {
+            GroupRanges::from(u64::MAX - 1..u64::MAX)
+        } else if claim.is_some_and(|size| size <= WHOLE_UP_TO) {
+            GroupRanges::all(u64::MAX)
+        } else {
+            [0..HEAD, u64::MAX - 1..u64::MAX].into_iter().collect()
+        };
+        self.request(id, ranges, now);
+    }
+
+    /// Whether to ask a source although it owes us an answer: only for what the others do not have within reach.
+    fn is_worth_asking(&self, id: SourceId, unasked: &GroupRanges, now: Instant) -> bool {
+        let owes = |source: &Source| source.rank(now) == 0;
+        if !self.sources.get(&id).is_some_and(owes) {
+            return true;
+        }
+        let others = self.sources.values().filter(|source| source.may_ask(now) && !owes(source));
+        let reach = others.map(|source| source.held_of(unasked).len().min(piece(source, now))).sum();
+        unasked.len() > reach
     }
 
     /// Whether a source with one request under way should get the next.
@@ -136,10 +153,11 @@ impl Scheduler {
             held = rare;
         }
         let mut groups = piece(source, now);
-        let askable = self.sources.values().filter(|source| source.may_ask(now)).count() as u64;
-        if askable > 1 {
+        let others = self.sources.iter().filter(|(other, _)| **other != id);
+        let others = others.filter(|(_, source)| source.may_ask(now) && source.rank(now) > 0).count() as u64;
+        if others > 0 {
             // Pieces shrink towards the end, so that all sources end together.
-            groups = groups.min((unasked.len() / (2 * askable)).max(MIN_PIECE));
+            groups = groups.min((unasked.len() / (2 * (others + 1))).max(MIN_PIECE));
         }
         let mut ahead = held.clone();
         ahead.remove(0..self.cursor);
@@ -226,6 +244,6 @@ fn share(groups: u64, their_speed: Option<u64>, our_speed: Option<u64>) -> u64 {
         (None, _) => (0, 1),
     };
     let kept = u128::from(groups) * theirs / (theirs + ours).max(1);
-    // At least one group changes hands, else nothing would.
-    u64::try_from(kept).unwrap_or(groups).min(groups - 1)
+    // At least one group changes hands, else nothing would; and one stays, so that silence still tells.
+    u64::try_from(kept).unwrap_or(groups).clamp(1, groups - 1)
 }

@@ -146,7 +146,10 @@ impl Source {
 
     /// Takes note of a failure. False means that the source is not worth asking again.
     pub(super) fn failed(&mut self, failure: &Failure, now: Instant) -> bool {
-        if *failure != Failure::Busy {
+        if *failure == Failure::Busy {
+            // A word is an answer.
+            self.owes = false;
+        } else {
             self.failures = self.failures.saturating_add(1);
         }
         let is_final = match failure {
@@ -154,9 +157,9 @@ impl Source {
             proof if proof.is_proof() => true,
             // How long it stays busy is no fault of its own; the fetch as a whole has a time limit.
             Failure::Busy => false,
-            Failure::Lost | Failure::Unreachable(_) => {
-                !self.has_delivered && self.failures >= MAX_FAILURES_UNPROVEN
-            }
+            // Somebody who never said a word is not worth another silence.
+            Failure::Stalled if !self.has_delivered => true,
+            Failure::Lost | Failure::Unreachable(_) if self.has_delivered => false,
             _ => {
                 let max = if self.has_delivered { MAX_FAILURES } else { MAX_FAILURES_UNPROVEN };
                 self.failures >= max

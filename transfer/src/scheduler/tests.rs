@@ -73,6 +73,8 @@ struct Flight {
     source: SourceId,
     left: GroupRanges,
     due: u64,
+    /// What came and cannot be kept before it is all there, if this is to prove the size.
+    unproven: Option<GroupRanges>,
 }
 
 fn index(source: SourceId) -> usize {
@@ -189,7 +191,8 @@ impl Sim {
         let asked = Tree::new(self.size).clip(ranges);
         let left = self.peers[i].holds.as_ref().map_or(asked.clone(), |holds| holds.intersection(&asked));
         scheduler.follows(id, &left);
-        flights.insert(id, Flight { source, left, due: 0 });
+        let unproven = scheduler.tree.is_none().then(GroupRanges::empty);
+        flights.insert(id, Flight { source, left, due: 0, unproven });
     }
 
     fn advance(
@@ -227,15 +230,17 @@ impl Sim {
                     self.peers[i].vanishes_after = None;
                     self.gone_since[i] = Some(now);
                 } else {
-                    verified.insert(group..group + 1);
                     *outcome.by_source.entry(source).or_default() += 1;
-                    if scheduler.tree.is_none()
-                        && all.contains(group)
-                        && group + 1 == Tree::new(self.size).groups()
-                    {
-                        scheduler.size_proven(self.size, all.difference(verified), Some(id));
+                    match &mut flight.unproven {
+                        Some(unproven) => {
+                            unproven.insert(group..group + 1);
+                            scheduler.heard(id, 1, now);
+                        }
+                        None => {
+                            verified.insert(group..group + 1);
+                            scheduler.verified(id, group..group + 1, now);
+                        }
                     }
-                    scheduler.verified(id, group..group + 1, now);
                 }
                 if !self.is_here(i, now) {
                     failure = Some(Failure::Lost);
@@ -248,7 +253,16 @@ impl Sim {
                 flights.remove(&id);
                 scheduler.failed(id, failure, now);
             } else if flights.get(&id).is_some_and(|flight| flight.left.is_empty()) {
-                flights.remove(&id);
+                let unproven = flights.remove(&id).and_then(|flight| flight.unproven).unwrap_or_default();
+                if unproven.contains(Tree::new(self.size).groups() - 1) {
+                    if scheduler.tree.is_none() {
+                        scheduler.size_proven(self.size, all.difference(verified), Some(id));
+                    }
+                    for range in unproven.iter() {
+                        verified.insert(range.clone());
+                        scheduler.verified(id, range, now);
+                    }
+                }
                 scheduler.finished(id, now);
             }
         }
@@ -274,6 +288,26 @@ fn a_small_content_is_one_request() {
         assert!(outcome.done);
         assert_eq!((outcome.requests, outcome.sent), (1, groups));
     }
+}
+
+#[test]
+fn a_small_content_is_not_sent_by_several_and_a_dead_source_delays_it_little() {
+    let outcome = Sim::new(60, vec![Peer::honest(500), Peer::honest(500), Peer::honest(500)]).run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!((outcome.requests, outcome.sent), (1, 60));
+
+    let outcome = Sim::new(60, vec![Peer::honest(0), Peer::honest(0), Peer::honest(100)]).run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!(outcome.sent, 60);
+    assert!(outcome.took <= Duration::from_millis(1700), "{:?}", outcome.took);
+}
+
+#[test]
+fn a_slow_proof_of_a_size_is_no_silence() {
+    // 60 groups that are kept only when all of them are here.
+    let outcome = Sim::new(60, vec![Peer::honest(2)]).run(LIMIT);
+    assert!(outcome.done);
+    assert_eq!((outcome.requests, outcome.sent), (1, 60));
 }
 
 #[test]
@@ -307,7 +341,8 @@ fn a_silent_source_is_given_up_in_time() {
 
     let outcome = Sim::new(100, vec![Peer::honest(0)]).run(LIMIT);
     assert!(!outcome.done, "nobody brings anything");
-    assert_eq!(outcome.requests, 3, "asked again after each stall");
+    assert_eq!(outcome.dropped[&SourceId(0)], Failure::Stalled);
+    assert!(outcome.took <= STALL + Duration::from_secs(1), "{:?}", outcome.took);
 }
 
 #[test]
