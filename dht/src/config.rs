@@ -25,8 +25,8 @@ pub struct Config {
 /// Bounds on memory and work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Strangers' records held per scope. They are held in memory, at about 300 bytes each; our own keys do
-    /// not count.
+    /// Strangers' records held per scope, in memory, at about half a kilobyte each. Our own keys do not
+    /// count.
     pub records: usize,
     /// Providers held per key. More of them are of no use to one who looks, and a popular key must not
     /// crowd out others.

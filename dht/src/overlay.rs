@@ -10,7 +10,7 @@ mod kad_store;
 mod remote;
 mod wiring;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ const ANNOUNCE_STREAMS: usize = 4;
 /// it; one failure may be a lost packet.
 const MAX_DIAL_FAILURES: u8 = 2;
 
-/// How often expired records are dropped. They are not told any more as soon as they expire.
+/// How often expired records and other leftovers are dropped. Records are not told any more as soon as they
+/// expire.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// The two protocols of a scope, within it.
@@ -272,6 +273,8 @@ impl Overlay {
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
             self.protocols.kad.store_mut().records.sweep(now);
+            let table: HashSet<_> = self.table().into_iter().map(|(peer, _)| peer).collect();
+            self.dial_failures.retain(|peer, _| table.contains(peer));
         }
         self.refresh_table();
         self.provide.table_size(self.peers, now);

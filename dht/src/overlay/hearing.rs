@@ -28,7 +28,7 @@ impl Overlay {
             }
         }
         let Self { provide, protocols, network, keypair, scope, last_sequence, .. } = self;
-        let own_addresses = protocols.kad.store_mut().own_addresses().to_vec();
+        let own_addresses = protocols.kad.store_mut().own_addresses();
         let mut seal = |parcel: &Parcel<'_>| {
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
@@ -36,7 +36,7 @@ impl Overlay {
             let until = |ttl| Term::Until(since_epoch.saturating_add(ttl).as_secs());
             let term = parcel.ttl.map_or(Term::Withdrawn, until);
             let keys = parcel.keys.clone();
-            Sealed::seal(*last_sequence, term, &own_addresses, keys, (network, *scope), keypair)
+            Sealed::seal(*last_sequence, term, own_addresses, keys, (network, *scope), keypair)
                 .inspect_err(|error| tracing::error!(%error, "could not sign an announcement"))
                 .ok()
                 .map(Into::into)
@@ -135,7 +135,7 @@ impl Overlay {
     }
 
     /// Counts the table, and finds out whether strangers' loopback addresses mean anything: they do when
-    /// a neighbour that we reached ourselves lives on this machine.
+    /// somebody in it, who was vouched for over loopback, lives on this machine.
     pub(super) fn refresh_table(&mut self) {
         self.peers = 0;
         self.believes = AddressClass::Private;
