@@ -1,6 +1,5 @@
 //! One request: opens a stream, asks, verifies what comes and hands it to the disk.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -10,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, Fuse, select};
-use futures::{AsyncRead, AsyncWriteExt, FutureExt, SinkExt};
+use futures::stream::FuturesUnordered;
+use futures::{AsyncRead, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Tree};
 use shoal_store::{Partial, WriteError};
@@ -22,8 +22,9 @@ use crate::scheduler::{Failure, RequestId};
 use crate::wire::{Header, Mark, Request, Want, WireError};
 use crate::{OpenError, Pool, PoolClosed, RangeStream};
 
-/// Batches of one request on their way to the disk. Beyond them the network waits for the disk.
-const MAX_WRITES: usize = 2;
+/// Batches of one request on their way to the disk. Beyond them the network waits for the disk. One of them may be
+/// long, for it syncs; the others go on.
+const MAX_WRITES: usize = 3;
 
 /// Bytes read at once: they are verified while they are in the cache.
 const READ_LEN: usize = 128 * 1024;
@@ -140,7 +141,7 @@ pub(super) async fn transfer(
         batch: Batch::new(buffer),
         batch_since: Instant::now(),
         needed,
-        writes: VecDeque::new(),
+        writes: FuturesUnordered::new(),
         shared,
     };
     if receiver.proof.is_none() && follows != asked {
@@ -201,7 +202,7 @@ struct Receiver {
     batch_since: Instant,
     /// Bytes of encoding still to be read, as the header promised.
     needed: u64,
-    writes: VecDeque<OnPool<(Batch, Result<(), WriteError>)>>,
+    writes: FuturesUnordered<OnPool<(Batch, Result<(), WriteError>)>>,
 }
 
 /// What happened first.
@@ -299,9 +300,7 @@ impl Receiver {
                 if self.stop.poll_unpin(cx).is_ready() {
                     return Poll::Ready(Woken::Stopped);
                 }
-                if let Some(write) = self.writes.front_mut()
-                    && let Poll::Ready(wrote) = write.poll_unpin(cx)
-                {
+                if let Poll::Ready(Some(wrote)) = self.writes.poll_next_unpin(cx) {
                     return Poll::Ready(Woken::Wrote(wrote));
                 }
                 let space = match &mut into {
@@ -323,10 +322,7 @@ impl Receiver {
             match woken.await {
                 Woken::Stopped => return Ok(None),
                 Woken::Late => self.flush().await?,
-                Woken::Wrote(wrote) => {
-                    self.writes.pop_front();
-                    self.on_wrote(wrote).await?;
-                }
+                Woken::Wrote(wrote) => self.on_wrote(wrote).await?,
                 Woken::Read(Err(_)) => return Err(Failure::Lost.into()),
                 Woken::Read(Ok(read)) => {
                     if matches!(into, Space::Batch(_)) {
@@ -365,7 +361,7 @@ impl Receiver {
         let full = std::mem::replace(&mut self.batch, next);
         self.batch_since = Instant::now();
         let partial = self.shared.partial.clone();
-        self.writes.push_back(on_pool(&*self.shared.pool, move || {
+        self.writes.push(on_pool(&*self.shared.pool, move || {
             let written = full.write(&partial);
             (full, written)
         }));
@@ -373,8 +369,7 @@ impl Receiver {
     }
 
     async fn await_write(&mut self) -> Result<(), Ended> {
-        if let Some(write) = self.writes.pop_front() {
-            let wrote = write.await;
+        if let Some(wrote) = self.writes.next().await {
             self.on_wrote(wrote).await?;
         }
         Ok(())
