@@ -120,8 +120,11 @@ impl Dir {
     pub(crate) fn open_or_make_dir(&self, name: &OsStr) -> io::Result<Self> {
         match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_dir(name)?;
-                self.open_dir(name)
+                match self.make_dir(name) {
+                    // Another thread was faster, which is as good.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                    _ => self.open_dir(name),
+                }
             }
             opened => opened,
         }

@@ -57,6 +57,23 @@ fn a_symlink_is_never_followed() {
 }
 
 #[test]
+fn several_threads_may_need_the_same_folder_at_once() {
+    const THREADS: usize = 4;
+    let (_temp, dir) = dir();
+    let start = std::sync::Barrier::new(THREADS);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..100 {
+                    start.wait();
+                    dir.open_or_make_dir(name(&number.to_string())).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn slices_are_written_one_after_the_other_however_many() {
     let (temp, dir) = dir();
     let file = dir.create(name("file")).unwrap();
