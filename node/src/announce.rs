@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_content::{Digest, NetworkName, ProviderKey};
+use shoal_content::{Cid, Digest, Kind, NetworkName, ProviderKey};
 use shoal_store::Store;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
+    events::{Event, Sink},
     net::{Acknowledged, Net},
     tasks::Tasks,
 };
@@ -43,6 +44,28 @@ impl Announcer {
     pub(crate) async fn withdraw(&self, digests: &[Digest]) {
         if !digests.is_empty() {
             self.net.withdraw(self.keys(digests)).await;
+        }
+    }
+
+    /// Announces what a publish or a get added: the root first and alone, so that its acknowledgements are what the
+    /// caller counts, then the files of a directory.
+    pub(crate) async fn announce_share(&self, cid: Cid) -> watch::Receiver<Acknowledged> {
+        let progress = self.announce(&[cid.digest()]).await;
+        if cid.kind() == Kind::Directory {
+            let announcer = self.clone();
+            self.tasks.spawn_until_stop("announce files", async move {
+                let digests = announcer.everything().await;
+                drop(announcer.announce(&digests).await);
+            });
+        }
+        progress
+    }
+
+    /// Withdraws what turns out to be changed or missing, as it is found.
+    pub(crate) async fn withdraw_broken(self, mut broken: mpsc::Receiver<Digest>, events: Sink) {
+        while let Some(digest) = broken.recv().await {
+            events.send(Event::ShareBroken(Cid::file(digest)));
+            self.withdraw(&[digest]).await;
         }
     }
 

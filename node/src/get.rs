@@ -341,7 +341,7 @@ async fn announce(task: &Task, cid: Cid) {
     if task.inner.config.transient {
         return;
     }
-    drop(task.inner.announcer.announce(&[cid.digest()]).await);
+    drop(task.inner.announcer.announce_share(cid).await);
 }
 
 /// The final path. Only a name that nobody gave is worth waiting for a holder that knows one.

@@ -38,6 +38,7 @@ mod seek;
 mod serve;
 mod status;
 mod tasks;
+mod trust;
 
 pub use libp2p::{Multiaddr, PeerId};
 pub use shoal_content::{

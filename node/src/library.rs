@@ -3,29 +3,51 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use libp2p::PeerId;
-use shoal_content::{Cid, Digest, NetworkName, ProviderKey};
+use shoal_content::{Digest, NetworkName, ProviderKey};
 use shoal_store::{Blob, ReadError, Store};
 use shoal_transfer::have::{Answer, Holder, Holding, MAX_OTHERS};
 
-use crate::{
-    events::{Event, Sink},
-    tasks::Tasks,
-};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::tasks::Tasks;
 
 /// Contents of which the takers are remembered. Introductions are a help, so forgetting the oldest costs little.
 const REMEMBERED_CONTENTS: usize = 1024;
+/// How soon content is read again on the word of a peer. Without it, one peer could keep the disk busy for ever.
+const DOUBT_AGAIN: Duration = Duration::from_secs(600);
 
 /// Answers for the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Library {
     store: Store,
     tasks: Tasks,
-    events: Sink,
+    broken: mpsc::Sender<Digest>,
     network: NetworkName,
-    takers: Arc<Mutex<Takers>>,
+    seen: Arc<Mutex<Seen>>,
+    checking: Arc<Semaphore>,
+}
+
+/// What was learnt from peers.
+#[derive(Debug, Default)]
+struct Seen {
+    takers: Takers,
+    doubts: Doubts,
+}
+
+/// Contents that were read again on the word of a peer.
+#[derive(Debug, Default)]
+struct Doubts(HashMap<Digest, Instant>);
+
+impl Doubts {
+    /// Whether to read this content again now.
+    fn admit(&mut self, digest: Digest, now: Instant) -> bool {
+        self.0.retain(|_, checked| now.saturating_duration_since(*checked) < DOUBT_AGAIN);
+        self.0.len() < REMEMBERED_CONTENTS && self.0.insert(digest, now).is_none()
+    }
 }
 
 /// The peers that lately took each content, and so hold some of it themselves.
@@ -57,15 +79,21 @@ impl Takers {
 }
 
 impl Library {
-    pub(crate) fn new(store: Store, tasks: Tasks, events: Sink, network: NetworkName) -> Self {
-        Self { store, tasks, events, network, takers: Arc::default() }
+    pub(crate) fn new(
+        store: Store,
+        tasks: Tasks,
+        broken: mpsc::Sender<Digest>,
+        network: NetworkName,
+    ) -> Self {
+        let checking = Arc::new(Semaphore::new(1));
+        Self { store, tasks, broken, network, seen: Arc::default(), checking }
     }
 
     /// What this node holds of the content behind `key`, and whom it has seen take it.
     pub(crate) async fn answer(&self, asker: PeerId, key: ProviderKey) -> Answer {
         let store = self.store.clone();
         let holding = self.tasks.blocking(move || holding(&store, &key)).await.flatten();
-        let others = self.lock().of(&key, &asker);
+        let others = self.lock().takers.of(&key, &asker);
         // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
         // asker finds them with addresses that they signed.
         let others = others.into_iter().map(|peer| Holder { peer, addresses: Vec::new() }).collect();
@@ -74,21 +102,31 @@ impl Library {
 
     /// Notes that `peer` took content and so holds some of it.
     pub(crate) fn served(&self, peer: PeerId, digest: Digest) {
-        self.lock().note(ProviderKey::derive(&self.network, &digest), peer);
+        self.lock().takers.note(ProviderKey::derive(&self.network, &digest), peer);
     }
 
-    /// Looks again at content of which a peer got bytes that do not match.
+    /// Looks again at content of which a peer says that it got bytes that do not match. Reading a whole file is a lot to
+    /// do for a stranger's word, so it is done for one content at a time and not again soon.
     pub(crate) async fn suspect(&self, digest: Digest) {
+        let Ok(_one) = self.checking.try_acquire() else { return };
+        if !self.lock().doubts.admit(digest, Instant::now()) {
+            return;
+        }
         let store = self.store.clone();
         match self.tasks.long(move || store.report_bad(&digest)).await {
-            Some(Ok(true)) => self.events.send(Event::ShareBroken(Cid::file(digest))),
+            Some(Ok(true)) => self.found_broken(digest),
             Some(Ok(false)) | None => {}
             Some(Err(error)) => tracing::warn!(%error, "a doubtful share could not be checked"),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Takers> {
-        self.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Passes on that content is no longer here; when too many wait, it will be found again.
+    fn found_broken(&self, digest: Digest) {
+        let _ = self.broken.try_send(digest);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,7 +139,11 @@ fn holding(store: &Store, key: &ProviderKey) -> Option<Holding> {
 
 impl shoal_transfer::Library for Library {
     fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
-        self.store.blob(digest)
+        let opened = self.store.blob(digest);
+        if matches!(opened, Err(ReadError::Changed { .. } | ReadError::Missing { .. })) {
+            self.found_broken(*digest);
+        }
+        opened
     }
 
     fn report_bad(&self, digest: &Digest) {

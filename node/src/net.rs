@@ -59,6 +59,9 @@ pub(crate) enum Command {
         keys: Vec<ProviderKey>,
         done: oneshot::Sender<()>,
     },
+    Ban {
+        peer: PeerId,
+    },
     Peers {
         reply: oneshot::Sender<Vec<PeerInfo>>,
     },
@@ -198,6 +201,11 @@ impl Net {
         if self.send(Command::Withdraw { keys, done }).await.is_ok() {
             drop(told.await);
         }
+    }
+
+    /// Ends all connections to `peer` and lets it in no more, for a while.
+    pub(crate) async fn ban(&self, peer: PeerId) {
+        drop(self.send(Command::Ban { peer }).await);
     }
 
     pub(crate) async fn peers(&self) -> Vec<PeerInfo> {

@@ -13,7 +13,7 @@ use std::{
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey, Ticket, TicketError, safe_file_name};
 use shoal_store::{Selector, Share, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -33,12 +33,16 @@ use crate::{
     serve,
     status::Status,
     tasks::Tasks,
+    trust::Trust,
 };
 
 /// How long a stopping node tells others that its records are void.
 const WITHDRAWING: Duration = Duration::from_millis(1500);
 /// How long the tasks of a stopping node get to end.
 const ENDING: Duration = Duration::from_secs(3);
+
+/// Contents found changed or missing that wait to be withdrawn. What does not fit is found again when it is asked for.
+const BROKEN: usize = 256;
 
 /// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`].
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ pub(crate) struct Inner {
     mdns_failure: Option<String>,
     jobs: watch::Sender<usize>,
     stop_asked: CancellationToken,
-    stopped: watch::Sender<bool>,
+    trust: Mutex<Trust>,
     home: Mutex<Option<Home>>,
 }
 
@@ -89,6 +93,15 @@ impl Inner {
     pub(crate) fn working(&self) -> Working {
         self.jobs.send_modify(|jobs| *jobs += 1);
         Working(self.jobs.clone())
+    }
+
+    /// Notes that `peer` sent bytes that are provably not those of `digest`.
+    pub(crate) fn distrust(&self, peer: PeerId, digest: Digest) {
+        let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        if trust.proven(peer, digest, Instant::now()) {
+            let net = self.net.clone();
+            self.tasks.spawn_until_stop("ban", async move { net.ban(peer).await });
+        }
     }
 
     /// A search for holders of `digest`.
@@ -138,7 +151,8 @@ impl Node {
 
         let events = Sink::new();
         let known = book.recent();
-        let library = Library::new(store.clone(), tasks.clone(), events.clone(), config.network.clone());
+        let (broken, found_broken) = mpsc::channel(BROKEN);
+        let library = Library::new(store.clone(), tasks.clone(), broken, config.network.clone());
         let wiring = Wiring {
             answer: serve::answers(library.clone()),
             save: net::saver(tasks.clone()),
@@ -170,6 +184,7 @@ impl Node {
                 config.limits.of_transfer(),
             ),
         );
+        tasks.spawn_until_stop("withdraw", announcer.clone().withdraw_broken(found_broken, events.clone()));
         tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
         tasks.spawn_until_stop("join", join::stay_joined(net.clone(), config.peers.clone(), known));
         if let Some(reason) = &parts.mdns_failure {
@@ -195,7 +210,7 @@ impl Node {
             mdns_failure: parts.mdns_failure,
             jobs: watch::Sender::new(0),
             stop_asked: CancellationToken::new(),
-            stopped: watch::Sender::new(false),
+            trust: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner), _last: Arc::new(last) })
     }
@@ -361,7 +376,6 @@ impl Node {
         let ended = inner.tasks.end(ENDING).await;
         let running = inner.tasks.running();
         drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());
-        inner.stopped.send_replace(true);
         if ended { Ok(()) } else { Err(StopError { running }) }
     }
 }

@@ -214,18 +214,9 @@ struct Announcement {
 }
 
 impl Announcement {
-    /// Announces the root first and alone, so that its acknowledgements are what the caller counts; the files of a
-    /// directory follow.
     async fn start(inner: &Arc<Inner>, cid: &Cid) -> Self {
         let started = Instant::now();
-        let progress = inner.announcer.announce(&[cid.digest()]).await;
-        if cid.kind() == Kind::Directory {
-            let announcer = inner.announcer.clone();
-            inner.tasks.spawn_until_stop("announce files", async move {
-                let digests = announcer.everything().await;
-                drop(announcer.announce(&digests).await);
-            });
-        }
+        let progress = inner.announcer.announce_share(*cid).await;
         Self { progress, started }
     }
 

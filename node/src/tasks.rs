@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Long blocking jobs (hashing a tree, copying a file) at a time. Each uses every core by itself; more of them would
 /// only take turns on the disk.
-const LONG_JOBS: usize = 2;
+const LONG_JOBS: usize = 4;
 
 /// Owns the tasks of one node.
 ///

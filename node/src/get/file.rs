@@ -121,6 +121,9 @@ fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, eve
         FetchEvent::Size { size, received } => reporter.size(size, received),
         FetchEvent::Verified { peer, bytes } => reporter.verified(peer, bytes),
         FetchEvent::Dropped(dropped) => {
+            if dropped.reason.is_proof() {
+                task.inner.distrust(dropped.peer, *digest);
+            }
             if let Failure::BadBytes { group: Some(group) } = dropped.reason {
                 tell(task, dropped.peer, Request::BadGroup { digest: *digest, group });
             }

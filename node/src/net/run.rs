@@ -33,7 +33,10 @@ use super::{
     behaviour::{Behaviour, BehaviourEvent},
     book::{Book, Draft},
 };
-use crate::events::{Event, Sink};
+use crate::{
+    events::{Event, Sink},
+    trust::Bans,
+};
 
 /// Questions of peers being answered. More are told to ask elsewhere, so that a flood of them costs no memory.
 const ANSWERING: usize = 64;
@@ -72,6 +75,7 @@ pub(crate) struct Driver {
     commands: mpsc::Receiver<Command>,
     waiting: Waiting,
     peers: Peers,
+    bans: Bans,
     answers: FuturesUnordered<BoxFuture<'static, (ResponseChannel<have::Response>, have::Response)>>,
     changes: watch::Sender<u64>,
     listening: watch::Sender<Vec<Multiaddr>>,
@@ -96,6 +100,7 @@ impl Driver {
             commands,
             waiting: Waiting::default(),
             peers: Peers::default(),
+            bans: Bans::default(),
             answers: FuturesUnordered::new(),
             changes,
             listening,
@@ -124,6 +129,7 @@ impl Driver {
                 _ = second.tick() => {
                     self.dials_left = DISCOVERED_DIALS;
                     self.end_abandoned_lookups();
+                    self.end_bans();
                     if saved.elapsed() >= BOOK_PERIOD {
                         saved = Instant::now();
                         self.save_book();
@@ -164,6 +170,11 @@ impl Driver {
             Command::Withdraw { keys, done } => {
                 self.waiting.withdrawals.push_back(done);
                 self.swarm.behaviour_mut().dht.withdraw(&keys);
+            }
+            Command::Ban { peer } => {
+                tracing::info!(%peer, "a peer that keeps sending wrong bytes is locked out for a while");
+                self.bans.add(peer, Instant::now());
+                self.swarm.behaviour_mut().blocked.block_peer(peer);
             }
             Command::Peers { reply } => drop(reply.send(self.peers.list(Instant::now()))),
             Command::Overlay { reply } => drop(reply.send(self.overlay())),
@@ -231,6 +242,7 @@ impl Driver {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
                 let was_last = self.peers.disconnected(&peer_id, connection_id);
                 if was_last {
+                    self.bump();
                     self.wiring.events.send(Event::PeerDisconnected(peer_id));
                 }
             }
@@ -341,6 +353,12 @@ impl Driver {
         self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();
+    }
+
+    fn end_bans(&mut self) {
+        for peer in self.bans.served(Instant::now()) {
+            self.swarm.behaviour_mut().blocked.unblock_peer(peer);
+        }
     }
 
     fn end_abandoned_lookups(&mut self) {
