@@ -51,7 +51,15 @@ pub fn serve_connection<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let router = guarded(routes::router(node), authority);
+    let Authority::Uid(_) = authority;
+    serve_router(io, routes::router(node))
+}
+
+fn serve_router<Io>(io: Io, router: Router) -> impl Future<Output = ()> + Send + 'static
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = router.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(no_browsers));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let answer = router.clone().oneshot(request.map(Body::new));
         answer.map(|answer| answer.map_err(|never: Infallible| match never {}))
@@ -63,11 +71,6 @@ where
         .serve_connection(TokioIo::new(io), service)
         // A client that leaves is no news to anybody: its work is dropped with its connection.
         .map(|ended| drop(ended.inspect_err(|error| tracing::debug!(%error, "an API connection broke off"))))
-}
-
-fn guarded(router: Router, authority: Authority) -> Router {
-    let Authority::Uid(_) = authority;
-    router.layer(DefaultBodyLimit::max(MAX_BODY)).layer(middleware::from_fn(no_browsers))
 }
 
 /// Refuses what a web page could have made a browser send.
@@ -87,3 +90,6 @@ fn from_web_page(headers: &HeaderMap) -> bool {
         || headers.contains_key(header::ORIGIN)
         || headers.contains_key(header::REFERER)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use std::{error::Error, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shoal_node::ErrorKind;
+use shoal_node::{
+    ErrorKind, GetError, HomeError, NamingError, PublishError, StartError, StoreError, VerifyError,
+};
 
 /// What failed, why, and what to try next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,17 +58,29 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// The chain below `error`, without links that only repeat the one above.
+macro_rules! failures {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self { hint: error.hint(), ..Self::of(error.kind(), &error) }
+            }
+        })*
+    };
+}
+
+failures!(GetError, HomeError, NamingError, PublishError, StartError, StoreError, VerifyError);
+
+/// The chain below `error`, without links that say nothing or only repeat the one above.
 fn causes_of(error: &dyn Error) -> Vec<String> {
     let mut causes: Vec<String> = Vec::new();
     let mut above = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let text = cause.to_string();
-        if text != above {
+        if !text.is_empty() && text != above {
             causes.push(text.clone());
+            above = text;
         }
-        above = text;
         next = cause.source();
     }
     causes

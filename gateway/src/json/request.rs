@@ -1,6 +1,11 @@
 //! What can be asked of the API: one type per route that takes a body.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use shoal_node::{ErrorKind, Selector};
+
+use super::Failure;
 
 /// The route of the node's state, for `GET`.
 pub const STATUS: &str = "/v1/status";
@@ -159,6 +164,41 @@ impl Request for Follow {
 
 impl Request for Stop {
     const PATH: &'static str = "/v1/stop";
+}
+
+impl Unpublish {
+    /// Which shares are meant.
+    ///
+    /// # Errors
+    ///
+    /// The CID is none, or the path is not absolute.
+    pub fn selector(&self) -> Result<Selector, Failure> {
+        match self {
+            Self::Cid(cid) => {
+                cid.parse().map(Selector::Cid).map_err(|error| Failure::of(ErrorKind::Usage, &error))
+            }
+            Self::Path(path) if Path::new(path).is_absolute() => Ok(Selector::Path(path.into())),
+            Self::Path(path) => {
+                Err(Failure::new(ErrorKind::Usage, format!("{path:?} is not an absolute path")))
+            }
+        }
+    }
+
+    /// What to answer when none is meant.
+    pub fn not_shared(&self) -> Failure {
+        let (Self::Cid(what) | Self::Path(what)) = self;
+        Failure::new(ErrorKind::NotFound, format!("{what} is not shared")).hint("`shoal ls` lists what is")
+    }
+}
+
+impl From<Replace> for shoal_node::Replace {
+    fn from(replace: Replace) -> Self {
+        match replace {
+            Replace::Never => Self::Never,
+            Replace::Overwrite => Self::Overwrite,
+            Replace::Rename => Self::Rename,
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -299,7 +299,10 @@ fn a_failure_does_not_say_the_same_thing_twice() {
     struct Outer(#[source] Inner);
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
-    struct Inner(#[source] std::io::Error);
-    let failure = Failure::of(ErrorKind::Other, &Outer(Inner(std::io::Error::other("disk"))));
+    struct Inner(#[source] Silent);
+    #[derive(Debug, thiserror::Error)]
+    #[error("")]
+    struct Silent(#[source] std::io::Error);
+    let failure = Failure::of(ErrorKind::Other, &Outer(Inner(Silent(std::io::Error::other("disk")))));
     assert_eq!(failure.causes, ["disk"]);
 }

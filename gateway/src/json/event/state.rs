@@ -1,0 +1,186 @@
+//! What a node tells of itself, its peers and its shares.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A node can serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The node's name in the network.
+    pub peer_id: String,
+    /// Addresses that it listens on.
+    pub addresses: Vec<String>,
+    /// The Unix socket of this API.
+    pub socket: String,
+    /// The home of the node.
+    pub home: String,
+    /// The network that it joined.
+    pub network: String,
+    /// The process that runs it.
+    pub pid: u32,
+}
+
+/// A peer that has content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The peer.
+    pub peer: String,
+    /// Where it can be reached.
+    pub addresses: Vec<String>,
+    /// It has all of it.
+    pub complete: bool,
+    /// Bytes of it that it has.
+    pub held: u64,
+    /// Bytes of all of it, as this peer says.
+    pub size: u64,
+    /// How it was found: `neighbour`, `hint`, `dht` or `introduced`.
+    pub via: String,
+    /// From question to answer, dialling included.
+    pub round_trip_us: u64,
+}
+
+/// A search for holders is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Holders found.
+    pub holders: u64,
+    /// Peers that were named as holders and did not answer, or have it no more.
+    pub silent: u64,
+    /// Nodes of the network that were asked.
+    pub asked: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// One published path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The content.
+    pub cid: String,
+    /// The path.
+    pub path: String,
+    /// The name offered to those who get it.
+    pub name: String,
+    /// Bytes in all files.
+    pub size: u64,
+    /// Number of files.
+    pub files: u64,
+    /// When it was published, in seconds since 1970.
+    pub published_at: u64,
+    /// `ok`, `changed` or `missing`.
+    pub state: String,
+}
+
+/// The state of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The node's name in the network.
+    pub peer_id: String,
+    /// The network that it joined.
+    pub network: String,
+    /// `lan`, `wan` or `both`.
+    pub scope: String,
+    /// The process that runs it.
+    pub pid: u32,
+    /// The home of the node.
+    pub home: String,
+    /// For how long it runs.
+    pub uptime_s: u64,
+    /// Addresses that it listens on.
+    pub addresses: Vec<String>,
+    /// Addresses at which the user said that others reach it.
+    pub external: Vec<String>,
+    /// Connected peers.
+    pub peers: u64,
+    /// Those of them in this network.
+    pub members: u64,
+    /// Nodes in the routing table of each scope.
+    pub tables: BTreeMap<String, u64>,
+    /// Records of who has what, held for others and for itself.
+    pub records: u64,
+    /// Published paths.
+    pub shares: u64,
+    /// Records of its own that it keeps announced.
+    pub announced: u64,
+    /// Bytes of content sent since the start.
+    pub sent: u64,
+    /// Bytes of content received since the start.
+    pub received: u64,
+    /// Transfers going out.
+    pub sending: u64,
+    /// Publishes and gets under way.
+    pub jobs: u64,
+    /// Parts of the program that crashed; other than 0 is a defect worth reporting.
+    pub panics: u64,
+    /// Why peers on the local network are not found by multicast although that was asked for.
+    pub mdns_failure: Option<String>,
+    /// The limits in force.
+    pub limits: BTreeMap<String, u64>,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name in the network.
+    pub peer: String,
+    /// The addresses of its connections.
+    pub addresses: Vec<String>,
+    /// The program that it says it is.
+    pub agent: String,
+    /// `in` where it dialled, `out` where this node did.
+    pub direction: String,
+    /// The last ping.
+    pub round_trip_us: Option<u64>,
+    /// For how long it is connected.
+    pub connected_s: u64,
+    /// Whether it is a node of this network.
+    pub member: bool,
+}
+
+/// The name of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its name in the network.
+    pub peer_id: String,
+}
+
+/// Where everything is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathList {
+    /// The home of the node.
+    pub home: String,
+    /// The configuration file, whether or not it exists.
+    pub config: String,
+    /// The node's secret key.
+    pub identity: String,
+    /// What this disk holds.
+    pub store: String,
+    /// The Unix socket of the API.
+    pub socket: String,
+    /// The file that a running node holds.
+    pub lock: String,
+}
+
+/// Content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CidNamed {
+    /// Its name.
+    pub cid: String,
+}
+
+/// An address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressNamed {
+    /// A multiaddr.
+    pub address: String,
+}
+
+/// The reader was too slow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// How many events are lost.
+    pub count: u64,
+}
