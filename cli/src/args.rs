@@ -14,12 +14,12 @@ use crate::{
     places::Places,
 };
 
-pub(crate) use values::{duration, link_text, peer_address};
+pub(crate) use values::{duration, link_text, own_address, peer_address};
 
 const AFTER_HELP: &str = "\
-Every option can also be set in the environment (--no-seed is SHOAL_NO_SEED=true, lists are separated by commas)
-and most of them in config.toml (no-seed = true); `shoal paths` tells where that is.
-The command line wins over the environment, the environment over the file.";
+Options can also be set in the environment (--no-seed is SHOAL_NO_SEED=true; lists are separated by commas), and \
+those that are not about a single run in config.toml (no-seed = true), which `shoal paths` locates. The command line \
+wins over the environment, and that over the file.";
 
 /// Share files by their hash, from peer to peer, with no server.
 #[derive(Debug, Parser)]
@@ -69,7 +69,7 @@ pub(crate) enum Color {
 #[command(next_help_heading = "Node options, for a node that this command starts")]
 pub(crate) struct NodeArgs {
     /// Listen here [default: TCP and QUIC at port 4001 or any free one]; repeatable
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
+    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', value_parser = own_address)]
     pub(crate) listen: Vec<Multiaddr>,
     /// Connect to this peer: a multiaddr, with or without its /p2p/ID, or HOST:PORT; repeatable
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = peer_address)]
@@ -81,7 +81,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "SCOPE", hide_possible_values = true)]
     pub(crate) scope: Option<Scope>,
     /// Tell others to reach this node here, from the internet; repeatable
-    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',')]
+    #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', value_parser = own_address)]
     pub(crate) external: Vec<Multiaddr>,
     /// Do not look for peers on the local network by multicast
     #[arg(long)]

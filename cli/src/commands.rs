@@ -18,34 +18,21 @@ use clap::Subcommand;
 
 use crate::{Context, failure::Failure};
 
-/// What to do.
+/// What to do. The help of each command is the documentation of its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a node until it is stopped
     Start(start::Args),
-    /// Share files and directories where they are
     Publish(publish::Args),
-    /// Fetch content by its name
     Get(get::Args),
-    /// List what is shared, and whether it is still what it was
     Ls(ls::Args),
-    /// Stop sharing something; its files stay
     Unpublish(unpublish::Args),
-    /// Check that a file or directory has the name that it should have
     Verify(verify::Args),
-    /// Ask the network who has some content
     Find(find::Args),
-    /// Show the state of the running node
     Status(status::Args),
-    /// List the peers that the running node is connected to
     Peers(peers::Args),
-    /// Print the name of this node
     Id(id::Args),
-    /// Print where everything is kept
     Paths(paths::Args),
-    /// Stop the running node
     Stop(stop::Args),
-    /// Print a script that completes commands in a shell
     Completions(completions::Args),
 }
 

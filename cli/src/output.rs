@@ -37,6 +37,7 @@ pub(crate) struct Printer {
     json: bool,
     quiet: bool,
     colored: bool,
+    bars: bool,
     to_terminal: bool,
     bar: ProgressBar,
     /// The first failed write to stdout. Later ones are not tried.
@@ -51,18 +52,15 @@ impl Printer {
             Color::Never => false,
             Color::Auto => terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        let printer = Self { quiet: global.quiet, colored, ..Self::plain(global.json) };
-        if terminal && !(global.no_progress || global.quiet || global.json) {
-            printer.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        printer
+        let bars = terminal && !(global.no_progress || global.quiet || global.json);
+        Self { quiet: global.quiet, colored, bars, ..Self::plain(global.json) }
     }
 
     /// A printer for when the options could not be read.
     pub(crate) fn plain(json: bool) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let to_terminal = io::stdout().is_terminal();
-        Self { json, quiet: false, colored: false, to_terminal, bar, failed: RefCell::default() }
+        Self { json, quiet: false, colored: false, bars: false, to_terminal, bar, failed: RefCell::default() }
     }
 
     /// Whether events are printed instead of results.
@@ -80,7 +78,12 @@ impl Printer {
         self.colored
     }
 
-    /// The bar that progress is drawn with; hidden where nobody would see it.
+    /// Whether to draw progress.
+    pub(crate) fn bars(&self) -> bool {
+        self.bars
+    }
+
+    /// The bar that progress is drawn with; hidden while none is.
     pub(crate) fn bar(&self) -> &ProgressBar {
         &self.bar
     }
@@ -135,10 +138,9 @@ impl Printer {
 
     /// Ends the output: tells what failed, prints the last event. Gives the exit code.
     pub(crate) fn finish(&self, result: Result<(), Failure>) -> u8 {
-        self.bar.finish_and_clear();
         let result = result.and_then(|()| self.stdout_failure().map_or(Ok(()), Err));
         if let Err(failure) = &result {
-            self.failure(failure);
+            self.say(&self.failure_text(failure));
         }
         self.done(result)
     }
@@ -151,7 +153,8 @@ impl Printer {
         exit
     }
 
-    fn failure(&self, failure: &Failure) {
+    /// What failed, why, and what to try next.
+    fn failure_text(&self, failure: &Failure) -> String {
         let mut text = format!("{} {}\n", self.paint(RED, "error:"), escape(&failure.message));
         for cause in &failure.causes {
             text.push_str(&format!("  because: {}\n", escape(&human::cause(cause))));
@@ -159,7 +162,7 @@ impl Printer {
         if let Some(hint) = &failure.hint {
             text.push_str(&format!("  {} {}\n", self.paint(CYAN, "hint:"), escape(hint)));
         }
-        self.say(&text);
+        text
     }
 
     /// What became of stdout, as a failure of the command. A reader that has enough is none.
@@ -189,4 +192,26 @@ impl Printer {
 fn put(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes)?;
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_why_and_what_next() {
+        let cause = io::Error::from_raw_os_error(28);
+        let failure =
+            Failure::new(ErrorKind::Disk, "could not write /t/\u{1b}[2J").because(&cause).hint("free some");
+        let mut printer = Printer::plain(false);
+        assert_eq!(
+            printer.failure_text(&failure),
+            "error: could not write /t/\\u{1b}[2J\n  because: no space left on device\n  hint: free some\n"
+        );
+        printer.colored = true;
+        assert_eq!(
+            printer.failure_text(&Failure::new(ErrorKind::Other, "it broke")),
+            "\u{1b}[1;31merror:\u{1b}[0m it broke\n"
+        );
+    }
 }

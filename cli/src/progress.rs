@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shoal_gateway::json::{Progress, Stage};
 
-use crate::output::count;
+use crate::output::{Printer, count};
 
 /// How often the spinner turns while nothing else moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -15,58 +15,76 @@ const COUNTER: &str = "{spinner} {msg}  {decimal_bytes}  {decimal_bytes_per_sec}
 const BAR: &str =
     "{msg}  {bar:24}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left{prefix}";
 
-/// What is drawn now, so that a bar starts to measure its rate when its stage starts.
+/// A bar on the terminal, where bars are wanted, from the first snapshot on until it is cleared.
 #[derive(Debug)]
 pub(crate) struct Drawing<'a> {
-    bar: &'a ProgressBar,
+    printer: &'a Printer,
+    /// The stage, and whether its end is known: where one of them changes, another bar begins.
     drawn: Option<(Stage, bool)>,
 }
 
 impl<'a> Drawing<'a> {
-    pub(crate) fn new(bar: &'a ProgressBar) -> Self {
-        Self { bar, drawn: None }
+    pub(crate) fn new(printer: &'a Printer) -> Self {
+        Self { printer, drawn: None }
     }
 
     /// Draws a snapshot.
     pub(crate) fn show(&mut self, progress: &Progress) {
+        if !self.printer.bars() {
+            return;
+        }
+        let bar = self.printer.bar();
+        if let Some(total) = progress.total {
+            bar.set_length(total);
+        }
         let measurable = progress.total.is_some_and(|total| total > 0);
         if self.drawn != Some((progress.stage, measurable)) {
             self.drawn = Some((progress.stage, measurable));
-            self.begin(progress.stage, measurable);
+            begin(bar, progress, measurable);
         }
-        if let Some(total) = progress.total {
-            self.bar.set_length(total);
-        }
-        self.bar.set_position(progress.bytes);
+        bar.set_position(progress.bytes);
         let sources = progress.sources.iter().filter(|source| source.bytes > 0).count();
         if sources > 0 {
-            self.bar.set_prefix(format!("  from {}", count(sources.try_into().unwrap_or(u64::MAX), "peer")));
+            bar.set_prefix(format!("  from {}", count(sources.try_into().unwrap_or(u64::MAX), "peer")));
         }
     }
 
-    fn begin(&self, stage: Stage, measurable: bool) {
-        let (template, text) = match stage {
-            Stage::Finding => (SPINNER, "finding providers…"),
-            Stage::Finishing => (SPINNER, "finishing…"),
-            Stage::Hashing if measurable => (BAR, "hashing"),
-            Stage::Hashing => (COUNTER, "hashing"),
-            Stage::Fetching if measurable => (BAR, "fetching"),
-            Stage::Fetching => (COUNTER, "fetching"),
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("=> "));
+    /// Takes the bar away, until the next snapshot.
+    pub(crate) fn clear(&mut self) {
+        if self.drawn.take().is_some() {
+            let bar = self.printer.bar();
+            bar.disable_steady_tick();
+            bar.finish_and_clear();
+            bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        self.bar.set_message(text);
-        self.bar.reset();
-        self.bar.enable_steady_tick(TICK);
     }
 }
 
 impl Drop for Drawing<'_> {
     fn drop(&mut self) {
-        self.bar.disable_steady_tick();
-        self.bar.finish_and_clear();
+        self.clear();
     }
+}
+
+fn begin(bar: &ProgressBar, progress: &Progress, measurable: bool) {
+    let (template, text) = match progress.stage {
+        Stage::Finding => (SPINNER, "finding providers…"),
+        Stage::Finishing => (SPINNER, "finishing…"),
+        Stage::Hashing if measurable => (BAR, "hashing"),
+        Stage::Hashing => (COUNTER, "hashing"),
+        Stage::Fetching if measurable => (BAR, "fetching"),
+        Stage::Fetching => (COUNTER, "fetching"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(text);
+    bar.reset();
+    bar.set_position(progress.bytes);
+    // What an earlier try had fetched says nothing about the rate of this one.
+    bar.reset_eta();
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.enable_steady_tick(TICK);
 }
 
 #[cfg(test)]

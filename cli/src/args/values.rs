@@ -33,6 +33,13 @@ pub(crate) fn link_text(text: &str) -> Result<String, ParseLinkError> {
     text.parse::<Link>().map(|_| text.to_owned())
 }
 
+/// Reads a multiaddr of this node.
+pub(crate) fn own_address(text: &str) -> Result<Multiaddr, String> {
+    text.parse().map_err(|_| {
+        "expected a multiaddr like /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1".into()
+    })
+}
+
 /// Reads a multiaddr, `HOST:PORT` or `[IPv6]:PORT`.
 pub(crate) fn peer_address(text: &str) -> Result<Multiaddr, String> {
     if text.starts_with('/') {

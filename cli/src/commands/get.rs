@@ -15,12 +15,20 @@ use crate::{
     session::{self, Session},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  shoal get bafkr4i…
+  shoal get shoal1… -o ~/Downloads
+  shoal get bafyr4i… --include '*.jpg' --include 'docs/**'
+  shoal get bafkr4i… -o - | tar x";
+
 /// Fetch content by its name
 ///
 /// Every byte is verified against the name, whoever sends it. A get that was cut off goes on where it was. The path of
 /// what was fetched is printed at the end. It is shared with others from then on, for as long as a node runs on this
 /// home, unless --no-seed says otherwise.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A CID in any of its forms, the digest that b3sum prints, or a ticket
     #[arg(value_name = "CID|TICKET", value_parser = link_text)]
@@ -102,7 +110,7 @@ async fn get(cx: &Context, args: &Args, to: String, session: &Session) -> Result
         peers: args.node.peers(),
     };
     let mut answer = session.client.post(&request).await?;
-    let mut drawing = Drawing::new(cx.printer.bar());
+    let mut drawing = Drawing::new(&cx.printer);
     while let Some(event) = answer.next().await? {
         cx.printer.event(&event);
         show(cx, &mut drawing, &event);
@@ -114,7 +122,7 @@ async fn cat(cx: &Context, args: &Args, session: &Session) -> Result<(), Failure
     let request =
         json::Cat { link: args.link.clone(), timeout_ms: args.patience.millis(), peers: args.node.peers() };
     let mut answer = session.client.post(&request).await?;
-    let mut drawing = Drawing::new(cx.printer.bar());
+    let mut drawing = Drawing::new(&cx.printer);
     while let Some(event) = answer.next().await? {
         match event {
             Event::Bytes(_) => {
@@ -173,7 +181,10 @@ fn show(cx: &Context, drawing: &mut Drawing<'_>, event: &Event) {
         Event::Progress(progress) => drawing.show(progress),
         Event::Dropped(dropped) => cx.printer.note(&format!("dropped {}: {}", dropped.peer, dropped.reason)),
         Event::Warning(warning) => cx.printer.warning(&warning.message),
-        Event::Fetched(fetched) => show_fetched(cx, fetched),
+        Event::Fetched(fetched) => {
+            drawing.clear();
+            show_fetched(cx, fetched);
+        }
         _ => {}
     }
 }

@@ -25,12 +25,19 @@ const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(3);
 /// Work shorter than this has no rate worth telling.
 const MEASURABLE: Duration = Duration::from_millis(100);
 
+const EXAMPLES: &str = "\
+Examples:
+  shoal publish photos/
+  shoal publish --lan disk.img       a ticket that works on this local network without any lookup
+  shoal publish -n *.iso > NAMES     names only, as `b3sum *.iso` would";
+
 /// Share files and directories where they are
 ///
 /// Nothing is copied: the files are hashed and served from their place. Prints the name of each on a line of its own,
 /// `CID  PATH`; the digest in a file's name is what `b3sum` prints. With a node running (`shoal start`) that node
 /// serves them, and this command ends. With none, this command serves them until Ctrl-C.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Files and directories
     #[arg(required = true, value_name = "PATH")]
@@ -72,7 +79,7 @@ async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session)
     };
     let mut answer = cx.unless_stopped(session.client.post(&request)).await?;
     let mut watched =
-        Watched { cx, drawing: Drawing::new(cx.printer.bar()), waiting: &args.paths, unannounced: 0 };
+        Watched { cx, drawing: Drawing::new(&cx.printer), waiting: &args.paths, unannounced: 0 };
     tokio::select! {
         biased;
         () = session.stopping(cx) => {
@@ -107,6 +114,7 @@ impl Watched<'_> {
             match &event {
                 Event::Progress(progress) => self.drawing.show(progress),
                 Event::Published(published) => {
+                    self.drawing.clear();
                     self.unannounced += 1;
                     self.published(published);
                     if serving && self.waiting.is_empty() {
@@ -145,7 +153,7 @@ async fn only_hash(cx: &Context, args: &Args) -> Result<(), Failure> {
     for path in &args.paths {
         let start = Instant::now();
         let mut naming = shoal_node::name_of(absolute(path)?);
-        let mut drawing = Drawing::new(cx.printer.bar());
+        let mut drawing = Drawing::new(&cx.printer);
         let named = cx
             .unless_stopped(async {
                 while let Some(progress) = naming.next().await {

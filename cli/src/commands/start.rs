@@ -9,12 +9,19 @@ use crate::{
     session,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  shoal start
+  shoal start --peer nas.local:4001
+  shoal start --network family --listen /ip4/0.0.0.0/tcp/4001 --external /ip4/203.0.113.7/tcp/4001";
+
 /// Run a node until it is stopped
 ///
 /// Other commands of the same home use this node instead of starting their own. Its addresses are printed once it can
 /// serve. Ctrl-C or `shoal stop` stops it: it withdraws its announcements first, which takes up to 5 seconds; a second
 /// Ctrl-C does not wait.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) node: NodeArgs,

@@ -3,11 +3,12 @@
 use std::{
     fs::{self, File},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
-use crate::sandbox::{Ran, Running, Sandbox, check_events, noise};
+use crate::sandbox::{DEADLINE, Ran, Running, Sandbox, check_events, noise};
 
 /// Content that takes long enough to fetch that something can happen meanwhile.
 const LONG: usize = 64 << 20;
@@ -183,6 +184,41 @@ fn code_130_interrupted_and_then_resumed() {
     let fetched = events.iter().find(|event| event["event"] == "fetched").unwrap();
     assert!(fetched["received"].as_u64() < fetched["size"].as_u64(), "{fetched}");
     assert!(fs::read(sandbox.work().join("copy")).unwrap() == noise(7, LONG));
+}
+
+/// A daemon that has told a peer of what it shares, a peer that answers nothing any more.
+fn daemon_with_a_frozen_peer(sandbox: &Sandbox) -> (Running, Running) {
+    let peer = sandbox.daemon("peer", None);
+    let daemon = sandbox.daemon("daemon", Some(&peer));
+    sandbox.file("file", b"x");
+    sandbox.run("daemon", "publish --wait file").exits(0);
+    peer.signal(Signal::STOP);
+    (daemon, peer)
+}
+
+#[test]
+fn a_signal_stops_in_time_whatever_the_peers_do() {
+    let sandbox = Sandbox::new();
+    let (daemon, _peer) = daemon_with_a_frozen_peer(&sandbox);
+    let start = Instant::now();
+    daemon.signal(Signal::TERM);
+    let (events, code) = daemon.end();
+    assert_eq!(code, Some(0), "{events:?}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let sandbox = Sandbox::new();
+    let (daemon, _peer) = daemon_with_a_frozen_peer(&sandbox);
+    daemon.signal(Signal::INT);
+    let start = Instant::now();
+    while sandbox.home("daemon").join("api.sock").exists() {
+        assert!(start.elapsed() < DEADLINE, "the first signal was not heard");
+    }
+    daemon.signal(Signal::INT);
+    let (_, code) = daemon.end();
+    assert_eq!(code, Some(130));
 }
 
 fn publish(sandbox: &Sandbox, name: &str, content: &[u8]) -> String {

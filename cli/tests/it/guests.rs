@@ -131,3 +131,26 @@ fn the_wrong_network_is_said_and_not_ignored() {
     let ran = sandbox.run("home", "publish file --network other").exits(2);
     assert!(ran.stderr.contains("is on network main, not on other"), "{}", ran.stderr);
 }
+
+#[test]
+fn targets_are_named_by_the_user_the_ticket_the_provider_or_the_cid() {
+    let sandbox = Sandbox::new();
+    let provider = sandbox.daemon("provider", None);
+    sandbox.file("there/photo.jpg", b"x");
+    let published =
+        sandbox.run("provider", "publish --json --name best.jpg there/photo.jpg").exits(0).events();
+    let published = published.iter().find(|event| event["event"] == "published").unwrap();
+    let (cid, ticket) = (published["cid"].as_str().unwrap(), published["ticket"].as_str().unwrap());
+    let get = |home: &str, what: &str, more: &str| {
+        let got = sandbox.run(home, &format!("get {what} --peer {} {more}", provider.address)).exits(0);
+        let path = got.stdout.trim_end().to_owned();
+        assert_eq!(fs::read(&path).unwrap(), b"x");
+        path.strip_prefix(sandbox.work().to_str().unwrap()).unwrap().to_owned()
+    };
+    assert_eq!(get("by-hint", cid, ""), "/best.jpg");
+    fs::remove_file(sandbox.work().join("best.jpg")).unwrap();
+    assert_eq!(get("by-ticket", ticket, ""), "/best.jpg");
+    assert_eq!(get("by-user", cid, "-o mine.jpg"), "/mine.jpg");
+    fs::create_dir(sandbox.work().join("folder")).unwrap();
+    assert_eq!(get("in-folder", cid, "-o folder"), "/folder/best.jpg");
+}

@@ -1,5 +1,7 @@
 //! Runs the real program: what it prints, how it exits, and how several of it get along.
 
+#![cfg(test)]
+
 mod exit_codes;
 mod guests;
 mod help;

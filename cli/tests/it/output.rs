@@ -33,7 +33,9 @@ fn content_to_stdout() {
     let left = fs::read_dir(sandbox.home("getter").join("tmp")).unwrap().count();
     assert_eq!(left, 0, "no temporary file stays");
 
-    let mut reader_that_leaves = sandbox.shoal("getter", &line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut reader_that_leaves = sandbox.shoal("getter", &line);
+    let mut reader_that_leaves =
+        reader_that_leaves.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(reader_that_leaves.stdout.take());
     assert_eq!(reader_that_leaves.wait().unwrap().code(), Some(0), "a reader that has enough is no failure");
 
