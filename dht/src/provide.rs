@@ -4,7 +4,7 @@
 //! Hears: keys to announce or withdraw, walks ended, answers, the table's size, the time.
 //! Tells: which walks to begin, which messages to send, how each task goes.
 //! Ends: a task ends when every node it concerns has answered or was given up; the keys stay, and are
-//! told again at half of their time to live, and to more nodes when the network turns out to be larger.
+//! told again at half of their time to live or twice a day, and to more nodes when the network turns out to be larger.
 
 mod ledger;
 mod outbox;

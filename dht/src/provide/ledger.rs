@@ -15,6 +15,14 @@ use crate::wire::Sealed;
 /// records expire by themselves.
 pub(super) const MAX_HOLDERS: usize = 64;
 
+/// The longest time between two tellings. However long a record lives, newcomers close to its key are to hold it too.
+const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// When to tell again what lives for `ttl`: with time left for another try.
+fn renew_after(ttl: Duration) -> Duration {
+    (ttl / 2).min(RENEWAL)
+}
+
 /// The list of our own keys, which no store of records can shorten.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -97,7 +105,7 @@ impl Ledger {
         self.last_id += 1;
         let id = BatchId(self.last_id);
         let holders = if ttl.is_some() { self.move_keys(&keys, id) } else { Vec::new() };
-        let renew = now + ttl.unwrap_or_default() / 2;
+        let renew = now + renew_after(ttl.unwrap_or_default());
         self.batches.insert(
             id,
             Batch {
@@ -217,4 +225,17 @@ pub(super) fn remember<'a>(holders: &mut Vec<Node>, nodes: impl IntoIterator<Ite
         holders.push(node.clone());
     }
     holders.drain(..holders.len().saturating_sub(MAX_HOLDERS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_life_is_renewed_twice_a_day_all_the_same() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(renew_after(hour), hour / 2);
+        assert_eq!(renew_after(24 * hour), 12 * hour);
+        assert_eq!(renew_after(48 * hour), 12 * hour);
+    }
 }
