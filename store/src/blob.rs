@@ -70,8 +70,6 @@ pub struct Held {
     pub ranges: GroupRanges,
     /// Whether these are all.
     pub complete: bool,
-    /// What the owner calls it, if it is shared or in a shared directory.
-    pub name: Option<String>,
 }
 
 /// A blob, or the part of it that is here, open to be read by several threads at once.

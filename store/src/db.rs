@@ -13,6 +13,7 @@
 
 use std::{
     io,
+    panic::{self, AssertUnwindSafe},
     sync::{PoisonError, RwLock},
 };
 
@@ -87,6 +88,13 @@ macro_rules! from_redb {
 
 from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
 
+/// Whether to believe that the bytes of the database are what was written there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Believe,
+    Check,
+}
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Db {
@@ -97,12 +105,20 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens the database in `dir`, making it if it is not there.
-    pub(crate) fn open(dir: Dir, network: &NetworkName) -> Result<Self, StoreError> {
-        let database = backend::open(&dir)?;
+    /// Opens the database in `dir`, making it if it is not there, and checks all of it if `trust` says so.
+    pub(crate) fn open(dir: Dir, network: &NetworkName, trust: Trust) -> Result<Self, StoreError> {
+        let database = match trust {
+            Trust::Believe => backend::open(&dir)?,
+            Trust::Check => open_checked(&dir)?,
+        };
         let db = Self { dir, network: network.clone(), current: RwLock::new(Some(database)) };
         db.prepare()?;
         Ok(db)
+    }
+
+    /// Closes the database; whoever uses it after that opens it again.
+    pub(crate) fn close(&self) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Makes the tables on first use, and the keys again when the network is another than last time.
@@ -151,6 +167,19 @@ impl Db {
         *current = None;
         f(current.insert(backend::open(&self.dir)?))
     }
+}
+
+/// Opens the database and checks all of it. That something had to be repaired is no loss; what cannot be is an
+/// error.
+fn open_checked(dir: &Dir) -> Result<Database, StoreError> {
+    let open = || {
+        let mut database = backend::open(dir)?;
+        database.check_integrity()?;
+        Ok(database)
+    };
+    // Opening uses what it is about to check, and panics on some of it when it has rotted.
+    let opened = panic::catch_unwind(AssertUnwindSafe(open));
+    opened.unwrap_or_else(|_| Err(StoreError::Damaged("it makes no sense at all".to_owned())))
 }
 
 fn begin_write(database: &Database) -> Result<WriteTransaction, StoreError> {

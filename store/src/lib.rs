@@ -45,6 +45,8 @@ mod owned;
 mod partial;
 mod publish;
 #[cfg(test)]
+mod rot;
+#[cfg(test)]
 mod scenarios;
 mod share;
 mod stamp;

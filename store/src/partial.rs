@@ -323,12 +323,7 @@ impl Shared {
     pub(crate) fn held(&self) -> Option<Held> {
         let state = lock(&self.state);
         let tree = state.tree.filter(|_| !state.have.is_empty() && !state.finished)?;
-        Some(Held {
-            size: tree.size(),
-            ranges: state.have.clone(),
-            complete: state.is_complete(),
-            name: None,
-        })
+        Some(Held { size: tree.size(), ranges: state.have.clone(), complete: state.is_complete() })
     }
 
     pub(crate) fn blob(self: &Arc<Self>) -> Option<Blob> {

@@ -16,11 +16,12 @@ use std::{
 use shoal_content::{Digest, NetworkName};
 
 use crate::{
-    db::{DATABASE, Db, Read, StoreError},
+    db::{DATABASE, Db, Read, StoreError, Trust},
     disk::hex,
     files::{Dir, Files, Handle},
     journal::Journal,
     partial,
+    stamp::Stamp,
 };
 
 #[cfg(test)]
@@ -28,6 +29,12 @@ mod tests;
 
 /// Held by the process that has the store open. A file of its own, because the database's may be moved aside.
 const LOCK: &str = "lock";
+
+/// The stamp that the database had when it was closed, as text. Gone while it is open.
+const CLEAN: &str = "clean";
+
+/// More than such a text has.
+const MAX_CLEAN_LEN: u64 = 1024;
 
 /// Hash trees too long for the database, each named after its digest.
 const OUTBOARDS: &str = "outboards";
@@ -102,8 +109,9 @@ pub enum OpenError {
 impl Store {
     /// Opens the store in `path`, making it if it is not there, to serve `network`.
     ///
-    /// Quick whatever the store holds, and however it was closed. A database that is damaged beyond use is
-    /// moved aside, and what it shared is to be published again: see [`lost`](Self::lost).
+    /// Quick whatever the store holds. If it was not closed, or somebody wrote to its database, that is checked
+    /// first, which takes less than a microsecond for each shared file. A database that is damaged is moved
+    /// aside, and what it shared is to be published again: see [`lost`](Self::lost).
     pub fn open(path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
         Self::open_on(&Files::default(), path, network)
     }
@@ -122,7 +130,7 @@ impl Store {
         }
         let outboards = dir.open_or_make_dir(OsStr::new(OUTBOARDS)).map_err(io)?;
         let partials = dir.open_or_make_dir(OsStr::new(PARTIALS)).map_err(io)?;
-        let db = open_database(files, path, network)?;
+        let db = open_database(files, path, network, trust(&dir))?;
         let shares = db.read(Read::shares).map_err(OpenError::Database)?;
         let (journal, lost) = Journal::open(&dir, &shares).map_err(io)?;
         // The names of what was just made.
@@ -154,7 +162,23 @@ impl Store {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.db.close();
+        // Without it, the next opening checks the database.
+        if let Err(error) = self.note_clean() {
+            tracing::debug!(%error, "could not note that the store was closed");
+        }
+    }
+}
+
 impl Inner {
+    fn note_clean(&self) -> io::Result<()> {
+        let dir = self.files.dir(&self.path)?;
+        let stamp = database_stamp(&dir)?;
+        dir.create_private(OsStr::new(CLEAN))?.write_all_at(stamp.as_bytes(), 0)
+    }
+
     /// A name in `partials` that nobody has, but for what a crash left behind.
     pub(crate) fn temporary_name(&self) -> OsString {
         format!("new-{}", self.next_temporary.fetch_add(1, Ordering::Relaxed)).into()
@@ -170,9 +194,9 @@ impl Inner {
 }
 
 /// Opens the database, or a new one if its file holds none any more.
-fn open_database(files: &Files, path: &Path, network: &NetworkName) -> Result<Db, OpenError> {
+fn open_database(files: &Files, path: &Path, network: &NetworkName, trust: Trust) -> Result<Db, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network);
+    let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network, trust);
     match open() {
         Err(StoreError::Newer) => Err(OpenError::Newer { path: path.to_owned() }),
         Err(StoreError::Damaged(why)) => {
@@ -184,6 +208,19 @@ fn open_database(files: &Files, path: &Path, network: &NetworkName) -> Result<Db
         }
         opened => opened.map_err(OpenError::Database),
     }
+}
+
+/// Believes the database if it is what it was when it was closed.
+///
+/// Nothing is lost if a power cut brings back an old stamp: commits are safe, and it is rot that is looked for.
+fn trust(dir: &Dir) -> Trust {
+    let noted = dir.open(OsStr::new(CLEAN)).and_then(|file| file.read_all(MAX_CLEAN_LEN));
+    let is_clean = noted.is_ok_and(|noted| database_stamp(dir).is_ok_and(|stamp| stamp.as_bytes() == noted));
+    if dir.remove(OsStr::new(CLEAN)).is_ok() && is_clean { Trust::Believe } else { Trust::Check }
+}
+
+fn database_stamp(dir: &Dir) -> io::Result<String> {
+    Ok(format!("{:?}", Stamp::of(&dir.open(OsStr::new(DATABASE))?.metadata()?)))
 }
 
 /// The name of the outboard file of a blob.

@@ -35,8 +35,7 @@ impl Store {
         let inner = &self.inner;
         if let Some(found) = inner.find(digest)? {
             let (size, ranges) = (found.row.size, GroupRanges::all(Tree::new(found.row.size).groups()));
-            let name = inner.db.read(|read| found.name(read, digest))?;
-            return Ok(Some(Held { size, ranges, complete: true, name }));
+            return Ok(Some(Held { size, ranges, complete: true }));
         }
         Ok(inner.live_partial(|shared| shared.digest() == *digest).and_then(|shared| shared.held()))
     }
@@ -79,18 +78,6 @@ pub(crate) struct Found {
 enum Place {
     Owned(Vec<u8>),
     Source { path: PathBuf, file: Handle, stamp: Stamp, is_fresh: bool },
-}
-
-impl Found {
-    fn name(&self, read: &Read, digest: &Digest) -> Result<Option<String>, StoreError> {
-        let path = match &self.place {
-            Place::Source { path, .. } => Some(path.clone()),
-            Place::Owned(_) => read.shared_at(digest)?,
-        };
-        let Some(path) = path else { return Ok(None) };
-        let shared = read.share(&path)?.filter(|share| share.cid.digest() == *digest).map(|share| share.name);
-        Ok(shared.or_else(|| Some(path.file_name()?.to_str()?.to_owned())))
-    }
 }
 
 impl Inner {

@@ -176,16 +176,3 @@ fn what_was_never_here_is_nothing() {
     assert!(store.blob(&Digest::of(b"x")).unwrap().is_none());
     assert!(store.held(&Digest::of(b"x")).unwrap().is_none());
 }
-
-#[test]
-fn a_blob_is_called_what_its_share_is_called() {
-    let home = Home::new();
-    let (store, path, digest, _) = published(&home, 10);
-    let name = |digest: &Digest| store.held(digest).unwrap().unwrap().name;
-    assert_eq!(name(&digest).as_deref(), Some("file"));
-    let options = crate::PublishOptions { name: Some("A Name".to_owned()), ..Default::default() };
-    store.publish(&path, &options, &(), &crate::Cancel::new()).unwrap();
-    assert_eq!(name(&digest).as_deref(), Some("A Name"));
-    let directory = publish(&store, path.parent().unwrap());
-    assert_eq!(name(&directory.cid.digest()).as_deref(), Some("dir"));
-}

@@ -28,6 +28,11 @@ const META: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("meta");
 /// Row of `meta` that names the network of the provider keys.
 const NETWORK: Bytes = b"network";
 
+/// Row of `meta` with the version of the tables, and that version: raised when an older program would
+/// misunderstand them.
+const VERSION: Bytes = b"version";
+const THIS_VERSION: u8 = 1;
+
 /// Why a blob is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder<'a> {
@@ -102,6 +107,11 @@ impl Read {
 impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
     /// Whether the provider keys are those of the network of this transaction.
     pub(super) fn has_our_keys(&self) -> Result<bool, StoreError> {
+        match self.meta.get(VERSION)?.as_ref().map(|row| row.value()) {
+            Some([THIS_VERSION]) => {}
+            Some([later]) if *later > THIS_VERSION => return Err(StoreError::Newer),
+            _ => return Err(Damaged.into()),
+        }
         let known = self.meta.get(NETWORK)?;
         Ok(known.is_some_and(|known| known.value() == self.network.as_str().as_bytes()))
     }
@@ -235,6 +245,12 @@ impl<'txn> Write<'txn> {
         Self::open(network, |table| transaction.open_table(table))
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_version(&mut self, version: u8) -> Result<(), StoreError> {
+        self.meta.insert(VERSION, [version].as_slice())?;
+        Ok(())
+    }
+
     /// Derives every provider key anew, for the network of this transaction.
     pub(super) fn derive_keys(&mut self) -> Result<(), StoreError> {
         self.keys.retain(|_, _| false)?;
@@ -243,6 +259,7 @@ impl<'txn> Write<'txn> {
             let key = ProviderKey::derive(&self.network, &digest);
             self.keys.insert(key.as_bytes().as_slice(), digest.as_bytes().as_slice())?;
         }
+        self.meta.insert(VERSION, [THIS_VERSION].as_slice())?;
         self.meta.insert(NETWORK, self.network.as_str().as_bytes())?;
         Ok(())
     }

@@ -47,6 +47,19 @@ fn provider_keys_follow_the_network() {
 }
 
 #[test]
+fn a_database_of_a_later_version_is_left_alone() {
+    let home = Home::new();
+    let path = home.write("file", b"hello");
+    let store = home.open();
+    publish(&store, &path);
+    store.inner.db.write(|write| write.set_version(2)).unwrap();
+    drop(store);
+    let opened = Store::open(&home.path("store"), &NetworkName::default());
+    assert!(matches!(opened, Err(OpenError::Newer { .. })), "{opened:?}");
+    assert!(!home.path("store/store.redb.damaged").exists());
+}
+
+#[test]
 fn a_database_that_is_no_database_is_moved_aside_and_its_shares_are_lost_not_forgotten() {
     let home = Home::new();
     let path = home.write("file", b"hello");
