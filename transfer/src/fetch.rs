@@ -7,6 +7,7 @@
 
 mod batch;
 mod driver;
+mod reins;
 mod timer;
 mod transfer;
 

@@ -58,6 +58,13 @@ pub enum Action {
         /// For what; at most a few hundred ranges.
         ranges: GroupRanges,
     },
+    /// Let the request end before this group: another source brings what comes after.
+    Shorten {
+        /// Which.
+        id: RequestId,
+        /// The first group that is not wanted of it any more.
+        before: u64,
+    },
     /// Stop the request. What it has verified still counts; nothing else about it is listened to.
     Cancel {
         /// Which.
@@ -150,12 +157,26 @@ struct Request {
     source: SourceId,
     /// What it is still expected to bring.
     todo: GroupRanges,
+    /// What it brought and the disk has yet to take.
+    writing: GroupRanges,
     /// When it was made, or last brought a group.
     progress_at: Instant,
     /// Whether it brought a group at all.
     heard: bool,
     /// Bytes that were credited to its source when they came, and are yet to be kept.
     credited: u64,
+}
+
+impl Request {
+    /// How long its source brought nothing that we waited for.
+    fn quiet(&self, now: Instant) -> Duration {
+        if self.writing.is_empty() { now.saturating_duration_since(self.progress_at) } else { Duration::ZERO }
+    }
+
+    /// Whether there is nothing left to wait for.
+    fn is_needless(&self) -> bool {
+        self.todo.is_empty() && self.writing.is_empty()
+    }
 }
 
 impl Scheduler {
@@ -216,6 +237,16 @@ impl Scheduler {
         }
     }
 
+    /// These groups came, match, and are on their way to the disk. Until they are there nobody is blamed for silence:
+    /// it may be us who do not read.
+    pub fn writing(&mut self, id: RequestId, groups: &GroupRanges, now: Instant) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.todo = request.todo.difference(groups);
+            request.writing = request.writing.union(groups);
+            request.progress_at = now;
+        }
+    }
+
     /// So many groups came that match, but cannot be kept before the size is proven.
     pub fn heard(&mut self, id: RequestId, groups: u64, now: Instant) {
         if let Some(request) = self.requests.get_mut(&id) {
@@ -232,6 +263,7 @@ impl Scheduler {
             let bytes = groups.end.saturating_sub(groups.start).saturating_mul(GROUP_LEN);
             let credited = bytes.min(request.credited);
             request.credited -= credited;
+            request.writing.remove(groups.clone());
             self.progress(id, bytes - credited, now);
         }
         for request in self.requests.values_mut() {
@@ -281,7 +313,8 @@ impl Scheduler {
 
     /// When [`Scheduler::poll`] may decide something new although nothing is reported.
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let stalls = self.requests.values().map(|request| request.progress_at + STALL);
+        let waiting = self.requests.values().filter(|request| request.writing.is_empty());
+        let stalls = waiting.map(|request| request.progress_at + STALL);
         let retries = self.sources.values().filter_map(|source| source.retry_at).filter(|at| *at > now);
         // An idle source waits for a chance to take over from a slow one.
         let takeovers = (!self.requests.is_empty()
@@ -311,7 +344,7 @@ impl Scheduler {
         let stalled: Vec<(RequestId, SourceId)> = self
             .requests
             .iter()
-            .filter(|(_, request)| now.saturating_duration_since(request.progress_at) >= STALL)
+            .filter(|(_, request)| request.quiet(now) >= STALL)
             .map(|(id, request)| (*id, request.source))
             .collect();
         for (id, source) in stalled {
@@ -326,7 +359,7 @@ impl Scheduler {
             return;
         }
         let needless: Vec<RequestId> =
-            self.requests.iter().filter(|(_, request)| request.todo.is_empty()).map(|(id, _)| *id).collect();
+            self.requests.iter().filter(|(_, request)| request.is_needless()).map(|(id, _)| *id).collect();
         for id in needless {
             self.cancel(id);
         }
@@ -340,7 +373,14 @@ impl Scheduler {
         }
         self.requests.insert(
             id,
-            Request { source, todo: ranges.clone(), progress_at: now, heard: false, credited: 0 },
+            Request {
+                source,
+                todo: ranges.clone(),
+                writing: GroupRanges::empty(),
+                progress_at: now,
+                heard: false,
+                credited: 0,
+            },
         );
         self.actions.push(Action::Request { id, source, ranges });
     }

@@ -76,8 +76,8 @@ impl Batch {
         self.filled = (self.filled + len).min(self.buffer.len());
     }
 
-    /// Verifies all whole steps that were read. Counts the groups among them.
-    pub(super) fn verify(&mut self, decoder: &mut Decoder) -> Result<u64, BadBytes> {
+    /// Verifies the whole steps that were read, up to the first group that is not wanted. Counts the groups among them.
+    pub(super) fn verify(&mut self, decoder: &mut Decoder, before: u64) -> Result<u64, BadBytes> {
         let mut groups = 0;
         while let Some(step) = decoder.next_step() {
             let at = self.verified;
@@ -91,6 +91,7 @@ impl Batch {
                     decoder.push_parent(pair)?;
                     self.items.push(Item::Parent { index, at });
                 }
+                Step::Leaf { group, .. } if group >= before => return Ok(groups),
                 Step::Leaf { group, len, .. } => {
                     decoder.push_leaf(bytes)?;
                     self.items.push(Item::Leaf { group, at, len });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::channel::{mpsc, oneshot};
+use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use futures::stream::{Fuse, FuturesUnordered};
 use futures::{FutureExt, StreamExt, select_biased};
@@ -13,6 +13,7 @@ use shoal_content::{GroupRanges, Tree};
 use shoal_store::Partial;
 
 use super::batch::Buffers;
+use super::reins::{Reins, reins};
 use super::timer::Timer;
 use super::transfer::{Ended, Event, Order, Shared, transfer};
 use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Open, Source, SourceStream};
@@ -43,8 +44,8 @@ pub(super) struct Driver<F> {
     sources: BTreeMap<SourceId, (PeerId, Vec<Multiaddr>)>,
     next_source: u64,
     banned: HashSet<PeerId>,
-    /// Requests that may be stopped.
-    stops: HashMap<RequestId, oneshot::Sender<()>>,
+    /// How to stop or shorten the requests under way.
+    reins: HashMap<RequestId, Reins>,
     running: FuturesUnordered<BoxFuture<'static, (RequestId, Result<(), Ended>)>>,
     tell: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
@@ -83,7 +84,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             sources: BTreeMap::new(),
             next_source: 0,
             banned: HashSet::new(),
-            stops: HashMap::new(),
+            reins: HashMap::new(),
             running: FuturesUnordered::new(),
             tell,
             events,
@@ -171,16 +172,20 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 };
                 let size = self.tree.map(|tree| tree.size());
                 let order = Order { id, peer, addresses, ranges, size };
-                let (stop, stopped) = oneshot::channel();
-                self.stops.insert(id, stop);
+                let (reins, bit) = reins();
+                self.reins.insert(id, reins);
                 self.progress_at.get_or_insert(now);
-                let transfer = transfer(self.shared.clone(), order, self.tell.clone(), stopped);
+                let transfer = transfer(self.shared.clone(), order, self.tell.clone(), bit);
                 self.running.push(transfer.map(move |ended| (id, ended)).boxed());
             }
+            Action::Shorten { id, before } => {
+                if let Some(reins) = self.reins.get(&id) {
+                    reins.shorten(before);
+                }
+            }
             Action::Cancel { id } => {
-                if let Some(stop) = self.stops.remove(&id) {
-                    // It may have ended just now.
-                    let _ = stop.send(());
+                if let Some(reins) = self.reins.remove(&id) {
+                    reins.stop();
                 }
             }
             Action::Drop { source, reason } => self.forget(source, reason),
@@ -206,6 +211,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     fn on_event(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
+            Some(Event::Writing(id, groups)) => self.scheduler.writing(id, &groups, Instant::now()),
             Some(Event::Heard(id, groups)) => {
                 let now = Instant::now();
                 self.progress_at = Some(now);
@@ -242,7 +248,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     }
 
     fn on_ended(&mut self, (id, ended): (RequestId, Result<(), Ended>)) -> Result<(), FetchError> {
-        self.stops.remove(&id);
+        self.reins.remove(&id);
         // Everything it told us was told before it ended.
         while let Some(Some(event)) = self.events.next().now_or_never() {
             self.on_event(Some(event));

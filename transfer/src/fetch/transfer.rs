@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures::channel::{mpsc, oneshot};
-use futures::future::{Either, Fuse, select};
+use futures::channel::mpsc;
+use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{AsyncRead, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Tree};
+use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Step, Tree};
 use shoal_store::{Partial, WriteError};
 
 use super::Open;
 use super::batch::{Batch, Buffers};
+use super::reins::Bit;
 use crate::pool::{OnPool, on_pool};
 use crate::scheduler::{Failure, RequestId};
 use crate::wire::{Header, Mark, Request, Want, WireError};
@@ -63,6 +64,8 @@ pub(super) enum Event {
     Proven { id: RequestId, size: u64, missing: GroupRanges, received: u64 },
     /// So many groups came that match, and wait for the proof of the size.
     Heard(RequestId, u64),
+    /// These groups are verified and on their way to the disk.
+    Writing(RequestId, GroupRanges),
     /// These groups are written.
     Written { id: RequestId, peer: PeerId, groups: GroupRanges },
 }
@@ -92,16 +95,15 @@ impl From<PoolClosed> for Ended {
     }
 }
 
-/// Runs one request to its end, or until `stop`. Whatever it verified is written when it returns.
+/// Runs one request to its end, or until it is stopped. Whatever it verified is written when it returns.
 pub(super) async fn transfer(
     shared: Arc<Shared>,
     order: Order,
     events: mpsc::Sender<Event>,
-    stop: oneshot::Receiver<()>,
+    mut bit: Bit,
 ) -> Result<(), Ended> {
-    let mut stop = stop.fuse();
     let asking = Box::pin(ask(&shared, &order));
-    let (stream, size, follows) = match select(&mut stop, asking).await {
+    let (stream, size, follows) = match select(&mut bit, asking).await {
         Either::Left(_) => return Ok(()),
         Either::Right((asked, _)) => asked?,
     };
@@ -133,7 +135,7 @@ pub(super) async fn transfer(
         id: order.id,
         peer: order.peer,
         events,
-        stop,
+        bit,
         stream,
         chunk_left: 0,
         decoder: Decoder::new(shared.digest, tree, &follows),
@@ -190,7 +192,7 @@ struct Receiver {
     id: RequestId,
     peer: PeerId,
     events: mpsc::Sender<Event>,
-    stop: Fuse<oneshot::Receiver<()>>,
+    bit: Bit,
     stream: RangeStream,
     /// Bytes left of the chunk that is being read.
     chunk_left: usize,
@@ -217,12 +219,15 @@ enum Woken {
 impl Receiver {
     async fn receive(&mut self) -> Result<(), Ended> {
         loop {
-            let verified = self.batch.verify(&mut self.decoder).map_err(Self::blame)?;
+            let before = self.bit.before();
+            let verified = self.batch.verify(&mut self.decoder, before).map_err(Self::blame)?;
             if verified > 0 && self.proof.is_some() {
                 self.tell(Event::Heard(self.id, verified)).await;
             }
-            if self.decoder.is_done() {
-                return self.end().await;
+            match self.decoder.next_step() {
+                None => return self.end().await,
+                Some(Step::Leaf { group, .. }) if group >= before => return Ok(()),
+                Some(_) => {}
             }
             if self.proof.is_none()
                 && (!self.batch.has_room(self.decoder.next_len())
@@ -297,7 +302,7 @@ impl Receiver {
     async fn read_into(&mut self, mut into: Space<'_>) -> Result<Option<usize>, Ended> {
         loop {
             let woken = poll_fn(|cx| {
-                if self.stop.poll_unpin(cx).is_ready() {
+                if self.bit.poll_unpin(cx).is_ready() {
                     return Poll::Ready(Woken::Stopped);
                 }
                 if let Poll::Ready(Some(wrote)) = self.writes.poll_next_unpin(cx) {
@@ -360,6 +365,7 @@ impl Receiver {
         let next = Batch::continuing(self.shared.buffers.take(needed), rest);
         let full = std::mem::replace(&mut self.batch, next);
         self.batch_since = Instant::now();
+        self.tell(Event::Writing(self.id, full.groups().clone())).await;
         let partial = self.shared.partial.clone();
         self.writes.push(on_pool(&*self.shared.pool, move || {
             let written = full.write(&partial);

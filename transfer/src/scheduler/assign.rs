@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
 use super::source::Source;
-use super::{MAX_REQUESTS, PIECE_TIME, Request, RequestId, Scheduler, SourceId};
+use super::{Action, MAX_REQUESTS, PIECE_TIME, Request, RequestId, Scheduler, SourceId};
 
 /// Contents up to this size are asked for from the front, and whole while their size is a mere claim.
 pub(super) const SALTED_FROM: u64 = 16 * 1024 * 1024;
@@ -53,7 +53,7 @@ impl Scheduler {
         };
         let mut unasked = self.missing.clone();
         for request in self.requests.values() {
-            unasked = unasked.difference(&request.todo);
+            unasked = unasked.difference(&request.todo).difference(&request.writing);
         }
         for source in self.by_rank(now, 0) {
             if self.requests.len() >= MAX_REQUESTS {
@@ -94,7 +94,7 @@ impl Scheduler {
     /// One source at a time, and another when that one is silent, which is asked for the last group alone: what several
     /// send of the same content is wasted.
     fn ask_for_proofs(&mut self, now: Instant) {
-        let quiet = |request: &Request| now.saturating_duration_since(request.progress_at) >= PROOF_PATIENCE;
+        let quiet = |request: &Request| request.quiet(now) >= PROOF_PATIENCE;
         if self.requests.len() >= MAX_REQUESTS || !self.requests.values().all(quiet) {
             return;
         }
@@ -198,6 +198,8 @@ impl Scheduler {
         }
         if let Some(slow) = self.requests.get_mut(&slow_id).filter(|_| !repeats) {
             slow.todo = slow.todo.difference(&tail);
+            let before = slow.todo.iter().last().map_or(0, |range| range.end);
+            self.actions.push(Action::Shorten { id: slow_id, before });
         }
         self.request(id, tail, now);
     }
@@ -216,7 +218,7 @@ impl Scheduler {
         let Some(request) = self.requests.get(&id) else {
             return Duration::ZERO;
         };
-        let quiet = now.saturating_duration_since(request.progress_at);
+        let quiet = request.quiet(now);
         let speed = self.sources.get(&request.source).and_then(|source| source.speed(now));
         let of_source = self.requests.values().filter(|other| other.source == request.source);
         let bytes = of_source.map(|other| other.todo.len()).sum::<u64>().saturating_mul(GROUP_LEN);

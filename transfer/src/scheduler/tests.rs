@@ -128,6 +128,9 @@ impl Sim {
                     Action::Cancel { id } => {
                         flights.remove(&id);
                     }
+                    Action::Shorten { id, before } => {
+                        flights.get_mut(&id).expect("of a request under way").left.remove(before..u64::MAX);
+                    }
                     Action::Drop { source, reason } => {
                         outcome.dropped.insert(source, reason);
                         assert!(flights.values().all(|flight| flight.source != source));
@@ -426,6 +429,34 @@ fn a_resumed_fetch_asks_only_for_what_is_missing() {
     scheduler.verified(*id, 40..41, now);
     assert!(scheduler.is_done());
     assert_eq!(scheduler.poll(now), [Action::Cancel { id: *id }]);
+}
+
+#[test]
+fn a_slow_disk_is_not_blamed_on_the_source_nor_fetched_twice() {
+    let start = Instant::now();
+    let mut scheduler = Scheduler::new(0);
+    scheduler.size_proven(40 * GROUP_LEN, GroupRanges::all(40), None);
+    scheduler.source_found(SourceId(1), None, None);
+    let actions = scheduler.poll(start);
+    let [Action::Request { id, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    scheduler.writing(*id, &GroupRanges::all(30), start);
+
+    scheduler.source_found(SourceId(2), None, None);
+    let later = start + STALL * 2;
+    assert_eq!(scheduler.poll(later), [], "the disk is slow, and nobody is to blame");
+    assert!(scheduler.next_wake(later).is_some_and(|at| at > later), "nothing to do right now");
+
+    scheduler.verified(*id, 0..30, later);
+    let actions = scheduler.poll(later + STALL);
+    let asked: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Request { source, ranges, .. } => Some((*source, ranges.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [(SourceId(2), GroupRanges::from(30..40))], "{actions:?}");
+    assert!(actions.contains(&Action::Cancel { id: *id }), "now it is silent");
 }
 
 fn any_peer(groups: u64) -> impl Strategy<Value = Peer> {

@@ -308,7 +308,7 @@ async fn whatever_is_damaged_on_the_way_nothing_wrong_is_kept() {
         let source = peers.add(&data, Script { damage: Some(damage), ..Script::default() });
         let partial = library.partial_at(&digest, &case.to_string());
         let mut options = FetchOptions::default();
-        options.timeout = Duration::from_millis(500);
+        options.timeout = Duration::from_secs(5);
         let (result, _) = get(&partial, peers.clone(), &pool, vec![source], options).await;
         let held = check_held(&partial, &data);
         assert_eq!(result.is_ok(), held == 90, "{damage:?}: {result:?}");

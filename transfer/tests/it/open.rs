@@ -106,6 +106,34 @@ async fn beyond_its_share_a_peer_is_told_that_we_are_busy() {
 }
 
 #[tokio::test]
+async fn a_flood_of_streams_takes_one_share_and_leaves_the_rest_to_others() {
+    let (server, mut incoming) = Node::start(Config::default()).await;
+    let (rude, _) = Node::start(limits(|limits| limits.streams_per_connection = 400)).await;
+    let mut flood = Vec::new();
+    for _ in 0..400 {
+        let mut stream = soon(rude.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
+        // A stream that was reset already is one of the flood that came to nothing.
+        if stream.write_all(b"x").await.is_ok() && stream.flush().await.is_ok() {
+            flood.push(stream);
+        }
+    }
+    let mut served = Vec::new();
+    let (polite, _) = Node::start(Config::default()).await;
+    let mut stream = soon(polite.opener.open(server.id, vec![server.address.clone()])).await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
+    loop {
+        let inbound = soon(incoming.next()).await.unwrap();
+        if inbound.peer == polite.id {
+            break;
+        }
+        served.push(inbound);
+    }
+    assert_eq!(served.len(), Limits::default().per_peer_transfers);
+    assert_eq!(*rude.connections.borrow(), 1, "the connection is not punished");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_accept_is_busy() {
     let (server, incoming) = Node::start(Config::default()).await;
     drop(incoming);
