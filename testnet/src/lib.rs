@@ -1,1 +1,31 @@
-//! Many Shoal nodes on one machine: clusters, faults, scenarios and the demo.
+//! Many Shoal nodes on one machine: clusters in one process, faulty peers, and scenarios with real processes.
+//!
+//! | to … | look at |
+//! | --- | --- |
+//! | connect nodes in one process | [`Cluster`] |
+//! | put a peer among them that lies | [`Liar`] |
+//! | run real `shoal` processes | [`Shoal`](shoal::Shoal), [`Daemon`](shoal::Daemon) |
+//! | see what they must manage | [`scenarios`] |
+//! | make files and compare them | [`sample`], [`Snapshot`], [`SIZES`] |
+
+mod cluster;
+mod faults;
+mod netns;
+mod program;
+mod snapshot;
+
+pub mod process;
+pub mod sample;
+pub mod scenarios;
+pub mod shoal;
+pub mod table;
+pub mod wait;
+
+pub use shoal_content::SIZES;
+
+pub use self::{
+    cluster::{Cluster, Shape},
+    faults::{Liar, Lie},
+    program::main,
+    snapshot::Snapshot,
+};

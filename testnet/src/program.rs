@@ -1,0 +1,165 @@
+//! The `shoal-testnet` program: its commands, what it prints, and how Ctrl-C ends them.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    ops::RangeInclusive,
+    path::Path,
+    process::ExitCode,
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+use crate::{
+    process::Launcher,
+    scenarios::{self, demo, hosts, kill},
+    shoal::{AS_SHOAL, Shoal},
+    table::{self, parse_size},
+};
+
+/// What a shell shows for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// What may be sent for 100 bytes of a file while processes are killed. Less would be a wrong count.
+const PERCENT: RangeInclusive<u64> = 100..=110;
+
+/// Many Shoal nodes on one machine: the demo, and what real processes must survive.
+#[derive(Debug, Parser)]
+#[command(name = "shoal-testnet", version, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Start daemons, publish on one, get by CID alone on another, compare, stop them
+    Demo {
+        /// How many daemons; each is told of the one before it alone
+        #[arg(long, default_value_t = demo::Options::default().nodes)]
+        nodes: usize,
+        /// The size of the large file
+        #[arg(long, value_parser = parse_size, default_value = "256MiB")]
+        size: u64,
+        /// How many files the tree has
+        #[arg(long, default_value_t = demo::Options::default().files)]
+        files: usize,
+    },
+    /// Kill the getter with -9 at random moments, then the provider, and count what is sent
+    Kill {
+        /// The size of the file
+        #[arg(long, value_parser = parse_size, default_value = "1GiB")]
+        size: u64,
+        /// How many times to kill each
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+        /// Decides about the moments; the one in use is printed
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
+    Hosts,
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let mut args = env::args_os();
+    let program = args.next().unwrap_or_default();
+    // One program is both, so that one `cargo run` builds all that the demo starts.
+    match args.next() {
+        Some(first) if first == AS_SHOAL => {
+            shoal_cli::run([OsString::from(AS_SHOAL)].into_iter().chain(args))
+        }
+        first => run(Args::parse_from([program].into_iter().chain(first).chain(args))),
+    }
+}
+
+fn run(args: Args) -> ExitCode {
+    let launcher = Launcher::default();
+    let ours = launcher.clone();
+    match until_signal(&launcher, move || scenario(&args.command, ours)) {
+        Ok(None) => ExitCode::from(INTERRUPTED),
+        Ok(Some(Ok(()))) => ExitCode::SUCCESS,
+        Ok(Some(Err(error))) | Err(error) => {
+            // With stderr gone there is nobody left to tell.
+            drop(writeln!(io::stderr(), "error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn scenario(command: &Command, launcher: Launcher) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("shoal-").tempdir()?;
+    let network = format!("testnet-{}", std::process::id());
+    let shoal = Shoal::new(&env::current_exe()?, launcher, network);
+    let (dir, out) = (dir.path(), &mut io::stdout());
+    scenarios::with_logs(
+        dir,
+        match command {
+            &Command::Demo { nodes, size, files } => {
+                demo::run(&shoal, dir, &demo::Options { nodes, size, files, ..demo::Options::default() }, out)
+            }
+            &Command::Kill { size, kills, seed } => {
+                let seed = seed.unwrap_or_else(rand::random);
+                kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
+            }
+            Command::Hosts => hosts::run(&shoal, dir, out),
+        },
+    )
+}
+
+type Killing = fn(&Shoal, &Path, &kill::Options, &mut dyn Write) -> Result<kill::Outcome>;
+
+fn kill_both(shoal: &Shoal, dir: &Path, options: &kill::Options, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "seed {}", options.seed)?;
+    let scenarios: [(&str, Killing); 2] = [("getter", kill::getter), ("provider", kill::provider)];
+    for (who, scenario) in scenarios {
+        let outcome = scenario(shoal, &dir.join(who), options, out)?;
+        let percent = outcome.percent_of(options.size);
+        writeln!(
+            out,
+            "the {who} was killed {} times; {} sent for {} ({percent} %), in {}\n",
+            outcome.kills,
+            table::size(outcome.sent),
+            table::size(options.size),
+            table::time(outcome.elapsed),
+        )?;
+        if outcome.kills == 0 || !PERCENT.contains(&percent) {
+            bail!("the {who} should have been killed, and {PERCENT:?} % sent");
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` on a thread of its own; `None` when a signal came first, and then everything that it started is gone.
+fn until_signal<T: Send + 'static>(
+    launcher: &Launcher,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (done, mut result) = oneshot::channel();
+        let worker = thread::spawn(move || drop(done.send(work())));
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            result = &mut result => return result.map(Some).context("the scenario panicked"),
+        }
+        launcher.close();
+        // With its processes gone the work fails soon, and cleans up on the way.
+        match worker.join() {
+            Ok(()) => Ok(None),
+            Err(_) => bail!("the scenario panicked"),
+        }
+    })
+}

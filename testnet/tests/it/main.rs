@@ -1,0 +1,11 @@
+//! Whole networks on one machine: nodes that share, peers that lie, processes that die.
+
+#![cfg(test)]
+
+mod lifecycle;
+mod lying;
+mod processes;
+mod resuming;
+mod sharing;
+mod sources;
+mod stage;
