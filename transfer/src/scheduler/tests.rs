@@ -516,3 +516,88 @@ proptest! {
         prop_assert!(waste <= allowed, "{waste} of {groups} wasted, {allowed} allowed");
     }
 }
+
+#[derive(Clone, Debug)]
+enum Op {
+    Found(u64, Option<(u64, u64)>, Option<u64>),
+    Holds(u64, (u64, u64)),
+    Proven(Option<u64>),
+    Follows(u64, (u64, u64)),
+    Heard(u64, u64),
+    Writing(u64, (u64, u64)),
+    Verified(u64, (u64, u64)),
+    Finished(u64),
+    Failed(u64, Failure),
+    Wait(u64),
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let range = || (0..100_u64, 0..60_u64);
+    let failure = prop_oneof![
+        Just(Failure::BadBytes { group: None }),
+        Just(Failure::Busy),
+        Just(Failure::Lost),
+        Just(Failure::Stalled),
+        Just(Failure::NotFound),
+        Just(Failure::Unreadable),
+    ];
+    prop_oneof![
+        (0..80_u64, prop::option::of(range()), prop::option::of(any::<u64>()))
+            .prop_map(|(a, b, c)| Op::Found(a, b, c)),
+        (0..80_u64, range()).prop_map(|(a, b)| Op::Holds(a, b)),
+        prop::option::of(0..40_u64).prop_map(Op::Proven),
+        (0..40_u64, range()).prop_map(|(a, b)| Op::Follows(a, b)),
+        (0..40_u64, any::<u64>()).prop_map(|(a, b)| Op::Heard(a, b)),
+        (0..40_u64, range()).prop_map(|(a, b)| Op::Writing(a, b)),
+        (0..40_u64, range()).prop_map(|(a, b)| Op::Verified(a, b)),
+        (0..40_u64).prop_map(Op::Finished),
+        (0..40_u64, failure).prop_map(|(a, b)| Op::Failed(a, b)),
+        (0..30_000_u64).prop_map(Op::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever is reported, in any order and about any request, the bounds hold and only what is missing is asked for.
+    #[test]
+    fn any_reports_keep_the_bounds(ops in prop::collection::vec(any_op(), 1..120)) {
+        let ranges = |(start, len): (u64, u64)| GroupRanges::from(start..start + len);
+        let mut now = Instant::now();
+        let mut scheduler = Scheduler::new(3);
+        for op in ops {
+            match op {
+                Op::Found(id, holds, size) => {
+                    scheduler.source_found(SourceId(id), holds.map(ranges), size);
+                }
+                Op::Holds(id, holds) => scheduler.source_holds(SourceId(id), ranges(holds), 100 * GROUP_LEN),
+                Op::Proven(by) if scheduler.tree.is_none() => {
+                    scheduler.size_proven(100 * GROUP_LEN, GroupRanges::all(100), by.map(RequestId));
+                }
+                Op::Proven(_) => {}
+                Op::Follows(id, follows) => scheduler.follows(RequestId(id), &ranges(follows)),
+                Op::Heard(id, groups) => scheduler.heard(RequestId(id), groups, now),
+                Op::Writing(id, groups) => scheduler.writing(RequestId(id), &ranges(groups), now),
+                Op::Verified(id, (start, len)) => scheduler.verified(RequestId(id), start..start + len, now),
+                Op::Finished(id) => scheduler.finished(RequestId(id), now),
+                Op::Failed(id, failure) => scheduler.failed(RequestId(id), failure, now),
+                Op::Wait(millis) => now += Duration::from_millis(millis),
+            }
+            let known: Vec<SourceId> = scheduler.sources.keys().copied().collect();
+            for action in scheduler.poll(now) {
+                if let Action::Request { source, ranges, .. } = action {
+                    prop_assert!(known.contains(&source));
+                    prop_assert!(!ranges.is_empty());
+                    let is_missing = ranges.difference(&scheduler.missing).is_empty();
+                    prop_assert!(scheduler.tree.is_none() || is_missing, "{ranges:?} asked for");
+                }
+            }
+            prop_assert!(scheduler.requests.len() <= MAX_REQUESTS);
+            prop_assert!(scheduler.sources.len() <= MAX_SOURCES);
+            for (id, source) in &scheduler.sources {
+                let active = scheduler.requests.values().filter(|request| request.source == *id).count();
+                prop_assert_eq!(source.active, active);
+                prop_assert!(active <= 2);
+            }
+            prop_assert!(scheduler.next_wake(now).is_none_or(|at| at > now), "a wake that is over");
+        }
+    }
+}
