@@ -39,6 +39,8 @@ mod files;
 mod finish;
 mod hash;
 mod journal;
+#[cfg(test)]
+mod model;
 mod observe;
 mod outboard;
 mod owned;

@@ -14,9 +14,10 @@ use std::{
 
 use shoal_content::{Digest, GROUP_LEN, GroupRanges, PARENT_LEN, ProviderKey, Tree};
 
-use crate::{Blob, Held, ReadError, Store, StoreError, store::lock};
+use crate::{Blob, Held, ReadError, Store, store::lock};
 
 mod body;
+mod error;
 mod fill;
 mod open;
 mod part;
@@ -27,6 +28,7 @@ mod tests;
 
 pub(crate) use body::Body;
 use body::Disk;
+pub use error::{PartialError, WriteError};
 pub(crate) use part::{Folder, PartFile, PartTrouble};
 
 /// Longest blob that is kept in memory until it is whole: what a kill can cost, and what each of some dozens
@@ -56,97 +58,6 @@ pub enum Verified<'a> {
         /// All its bytes.
         bytes: &'a [u8],
     },
-}
-
-/// Why a blob cannot be received to some place.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PartialError {
-    /// It is being received there already.
-    #[error("{} is already being received", .path.display())]
-    InUse {
-        /// The part file or folder.
-        path: PathBuf,
-    },
-    /// Somebody else's file or folder is in the way.
-    #[error("{} is in the way, and was not made by this node", .path.display())]
-    Foreign {
-        /// The part file or folder.
-        path: PathBuf,
-    },
-    /// It is not a path to a file, or not one of the directory's.
-    #[error("{} cannot be received to", .path.display())]
-    Path {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The disk failed or is full.
-    #[error("could not prepare {}", .path.display())]
-    Io {
-        /// The part file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why verified bytes could not be written. What was written before is kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// No size was claimed yet, or the bytes do not fit the tree of the size that was.
-    #[error("these bytes do not fit the blob")]
-    Misfit,
-    /// The size is proven to be another.
-    #[error("the blob has {proven} bytes, not {claimed}")]
-    Size {
-        /// The size.
-        proven: u64,
-        /// The claim.
-        claimed: u64,
-    },
-    /// A manifest cannot be this long.
-    #[error("{size} bytes are more than a manifest may have")]
-    TooLong {
-        /// The claim.
-        size: u64,
-    },
-    /// Somebody else's file is in the way.
-    #[error("{} is in the way, and was not made by this node", .path.display())]
-    Foreign {
-        /// The part file.
-        path: PathBuf,
-    },
-    /// The disk has no room for the rest of the blob, whose size is proven.
-    #[error("no space for {}: it needs {need} bytes more, and the disk has {available}", .path.display())]
-    NoSpace {
-        /// The part file.
-        path: PathBuf,
-        /// Bytes still to come.
-        need: u64,
-        /// Bytes the disk has left.
-        available: u64,
-    },
-    /// The blob was put in its place or abandoned meanwhile.
-    #[error("the blob is not being received any more")]
-    Finished,
-    /// The disk failed or is full.
-    #[error("could not write {}", .path.display())]
-    Io {
-        /// The file that was being written.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Bytes that were to be copied could not be read, or are not what they should be.
-    #[error("could not copy the blob")]
-    Read(#[source] ReadError),
-    /// The caller asked to stop.
-    #[error("stopped")]
-    Cancelled,
 }
 
 /// A blob that is being received. Clones are the same blob; all methods may be called from several threads.

@@ -107,7 +107,7 @@ impl Read {
 impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
     /// Whether the provider keys are those of the network of this transaction.
     pub(super) fn has_our_keys(&self) -> Result<bool, StoreError> {
-        match self.meta.get(VERSION)?.as_ref().map(|row| row.value()) {
+        match self.meta.get(VERSION)?.as_ref().map(redb::AccessGuard::value) {
             Some([THIS_VERSION]) => {}
             Some([later]) if *later > THIS_VERSION => return Err(StoreError::Newer),
             _ => return Err(Damaged.into()),

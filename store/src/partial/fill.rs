@@ -1,6 +1,6 @@
 //! Takes what a blob misses from another copy on this disk.
 
-use shoal_content::{Decoder, PARENT_LEN, Step};
+use shoal_content::{Decoder, GroupRanges, PARENT_LEN, Step};
 
 use super::{Partial, Verified, WriteError};
 use crate::{Blob, Cancel, ReadError};
@@ -20,13 +20,16 @@ impl Partial {
     ) -> Result<(), WriteError> {
         self.claim_size(blob.size())?;
         let mut wanted = self.missing().intersection(blob.ranges());
+        // The last group first: it proves the size, and whether there is room for all of it.
+        let last = blob.tree().groups() - 1;
+        let mut batch = wanted.intersection(&GroupRanges::from(last..last + 1));
         while !wanted.is_empty() {
             if cancel.is_cancelled() {
                 return Err(WriteError::Cancelled);
             }
-            let batch = wanted.first_groups(BATCH_GROUPS);
-            wanted = wanted.difference(&batch);
             progress(self.fill_batch(blob, Decoder::new(self.digest(), blob.tree(), &batch))?);
+            wanted = wanted.difference(&batch);
+            batch = wanted.first_groups(BATCH_GROUPS);
         }
         blob.recheck().map_err(WriteError::Read)
     }
