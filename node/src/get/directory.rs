@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use futures::{StreamExt, TryStreamExt};
 use shoal_content::{Cid, Digest, Entry, Kind, MAX_PAGE_LEN, Manifest, RelPath, Root};
 use shoal_store::{FinishOptions, Member, PartialDirectory};
+use tokio::sync::Semaphore;
 
 use super::{
     GetError, Order, Placed, Task,
@@ -16,8 +17,11 @@ use super::{
     target,
 };
 
-/// Files fetched at a time. Enough to hide the round trip of each small one; more would only split the bandwidth.
-const FILES_AT_ONCE: usize = 16;
+/// Requests that one holder serves us at a time: what it refuses beyond them costs more than waiting. A small file takes
+/// one, and a large one two, the next always asked for before the last has ended.
+const REQUESTS_AT_ONCE: u32 = 8;
+/// A file up to this long is fetched in one request.
+const SMALL_FILE: u64 = 1 << 20;
 /// Pages of a manifest fetched at a time.
 const PAGES_AT_ONCE: usize = 8;
 
@@ -90,8 +94,10 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
     let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
     let directory = Arc::new(opening.await?);
+    let turns = Semaphore::new(REQUESTS_AT_ONCE as usize);
     let fetching = futures::stream::iter(wanted.into_iter().map(Ok::<_, GetError>));
-    fetching.try_for_each_concurrent(FILES_AT_ONCE, |index| member(task, directory.clone(), index)).await?;
+    let fetch = |index| member(task, &turns, directory.clone(), index);
+    fetching.try_for_each_concurrent(REQUESTS_AT_ONCE as usize, fetch).await?;
 
     task.reporter.stage(Stage::Finishing);
     let share_as = order.share_as(&target).filter(|_| whole);
@@ -110,7 +116,12 @@ fn wanted(manifest: &Manifest, order: &Order) -> Vec<usize> {
 }
 
 /// Receives one file of the directory.
-async fn member(task: &Task, directory: Arc<PartialDirectory>, index: usize) -> Result<(), GetError> {
+async fn member(
+    task: &Task,
+    turns: &Semaphore,
+    directory: Arc<PartialDirectory>,
+    index: usize,
+) -> Result<(), GetError> {
     let opened = directory.clone();
     let member = task.blocking(move || opened.member(index)).await?.map_err(error::of_partial)?;
     let partial = match member {
@@ -122,9 +133,12 @@ async fn member(task: &Task, directory: Arc<PartialDirectory>, index: usize) -> 
         Member::Wanted(partial) => partial,
     };
     let hint = directory.manifest().entries().get(index).map(|entry| entry.size);
+    let requests = if hint.is_some_and(|size| size > SMALL_FILE) { 2 } else { 1 };
+    // The semaphore is never closed.
+    let _turn = turns.acquire_many(requests).await;
     match file::receive(task, &partial, hint, Crew::HoldersOfDirectory(&task.crowd), &task.reporter).await {
         // Whoever has the directory may have lost this file, and somebody else may share just that.
-        Err(GetError::Unreachable { .. } | GetError::NoProvider { .. }) => {
+        Err(GetError::Unreachable { .. } | GetError::NoProvider { .. } | GetError::Mismatch { .. }) => {
             elsewhere(task, &partial, hint).await?;
         }
         received => drop(received?),
