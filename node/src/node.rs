@@ -28,7 +28,7 @@ use crate::{
     library::Library,
     listen,
     net::{self, Driver, Net, PeerInfo, Wiring},
-    publish::PublishRequest,
+    publish::{self, PublishRequest},
     seek::Seek,
     serve,
     status::Status,
@@ -212,7 +212,9 @@ impl Node {
             stop_asked: CancellationToken::new(),
             trust: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner), _last: Arc::new(last) })
+        let inner = Arc::new(inner);
+        inner.tasks.spawn_until_stop("restore", publish::restore(inner.clone()));
+        Ok(Self { inner, _last: Arc::new(last) })
     }
 
     /// The node's name in the network, which its secret key proves.

@@ -126,6 +126,17 @@ async fn publish(
     Ok(Shared { published, announcement })
 }
 
+/// Publishes again what a damaged database forgot, in its own time.
+pub(crate) async fn restore(inner: Arc<Inner>) {
+    for path in inner.store.lost() {
+        tracing::warn!(path = %path.display(), "the store was damaged; publishing again what was shared");
+        let (progress, _) = watch::channel(PublishProgress::default());
+        if let Err(error) = publish(inner.clone(), path.clone(), None, progress).await {
+            tracing::warn!(path = %path.display(), %error, "could not publish again what was shared");
+        }
+    }
+}
+
 /// What a publish made durable.
 #[derive(Debug)]
 pub struct Shared {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod damage;
 mod publish_and_get;
 mod stopping;
 mod world;
