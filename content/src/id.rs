@@ -107,31 +107,19 @@ impl Cid {
             codec => return Err(ParseCidError::Codec { codec }),
         };
         if cid.hash().code() != BLAKE3 {
-            return Err(ParseCidError::Hash {
-                code: cid.hash().code(),
-            });
+            return Err(ParseCidError::Hash { code: cid.hash().code() });
         }
         let digest = cid.hash().digest();
         let len = digest.len();
-        let digest = digest
-            .try_into()
-            .map_err(|_| ParseCidError::DigestLength { len })?;
+        let digest = digest.try_into().map_err(|_| ParseCidError::DigestLength { len })?;
         let cid = Self::new(kind, Digest::from_bytes(digest));
-        if rest.is_empty() && cid.to_bytes() == bytes {
-            Ok(cid)
-        } else {
-            Err(ParseCidError::Malformed)
-        }
+        if rest.is_empty() && cid.to_bytes() == bytes { Ok(cid) } else { Err(ParseCidError::Malformed) }
     }
 }
 
 impl fmt::Display for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "b{}",
-            BASE32_NOPAD.encode(&self.to_bytes()).to_ascii_lowercase()
-        )
+        write!(f, "b{}", BASE32_NOPAD.encode(&self.to_bytes()).to_ascii_lowercase())
     }
 }
 

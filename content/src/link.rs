@@ -40,14 +40,8 @@ impl FromStr for Link {
 
     fn from_str(text: &str) -> Result<Self, ParseLinkError> {
         // No CID starts like this, so a mistyped ticket is told what is wrong with it as a ticket.
-        let is_ticket = text
-            .get(..5)
-            .is_some_and(|start| start.eq_ignore_ascii_case("shoal"));
-        if is_ticket {
-            Ok(Self::Ticket(text.parse()?))
-        } else {
-            Ok(Self::Cid(text.parse()?))
-        }
+        let is_ticket = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("shoal"));
+        if is_ticket { Ok(Self::Ticket(text.parse()?)) } else { Ok(Self::Cid(text.parse()?)) }
     }
 }
 

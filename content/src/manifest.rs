@@ -65,9 +65,7 @@ impl Manifest {
         }
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         check_paths(&entries)?;
-        let total_size = entries
-            .iter()
-            .try_fold(0, |sum: u64, entry| sum.checked_add(entry.size));
+        let total_size = entries.iter().try_fold(0, |sum: u64, entry| sum.checked_add(entry.size));
         let total_size = total_size.ok_or(ManifestError::TotalSize)?;
         pages::check_len(&entries)?;
         Ok(Self { entries, total_size })
@@ -118,9 +116,7 @@ fn check_paths(entries: &[Entry]) -> Result<(), ManifestError> {
             let is_known = known.is_some_and(|rest| rest.starts_with('/'));
             let find = || entries.binary_search_by(|e| e.path.as_str().cmp(folder));
             if !is_known && let Some(file) = find().ok().and_then(|at| entries.get(at)) {
-                return Err(ManifestError::FileAndFolder {
-                    path: file.path.clone(),
-                });
+                return Err(ManifestError::FileAndFolder { path: file.path.clone() });
             }
         }
         previous = Some(path);

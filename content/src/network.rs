@@ -71,10 +71,7 @@ impl ProviderKey {
         let mut hasher = blake3::Hasher::new_derive_key("shoal provider v1");
         // The length comes first so that no name can continue into the digest of another.
         let name_len = u8::try_from(network.0.len()).unwrap_or(u8::MAX);
-        hasher
-            .update(&[name_len])
-            .update(network.0.as_bytes())
-            .update(digest.as_bytes());
+        hasher.update(&[name_len]).update(network.0.as_bytes()).update(digest.as_bytes());
         Self(*hasher.finalize().as_bytes())
     }
 

@@ -119,22 +119,14 @@ fn name_problem(path: &RelPath, prefix: &str) -> Option<Problem> {
 
 /// Whether Windows opens a device by that name, with any extension.
 fn is_device(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(' ')
-        .to_ascii_uppercase();
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_uppercase();
     match stem.as_str() {
         "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,
         port => ["COM", "LPT"].iter().any(|kind| {
             port.strip_prefix(kind).is_some_and(|number| {
                 let mut digits = number.chars();
                 // Windows takes the superscripts of Latin-1 for digits.
-                matches!(
-                    (digits.next(), digits.next()),
-                    (Some('0'..='9' | '¹' | '²' | '³'), None)
-                )
+                matches!((digits.next(), digits.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
             })
         }),
     }

@@ -101,9 +101,7 @@ impl GroupRanges {
     /// Whether every group of `range`, which is not empty, is in the set.
     pub(crate) fn covers(&self, range: &Range<u64>) -> bool {
         let next = self.spans.partition_point(|&(_, end)| end <= range.start);
-        self.spans
-            .get(next)
-            .is_some_and(|&(start, end)| start <= range.start && range.end <= end)
+        self.spans.get(next).is_some_and(|&(start, end)| start <= range.start && range.end <= end)
     }
 
     /// Adds every group of `range`.
@@ -115,9 +113,7 @@ impl GroupRanges {
         let first = self.spans.partition_point(|&(_, end)| end < range.start);
         let last = self.spans.partition_point(|&(start, _)| start <= range.end);
         let melted = self.spans.get(first..last).unwrap_or_default();
-        let start = melted
-            .first()
-            .map_or(range.start, |&(start, _)| start.min(range.start));
+        let start = melted.first().map_or(range.start, |&(start, _)| start.min(range.start));
         let end = melted.last().map_or(range.end, |&(_, end)| end.max(range.end));
         self.spans.splice(first..last, [(start, end)]);
     }
@@ -133,9 +129,7 @@ impl GroupRanges {
             return;
         };
         let end = cut.last().map_or(*start, |&(_, end)| end);
-        let rest = [(*start, range.start), (range.end, end)]
-            .into_iter()
-            .filter(|(start, end)| start < end);
+        let rest = [(*start, range.start), (range.end, end)].into_iter().filter(|(start, end)| start < end);
         self.spans.splice(first..last, rest);
     }
 
@@ -201,19 +195,13 @@ impl GroupRanges {
     fn gaps(&self) -> Self {
         let starts = std::iter::once(0).chain(self.spans.iter().map(|&(_, end)| end));
         let ends = self.spans.iter().map(|&(start, _)| start).chain([u64::MAX]);
-        Self {
-            spans: starts.zip(ends).filter(|(start, end)| start < end).collect(),
-        }
+        Self { spans: starts.zip(ends).filter(|(start, end)| start < end).collect() }
     }
 }
 
 impl From<Range<u64>> for GroupRanges {
     fn from(range: Range<u64>) -> Self {
-        let spans = if range.is_empty() {
-            Vec::new()
-        } else {
-            vec![(range.start, range.end)]
-        };
+        let spans = if range.is_empty() { Vec::new() } else { vec![(range.start, range.end)] };
         Self { spans }
     }
 }

@@ -4,9 +4,7 @@ use crate::{GROUP_LEN, GroupRanges, PARENT_LEN, Step, Tree, group_cv, left_group
 
 /// Makes a blob in which no two chunks are alike.
 pub(crate) fn blob(size: u64) -> Vec<u8> {
-    (0..size)
-        .map(|i| (i / 7 + i / 1024 + i / GROUP_LEN * 3).to_le_bytes()[0])
-        .collect()
+    (0..size).map(|i| (i / 7 + i / 1024 + i / GROUP_LEN * 3).to_le_bytes()[0]).collect()
 }
 
 /// Gives the digest and the outboard of a blob.
@@ -36,9 +34,5 @@ pub(crate) fn response(data: &[u8], outboard: &[u8], ranges: &GroupRanges) -> Ve
         let at = usize::try_from(at).unwrap();
         &from[at..at + step.len()]
     };
-    Tree::new(data.len() as u64)
-        .plan(ranges)
-        .flat_map(bytes_of)
-        .copied()
-        .collect()
+    Tree::new(data.len() as u64).plan(ranges).flat_map(bytes_of).copied().collect()
 }

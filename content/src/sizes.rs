@@ -15,10 +15,7 @@ pub const SIZES: &[(u64, &str)] = &[
     (65_536, "a perfect tree of four groups"),
     (5 * 16_384 - 1, "a lone last group that hangs from the root"),
     (7 * 16_384 + 1, "eight groups, the last of one byte"),
-    (
-        17 * 16_384 + 1025,
-        "a perfect left half of sixteen groups and a small right one",
-    ),
+    (17 * 16_384 + 1025, "a perfect left half of sixteen groups and a small right one"),
     (1024 * 1024 - 1, "one byte less than a perfect tree of 64 groups"),
     (1024 * 1024, "a perfect tree of 64 groups"),
     (1024 * 1024 + 1, "a perfect tree of 64 groups and one byte"),

@@ -72,12 +72,7 @@ impl Ticket {
         if name.as_deref().is_some_and(|name| safe_file_name(name).is_none()) {
             return Err(TicketError::Name);
         }
-        Ok(Self {
-            cid,
-            size,
-            name,
-            addresses,
-        })
+        Ok(Self { cid, size, name, addresses })
     }
 
     /// `[CID, size, name, addresses]` in canonical DAG-CBOR, and the start of its hash.
@@ -101,11 +96,7 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{PREFIX}{}",
-            BASE32_NOPAD.encode(&self.to_bytes()).to_ascii_lowercase()
-        )
+        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&self.to_bytes()).to_ascii_lowercase())
     }
 }
 
@@ -121,9 +112,7 @@ impl FromStr for Ticket {
         if !prefix.eq_ignore_ascii_case(PREFIX) {
             return Err(TicketError::Prefix);
         }
-        let bytes = BASE32_NOPAD_NOCASE
-            .decode(base32.as_bytes())
-            .map_err(|_| TicketError::Mistyped)?;
+        let bytes = BASE32_NOPAD_NOCASE.decode(base32.as_bytes()).map_err(|_| TicketError::Mistyped)?;
         let (fields, sum) = bytes.split_last_chunk().ok_or(TicketError::Mistyped)?;
         if checksum(fields) != *sum {
             return Err(TicketError::Mistyped);
@@ -131,11 +120,7 @@ impl FromStr for Ticket {
         let (cid, size, name, addresses): (&Bytes, _, _, _) =
             serde_ipld_dagcbor::from_slice(fields).map_err(|_| TicketError::Malformed)?;
         let ticket = Self::new(Cid::from_bytes(cid)?, size, name, addresses)?;
-        if ticket.to_bytes() == bytes {
-            Ok(ticket)
-        } else {
-            Err(TicketError::Malformed)
-        }
+        if ticket.to_bytes() == bytes { Ok(ticket) } else { Err(TicketError::Malformed) }
     }
 }
 

@@ -50,11 +50,7 @@ impl Tree {
 
     /// Counts the groups: at least one, for the empty blob has one empty group.
     pub const fn groups(&self) -> u64 {
-        if self.size == 0 {
-            1
-        } else {
-            self.size.div_ceil(GROUP_LEN)
-        }
+        if self.size == 0 { 1 } else { self.size.div_ceil(GROUP_LEN) }
     }
 
     /// Counts the pairs in the outboard.
@@ -88,16 +84,9 @@ impl Tree {
     /// Lists what is sent, in order, for the groups of `ranges`, [clipped](Self::clip) to this tree.
     pub fn plan(&self, ranges: &GroupRanges) -> Plan {
         let ranges = self.clip(ranges);
-        let root = Node {
-            groups: 0..self.groups(),
-            slot: 0,
-        };
+        let root = Node { groups: 0..self.groups(), slot: 0 };
         let stack = if ranges.is_empty() { Vec::new() } else { vec![root] };
-        Plan {
-            tree: *self,
-            ranges,
-            stack,
-        }
+        Plan { tree: *self, ranges, stack }
     }
 
     /// The length of everything in the [`plan`](Self::plan), found without walking it.
@@ -105,10 +94,7 @@ impl Tree {
     /// Saturates at `u64::MAX` for sizes that no disk can hold.
     pub fn encoded_len(&self, ranges: &GroupRanges) -> u64 {
         let ranges = self.clip(ranges);
-        let root = Node {
-            groups: 0..self.groups(),
-            slot: 0,
-        };
+        let root = Node { groups: 0..self.groups(), slot: 0 };
         let pairs = root.pairs_towards(&ranges) * PARENT_LEN as u64;
         ranges
             .iter()
@@ -187,20 +173,10 @@ impl Iterator for Plan {
             let span = self.tree.group_span(node.groups.start);
             #[expect(clippy::cast_possible_truncation, reason = "a group is GROUP_LEN at most")]
             let len = (span.end - span.start) as usize;
-            return Some(Step::Leaf {
-                group: node.groups.start,
-                offset: span.start,
-                len,
-                is_root,
-            });
+            return Some(Step::Leaf { group: node.groups.start, offset: span.start, len, is_root });
         };
         let wanted = |node: &Node| self.ranges.overlaps(&node.groups);
-        let step = Step::Parent {
-            index: node.slot,
-            is_root,
-            left: wanted(&left),
-            right: wanted(&right),
-        };
+        let step = Step::Parent { index: node.slot, is_root, left: wanted(&left), right: wanted(&right) };
         // The stack gives back the last first, and the left half comes first.
         let children = [right, left].into_iter().filter(wanted);
         self.stack.extend(children);
@@ -229,14 +205,8 @@ impl Node {
         let left = left_groups(end - start);
         let middle = start + left;
         Some((
-            Self {
-                groups: start..middle,
-                slot: self.slot + 1,
-            },
-            Self {
-                groups: middle..end,
-                slot: self.slot + left,
-            },
+            Self { groups: start..middle, slot: self.slot + 1 },
+            Self { groups: middle..end, slot: self.slot + left },
         ))
     }
 

@@ -14,10 +14,7 @@ pub fn group_cv(data: &[u8], group: u64, is_root: bool) -> [u8; 32] {
     if is_root {
         return *blake3::hash(data).as_bytes();
     }
-    blake3::Hasher::new()
-        .set_input_offset(group * GROUP_LEN)
-        .update(data)
-        .finalize_non_root()
+    blake3::Hasher::new().set_input_offset(group * GROUP_LEN).update(data).finalize_non_root()
 }
 
 /// Hashes a pair of child hashes to the value that stands above them, or to the digest if they are the root's.
@@ -63,13 +60,7 @@ impl Decoder {
     pub fn new(digest: Digest, tree: Tree, ranges: &GroupRanges) -> Self {
         let mut plan = tree.plan(ranges);
         let next = plan.next();
-        Self {
-            tree,
-            plan,
-            next,
-            expected: vec![*digest.as_bytes()],
-            last_group_verified: false,
-        }
+        Self { tree, plan, next, expected: vec![*digest.as_bytes()], last_group_verified: false }
     }
 
     /// The groups that will have been verified at the end: those asked for, clipped to the tree.
@@ -104,13 +95,7 @@ impl Decoder {
 
     /// Verifies the pair of hashes that the next step asks for.
     pub fn push_parent(&mut self, pair: &[u8; PARENT_LEN]) -> Result<(), BadBytes> {
-        let Some(Step::Parent {
-            index,
-            is_root,
-            left,
-            right,
-        }) = self.next
-        else {
+        let Some(Step::Parent { index, is_root, left, right }) = self.next else {
             return Err(BadBytes::OutOfTurn);
         };
         let cvs = (pair.first_chunk(), pair.last_chunk(), self.expected.last());
@@ -122,21 +107,14 @@ impl Decoder {
         }
         self.expected.pop();
         let children = [(right, right_cv), (left, left_cv)];
-        self.expected.extend(
-            children
-                .into_iter()
-                .filter_map(|(wanted, cv)| wanted.then_some(*cv)),
-        );
+        self.expected.extend(children.into_iter().filter_map(|(wanted, cv)| wanted.then_some(*cv)));
         self.next = self.plan.next();
         Ok(())
     }
 
     /// Verifies the group that the next step asks for.
     pub fn push_leaf(&mut self, data: &[u8]) -> Result<(), BadBytes> {
-        let Some(Step::Leaf {
-            group, len, is_root, ..
-        }) = self.next
-        else {
+        let Some(Step::Leaf { group, len, is_root, .. }) = self.next else {
             return Err(BadBytes::OutOfTurn);
         };
         if data.len() != len || self.expected.last() != Some(&group_cv(data, group, is_root)) {

@@ -33,11 +33,7 @@ fn run_steps(steps: &[Step]) -> Outcome {
         outcome.map_err(|why| format!("{name} failed after {seconds:.1} s: {why}"))?;
         println!("=== {name} passed in {seconds:.1} s");
     }
-    println!(
-        "\n=== all {} steps passed in {:.1} s",
-        steps.len(),
-        begun.elapsed().as_secs_f64()
-    );
+    println!("\n=== all {} steps passed in {:.1} s", steps.len(), begun.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -46,15 +42,7 @@ fn fmt() -> Outcome {
 }
 
 fn clippy() -> Outcome {
-    run(cargo().args([
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    run(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
 /// Runs the examples in the documentation too, which `--all-targets` would leave out.
@@ -63,9 +51,7 @@ fn test() -> Outcome {
 }
 
 fn doc() -> Outcome {
-    run(cargo()
-        .args(["doc", "--locked", "--workspace", "--no-deps"])
-        .env("RUSTDOCFLAGS", "-D warnings"))
+    run(cargo().args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 #[cfg(test)]

@@ -15,11 +15,7 @@ pub(crate) fn check() -> Outcome {
         "sources",
     ]))?;
     // Without a terminal prompt, so that git gives up where a proxy asks for a password.
-    let fetched = output(
-        cargo()
-            .args(["deny", "--locked", "fetch", "db"])
-            .env("GIT_TERMINAL_PROMPT", "0"),
-    );
+    let fetched = output(cargo().args(["deny", "--locked", "fetch", "db"]).env("GIT_TERMINAL_PROMPT", "0"));
     match fetched {
         Ok(_) => run(cargo().args(["deny", "--locked", "check", "advisories"])),
         Err(why) => {

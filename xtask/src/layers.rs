@@ -26,31 +26,20 @@ pub(crate) fn check() -> Outcome {
                 "{package} reaches {found}; `cargo tree -p {package} -e normal -i CRATE` tells through what"
             ));
         }
-        println!(
-            "{package}: {seen} packages, none of them {}",
-            closed.crates.join(" or ")
-        );
+        println!("{package}: {seen} packages, none of them {}", closed.crates.join(" or "));
     }
     Ok(())
 }
 
 /// How many packages `cargo tree` lists, and those that are, or belong to, one of `forbidden`.
 fn look_for<'a>(forbidden: &[&str], listing: &'a str) -> (usize, Vec<&'a str>) {
-    let mut packages: Vec<&str> = listing
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
+    let mut packages: Vec<&str> = listing.lines().filter_map(|line| line.split(' ').next()).collect();
     packages.sort_unstable();
     packages.dedup();
     let belongs = |package: &str, to: &str| {
-        package
-            .strip_prefix(to)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        package.strip_prefix(to).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    let found = packages
-        .iter()
-        .copied()
-        .filter(|package| forbidden.iter().any(|to| belongs(package, to)));
+    let found = packages.iter().copied().filter(|package| forbidden.iter().any(|to| belongs(package, to)));
     (packages.len(), found.collect())
 }
 

@@ -1,10 +1,6 @@
 //! Development commands: `cargo xtask ci` runs exactly what CI runs.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a terminal is this program's only reader"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is this program's only reader")]
 
 mod ci;
 mod deny;
@@ -59,9 +55,7 @@ fn main() -> ExitCode {
 
 fn test_one(folder: &str, rest: &[&str]) -> Outcome {
     let package = tidy::package_of(folder);
-    run(cargo()
-        .args(["test", "--locked", "--package", &package])
-        .args(rest))
+    run(cargo().args(["test", "--locked", "--package", &package]).args(rest))
 }
 
 fn review() -> Outcome {

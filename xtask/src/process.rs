@@ -26,14 +26,8 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let line = line(command);
     println!("$ {line}");
-    let status = command
-        .status()
-        .map_err(|error| format!("could not start `{line}`: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{line}` failed ({status})"))
-    }
+    let status = command.status().map_err(|error| format!("could not start `{line}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}` failed ({status})")) }
 }
 
 /// Runs a command for what it prints, and fails with what it complains about.
@@ -45,11 +39,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|error| format!("could not start `{line}`: {error}"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "`{line}` failed ({}): {}",
-            output.status,
-            complaint.trim()
-        ));
+        return Err(format!("`{line}` failed ({}): {}", output.status, complaint.trim()));
     }
     String::from_utf8(output.stdout).map_err(|_| format!("`{line}` printed something that is not text"))
 }
@@ -57,11 +47,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 /// Fails with a hint where a cargo subcommand is not installed.
 pub(crate) fn require(subcommand: &str, hint: &str) -> Outcome {
     let installed = output(cargo().args([subcommand, "--version"])).is_ok();
-    if installed {
-        Ok(())
-    } else {
-        Err(format!("cargo-{subcommand} is missing: {hint}"))
-    }
+    if installed { Ok(()) } else { Err(format!("cargo-{subcommand} is missing: {hint}")) }
 }
 
 /// The command as one would type it; the path of cargo itself would only be noise.

@@ -35,16 +35,8 @@ struct Exception {
 
 /// Invariant: each one is needed; [`check`] reports those that no longer are.
 const EXCEPTIONS: &[Exception] = &[
-    Exception {
-        rule: Rule::Words,
-        path: "xtask/src/tidy/source.rs",
-        reason: "lists the words it looks for",
-    },
-    Exception {
-        rule: Rule::Words,
-        path: "xtask/src/tidy/tests.rs",
-        reason: "breaks every rule on purpose",
-    },
+    Exception { rule: Rule::Words, path: "xtask/src/tidy/source.rs", reason: "lists the words it looks for" },
+    Exception { rule: Rule::Words, path: "xtask/src/tidy/tests.rs", reason: "breaks every rule on purpose" },
 ];
 
 #[derive(Debug)]
@@ -57,12 +49,7 @@ struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rule,
-            path,
-            line,
-            message,
-        } = self;
+        let Self { rule, path, line, message } = self;
         let rule = format!("{rule:?}").to_lowercase();
         write!(out, "{path}:{line}: {message} [{rule}]")
     }
@@ -79,10 +66,7 @@ pub(crate) fn check_workspace() -> Outcome {
         }
         return Ok(());
     }
-    let list: String = violations
-        .iter()
-        .map(|violation| format!("\n{violation}"))
-        .collect();
+    let list: String = violations.iter().map(|violation| format!("\n{violation}")).collect();
     Err(format!("{} untidy places:{list}", violations.len()))
 }
 

@@ -13,12 +13,8 @@ fn the_digest_of_nothing_is_the_published_one() {
 #[test]
 fn anything_but_64_hex_digits_is_refused() {
     let hex = Digest::of(b"x").to_string();
-    let (long, longer, wrong, spaced) = (
-        format!("{hex}0"),
-        format!("{hex}00"),
-        format!("g{}", &hex[1..]),
-        format!(" {}", &hex[1..]),
-    );
+    let (long, longer, wrong, spaced) =
+        (format!("{hex}0"), format!("{hex}00"), format!("g{}", &hex[1..]), format!(" {}", &hex[1..]));
     for bad in ["", &hex[1..], &hex[2..], &long, &longer, &wrong, &spaced] {
         assert_eq!(bad.parse::<Digest>(), Err(ParseDigestError), "{bad:?}");
     }

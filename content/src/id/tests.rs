@@ -21,10 +21,7 @@ fn golden_texts_and_bytes() {
     assert_eq!(bytes[..4], [0x01, 0x55, 0x1e, 0x20]);
     assert_eq!(bytes[4..], *Digest::of(b"hello").as_bytes());
     assert_eq!(dir.to_bytes()[..4], [0x01, 0x71, 0x1e, 0x20]);
-    assert_eq!(
-        (dir.kind(), dir.digest()),
-        (Kind::Directory, Digest::of(b"hello"))
-    );
+    assert_eq!((dir.kind(), dir.digest()), (Kind::Directory, Digest::of(b"hello")));
 }
 
 #[test]
@@ -73,10 +70,7 @@ fn nothing_else_is_one_of_our_cids() {
     check("QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n", Version0);
     check(&foreign(1, 0x70, 0x1e, &digest), Codec { codec: 0x70 });
     check(&foreign(1, 0x00, 0x1e, &digest), Codec { codec: 0 });
-    check(
-        "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
-        Codec { codec: 0x70 },
-    );
+    check("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi", Codec { codec: 0x70 });
     check(&foreign(1, 0x55, 0x12, &digest), Hash { code: 0x12 });
     check(&foreign(1, 0x55, 0x00, b"inline data"), Hash { code: 0 });
     check(&foreign(1, 0x55, 0x1e, &digest[..20]), DigestLength { len: 20 });
@@ -128,10 +122,7 @@ fn there_is_one_binary_form() {
     // The same codes, in more bytes than they need.
     check(&[&[0x81, 0x00], &bytes[1..]].concat(), Malformed);
     check(&[&[0x01, 0xd5, 0x00], &bytes[2..]].concat(), Malformed);
-    check(
-        &[&[0x12, 0x20], Digest::of(b"").as_bytes().as_slice()].concat(),
-        Version0,
-    );
+    check(&[&[0x12, 0x20], Digest::of(b"").as_bytes().as_slice()].concat(), Version0);
 }
 
 #[test]

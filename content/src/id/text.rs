@@ -75,9 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Cid, ParseCidError> {
 }
 
 fn parse_checksum(hex: &str) -> Result<Cid, ParseCidError> {
-    hex.parse::<Digest>()
-        .map(Cid::file)
-        .map_err(|_| ParseCidError::Mistyped)
+    hex.parse::<Digest>().map(Cid::file).map_err(|_| ParseCidError::Mistyped)
 }
 
 fn parse_bytes(decoded: Result<Vec<u8>, data_encoding::DecodeError>) -> Result<Cid, ParseCidError> {
@@ -124,9 +122,5 @@ fn strip_gateway(url: &str) -> Result<&str, ParseCidError> {
 /// Takes `NAME` or `NAME/`, but no path inside it.
 fn alone(text: &str) -> Result<&str, ParseCidError> {
     let name = text.strip_suffix('/').unwrap_or(text);
-    if name.contains('/') {
-        Err(ParseCidError::Inside)
-    } else {
-        Ok(name)
-    }
+    if name.contains('/') { Err(ParseCidError::Inside) } else { Ok(name) }
 }

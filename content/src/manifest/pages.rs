@@ -40,20 +40,12 @@ impl Root {
             wire::Blob::Flat(entries) => {
                 let manifest = Manifest::new(entries)?;
                 let canonical = manifest.encode().root == bytes;
-                if canonical {
-                    Ok(Self::Flat(manifest))
-                } else {
-                    Err(ManifestError::NotCanonical)
-                }
+                if canonical { Ok(Self::Flat(manifest)) } else { Err(ManifestError::NotCanonical) }
             }
             wire::Blob::Paged(refs) => {
                 let sorted = refs.is_sorted_by(|a, b| a.first < b.first);
                 let canonical = sorted && wire::encode_paged(&refs) == bytes;
-                if canonical {
-                    Ok(Self::Paged(Pages { refs }))
-                } else {
-                    Err(ManifestError::NotCanonical)
-                }
+                if canonical { Ok(Self::Paged(Pages { refs })) } else { Err(ManifestError::NotCanonical) }
             }
         }
     }
@@ -88,11 +80,7 @@ impl Pages {
         pages: impl IntoIterator<Item = P>,
     ) -> Result<Manifest, ManifestError> {
         let manifest = Manifest::new(self.gather(pages, MAX_MANIFEST_LEN)?)?;
-        if self.lists(&manifest.entries) {
-            Ok(manifest)
-        } else {
-            Err(ManifestError::NotCanonical)
-        }
+        if self.lists(&manifest.entries) { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 
     /// Decodes pages as long as they begin as they should, and stops at the first that makes them too long.
@@ -121,11 +109,7 @@ impl Pages {
                 return Err(ManifestError::TooManyEntries);
             }
         }
-        if pages.next().is_some() {
-            Err(ManifestError::PageCount)
-        } else {
-            Ok(entries)
-        }
+        if pages.next().is_some() { Err(ManifestError::PageCount) } else { Ok(entries) }
     }
 
     /// Whether these are the pages into which `entries` are cut.
@@ -141,9 +125,8 @@ pub(super) fn check_len(entries: &[Entry]) -> Result<(), ManifestError> {
     if flat_len <= MAX_ROOT_LEN {
         return Ok(());
     }
-    let (count, refs_len) = cut(entries).fold((0, 0), |(count, len), (first, _)| {
-        (count + 1, len + wire::page_ref_len(first))
-    });
+    let (count, refs_len) =
+        cut(entries).fold((0, 0), |(count, len), (first, _)| (count + 1, len + wire::page_ref_len(first)));
     if flat_len > MAX_MANIFEST_LEN || wire::list_len(count, refs_len) > MAX_ROOT_LEN {
         return Err(ManifestError::TooLong);
     }
@@ -153,26 +136,17 @@ pub(super) fn check_len(entries: &[Entry]) -> Result<(), ManifestError> {
 /// Encodes sorted entries whose length was checked.
 pub(super) fn encode(entries: &[Entry]) -> Encoded {
     if flat_len(entries) <= MAX_ROOT_LEN {
-        return Encoded {
-            root: wire::encode_flat(entries),
-            pages: Vec::new(),
-        };
+        return Encoded { root: wire::encode_flat(entries), pages: Vec::new() };
     }
     let (refs, pages): (Vec<PageRef>, Vec<Vec<u8>>) = cut(entries)
         .map(|(first, page)| (first, wire::encode_flat(page)))
         .map(|(first, page)| (page_ref(first, &page), page))
         .unzip();
-    Encoded {
-        root: wire::encode_paged(&refs),
-        pages,
-    }
+    Encoded { root: wire::encode_paged(&refs), pages }
 }
 
 fn page_ref(first: &RelPath, page: &[u8]) -> PageRef {
-    PageRef {
-        first: first.clone(),
-        digest: Digest::of(page),
-    }
+    PageRef { first: first.clone(), digest: Digest::of(page) }
 }
 
 /// The length of all entries in one blob.

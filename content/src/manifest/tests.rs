@@ -10,12 +10,7 @@ pub(super) fn path(text: &str) -> RelPath {
 }
 
 pub(super) fn entry(text: &str) -> Entry {
-    Entry {
-        path: path(text),
-        size: 5,
-        digest: Digest::of(b"hello"),
-        executable: false,
-    }
+    Entry { path: path(text), size: 5, digest: Digest::of(b"hello"), executable: false }
 }
 
 fn manifest(paths: &[&str]) -> Result<Manifest, ManifestError> {
@@ -54,18 +49,11 @@ fn what_cannot_exist_on_a_disk_is_refused() {
     assert_eq!(manifest(&["a/b", "a/c", "a/b"]), Err(twice));
     let both = |file: &str| Err(ManifestError::FileAndFolder { path: path(file) });
     assert_eq!(manifest(&["a", "a/b"]), both("a"));
-    assert_eq!(
-        manifest(&["a", "a-b", "a.b", "a/b"]),
-        both("a"),
-        "others sort between the two"
-    );
+    assert_eq!(manifest(&["a", "a-b", "a.b", "a/b"]), both("a"), "others sort between the two");
     assert_eq!(manifest(&["x/a", "x/a/b/c"]), both("x/a"));
     assert_eq!(manifest(&["x/a/a", "x/a/b/c", "x/a/b/d", "x/a"]), both("x/a"));
     assert!(manifest(&["a", "ab/c", "b/a/c", "b/ab"]).is_ok());
-    let huge = ["a", "b"].map(|p| Entry {
-        size: 1 << 63,
-        ..entry(p)
-    });
+    let huge = ["a", "b"].map(|p| Entry { size: 1 << 63, ..entry(p) });
     assert_eq!(Manifest::new(huge.to_vec()), Err(ManifestError::TotalSize));
 }
 
@@ -88,34 +76,13 @@ fn a_root_that_no_one_would_fetch_is_not_made() {
 
 #[test]
 fn lengths_are_foretold() {
-    for size in [
-        0,
-        23,
-        24,
-        255,
-        256,
-        65_535,
-        65_536,
-        u64::from(u32::MAX),
-        1 << 32,
-        u64::MAX,
-    ] {
+    for size in [0, 23, 24, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
         for name_len in [1, 23, 24, 255, 256, 1000] {
             let name: Vec<String> = vec!["n".repeat(200); name_len / 200 + 1];
-            let entry = Entry {
-                size,
-                ..entry(&name.join("/")[..name_len])
-            };
+            let entry = Entry { size, ..entry(&name.join("/")[..name_len]) };
             let len = wire::list_len(1, wire::entry_len(&entry));
-            assert_eq!(
-                wire::encode_flat(std::slice::from_ref(&entry)).len(),
-                len,
-                "{size} {name_len}"
-            );
-            let page_ref = PageRef {
-                first: entry.path,
-                digest: entry.digest,
-            };
+            assert_eq!(wire::encode_flat(std::slice::from_ref(&entry)).len(), len, "{size} {name_len}");
+            let page_ref = PageRef { first: entry.path, digest: entry.digest };
             let len = wire::list_len(1, wire::page_ref_len(&page_ref.first));
             assert_eq!(wire::encode_paged(&[page_ref]).len(), len);
         }
@@ -129,10 +96,8 @@ fn lengths_are_foretold() {
 
 /// Writes a flat manifest of any entries, as a hostile program would.
 fn forge(entries: &[(&str, u64, &[u8], u64)]) -> Vec<u8> {
-    let entries: Vec<_> = entries
-        .iter()
-        .map(|&(path, size, digest, flags)| (path, size, Bytes::new(digest), flags))
-        .collect();
+    let entries: Vec<_> =
+        entries.iter().map(|&(path, size, digest, flags)| (path, size, Bytes::new(digest), flags)).collect();
     serde_ipld_dagcbor::to_vec(&(1, entries)).unwrap()
 }
 
@@ -164,48 +129,24 @@ fn hostile_bytes_are_refused_for_what_they_are() {
     check(&forge(&[("a", 5, digest, 2)]), Flags { path: path("a") });
     check(&forge(&[("a", 5, digest, 1 << 32)]), Flags { path: path("a") });
     check(&forge(&[("b", 5, digest, 0), ("a", 5, digest, 0)]), NotCanonical);
-    check(
-        &forge(&[("a", 5, digest, 0), ("a", 6, digest, 0)]),
-        Duplicate { path: path("a") },
-    );
-    check(
-        &forge(&[("a", 5, digest, 0), ("a/b", 6, digest, 0)]),
-        FileAndFolder { path: path("a") },
-    );
-    check(
-        &forge(&[("a", u64::MAX, digest, 0), ("b", 1, digest, 0)]),
-        TotalSize,
-    );
+    check(&forge(&[("a", 5, digest, 0), ("a", 6, digest, 0)]), Duplicate { path: path("a") });
+    check(&forge(&[("a", 5, digest, 0), ("a/b", 6, digest, 0)]), FileAndFolder { path: path("a") });
+    check(&forge(&[("a", u64::MAX, digest, 0), ("b", 1, digest, 0)]), TotalSize);
     for text in ["", "..", "/etc/passwd", "a/../../b", "a\\b", "C:x", "a\0"] {
         let source = RelPath::parse(text).unwrap_err();
-        check(
-            &forge(&[(text, 5, digest, 0)]),
-            Path {
-                text: text.to_owned(),
-                source,
-            },
-        );
+        check(&forge(&[(text, 5, digest, 0)]), Path { text: text.to_owned(), source });
     }
 
     check(&vec![0x82; MAX_ROOT_LEN + 1], TooLong);
     let refs = |refs: &[(&str, &[u8])]| {
-        let refs: Vec<_> = refs
-            .iter()
-            .map(|&(first, digest)| (first, Bytes::new(digest)))
-            .collect();
+        let refs: Vec<_> = refs.iter().map(|&(first, digest)| (first, Bytes::new(digest))).collect();
         serde_ipld_dagcbor::to_vec(&(2, refs)).unwrap()
     };
     assert!(Root::decode(&refs(&[("a", digest), ("b", digest)])).is_ok());
     check(&refs(&[("b", digest), ("a", digest)]), NotCanonical);
     check(&refs(&[("a", digest), ("a", digest)]), NotCanonical);
     check(&refs(&[("a", &[0; 20])]), Malformed);
-    check(
-        &refs(&[("..", digest)]),
-        Path {
-            text: "..".to_owned(),
-            source: ParsePathError::Dots,
-        },
-    );
+    check(&refs(&[("..", digest)]), Path { text: "..".to_owned(), source: ParsePathError::Dots });
 }
 
 proptest! {

@@ -48,12 +48,7 @@ fn decode_flat(bytes: &[u8]) -> Result<Vec<Entry>, ManifestError> {
             return Err(ManifestError::Flags { path });
         }
         let digest = Digest::from_bytes(digest.into_array());
-        Ok(Entry {
-            path,
-            size,
-            digest,
-            executable: flags == EXECUTABLE,
-        })
+        Ok(Entry { path, size, digest, executable: flags == EXECUTABLE })
     };
     entries.into_iter().map(entry).collect()
 }
@@ -69,21 +64,13 @@ fn decode_paged(bytes: &[u8]) -> Result<Vec<PageRef>, ManifestError> {
 }
 
 fn parse_path(text: &str) -> Result<RelPath, ManifestError> {
-    RelPath::parse(text).map_err(|source| ManifestError::Path {
-        text: text.to_owned(),
-        source,
-    })
+    RelPath::parse(text).map_err(|source| ManifestError::Path { text: text.to_owned(), source })
 }
 
 pub(super) fn encode_flat(entries: &[Entry]) -> Vec<u8> {
     fn wire(entry: &Entry) -> (&str, u64, ByteArray<32>, u64) {
         let flags = if entry.executable { EXECUTABLE } else { 0 };
-        (
-            entry.path.as_str(),
-            entry.size,
-            ByteArray::new(*entry.digest.as_bytes()),
-            flags,
-        )
+        (entry.path.as_str(), entry.size, ByteArray::new(*entry.digest.as_bytes()), flags)
     }
     encode(&(FLAT, entries.iter().map(wire).collect::<Vec<_>>()))
 }
@@ -96,10 +83,7 @@ pub(super) fn encode_paged(refs: &[PageRef]) -> Vec<u8> {
 }
 
 fn encode(value: &impl Serialize) -> Vec<u8> {
-    #[expect(
-        clippy::expect_used,
-        reason = "numbers, text and bytes all have an encoding, and memory grows"
-    )]
+    #[expect(clippy::expect_used, reason = "numbers, text and bytes all have an encoding, and memory grows")]
     serde_ipld_dagcbor::to_vec(value).expect("plain values encode")
 }
 

@@ -6,10 +6,7 @@ use super::*;
 
 fn problems(paths: &[&str]) -> Vec<String> {
     let paths: Vec<RelPath> = paths.iter().map(|p| RelPath::parse(p).unwrap()).collect();
-    portability_problems(paths.iter())
-        .iter()
-        .map(Problem::to_string)
-        .collect()
+    portability_problems(paths.iter()).iter().map(Problem::to_string).collect()
 }
 
 #[test]
@@ -25,24 +22,15 @@ fn portable_names_are_no_problem() {
 
 #[test]
 fn reserved_names_are_found_in_any_case_and_with_any_extension() {
-    let mut names: Vec<String> = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut names: Vec<String> =
+        ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].map(str::to_owned).to_vec();
     for kind in ["COM", "LPT"] {
         names.extend("0123456789¹²³".chars().map(|digit| format!("{kind}{digit}")));
     }
     for name in names {
-        for form in [
-            name.clone(),
-            name.to_lowercase(),
-            format!("{name}.txt"),
-            format!("{name} .tar.gz"),
-        ] {
+        for form in [name.clone(), name.to_lowercase(), format!("{name}.txt"), format!("{name} .tar.gz")] {
             let path = RelPath::parse(&format!("folder/{form}")).unwrap();
-            let problem = Problem::Reserved {
-                path: path.clone(),
-                name: form,
-            };
+            let problem = Problem::Reserved { path: path.clone(), name: form };
             assert_eq!(portability_problems([&path].into_iter()), [problem]);
         }
     }
@@ -91,13 +79,7 @@ fn collisions_are_found_in_folders_and_said_once() {
     let check = |paths: &[&str], pairs: &[(&str, &str)]| {
         let expected: Vec<String> = pairs
             .iter()
-            .map(|(a, b)| {
-                Problem::Collision {
-                    first: (*a).to_owned(),
-                    second: (*b).to_owned(),
-                }
-                .to_string()
-            })
+            .map(|(a, b)| Problem::Collision { first: (*a).to_owned(), second: (*b).to_owned() }.to_string())
             .collect();
         assert_eq!(problems(paths), expected, "{paths:?}");
     };
@@ -112,35 +94,23 @@ fn collisions_are_found_in_folders_and_said_once() {
 
 #[test]
 fn many_collisions_take_no_longer_than_many_names() {
-    let names: Vec<RelPath> = (0..1 << 15)
-        .map(|i| RelPath::parse(&spell("abcdefghijklmno", i)).unwrap())
-        .collect();
+    let names: Vec<RelPath> =
+        (0..1 << 15).map(|i| RelPath::parse(&spell("abcdefghijklmno", i)).unwrap()).collect();
     assert_eq!(portability_problems(names.iter()).len(), names.len() - 1);
 }
 
 /// Writes `text` with those letters in upper case whose bit is set in `mask`.
 fn spell(text: &str, mask: usize) -> String {
     let letter = |(i, c): (usize, char)| {
-        if mask >> i & 1 == 1 {
-            c.to_ascii_uppercase()
-        } else {
-            c
-        }
+        if mask >> i & 1 == 1 { c.to_ascii_uppercase() } else { c }
     };
     text.chars().enumerate().map(letter).collect()
 }
 
 #[test]
 fn a_hint_is_one_safe_component_or_nothing() {
-    for good in [
-        "holiday.mp4",
-        "日本語.txt",
-        "a b",
-        "-rf",
-        "~",
-        "👩‍👩‍👧.png",
-        &"x".repeat(255),
-    ] {
+    for good in ["holiday.mp4", "日本語.txt", "a b", "-rf", "~", "👩‍👩‍👧.png", &"x".repeat(255)]
+    {
         assert_eq!(safe_file_name(good).as_deref(), Some(good));
     }
     let bad = [

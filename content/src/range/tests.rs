@@ -17,10 +17,7 @@ fn groups(set: &GroupRanges) -> BTreeSet<u64> {
 }
 
 fn some_ranges() -> impl Strategy<Value = Vec<Range<u64>>> {
-    vec(
-        (0..UNIVERSE, 0..8u64).prop_map(|(start, len)| start..start + len),
-        0..12,
-    )
+    vec((0..UNIVERSE, 0..8u64).prop_map(|(start, len)| start..start + len), 0..12)
 }
 
 /// Checks that `set` holds exactly `expected` and is in its one normal form.
@@ -29,11 +26,7 @@ fn check(set: &GroupRanges, expected: &BTreeSet<u64>) {
     assert_eq!(set.len(), expected.len() as u64);
     assert_eq!(set.is_empty(), expected.is_empty());
     for group in 0..UNIVERSE + 10 {
-        assert_eq!(
-            set.contains(group),
-            expected.contains(&group),
-            "{group} in {set:?}"
-        );
+        assert_eq!(set.contains(group), expected.contains(&group), "{group} in {set:?}");
     }
     let pairs: Vec<_> = set.pairs().collect();
     assert_eq!(pairs.len(), set.range_count());
@@ -84,10 +77,7 @@ fn there_is_one_way_to_write_a_set() {
     check(&[(0, u64::MAX), (u64::MAX, 1)], Order);
     let most: Vec<_> = (0..=MAX_RANGE_PAIRS as u64).map(|i| (i * 2, 1)).collect();
     check(&most, TooMany);
-    assert_eq!(
-        GroupRanges::try_from_pairs(&most[1..]).unwrap().range_count(),
-        MAX_RANGE_PAIRS
-    );
+    assert_eq!(GroupRanges::try_from_pairs(&most[1..]).unwrap().range_count(), MAX_RANGE_PAIRS);
 }
 
 #[test]

@@ -40,12 +40,7 @@ fn hostile_names() -> Vec<(String, ParsePathError)> {
     names.push(("x".repeat(MAX_COMPONENT_LEN + 1), ComponentTooLong));
     names.push(("é".repeat(128), ComponentTooLong));
     // Every C0 and C1 control, in the middle of an innocent name.
-    names.extend(
-        (0..0x20)
-            .chain(0x7f..0xa0)
-            .filter_map(char::from_u32)
-            .map(|c| (format!("a{c}b"), Control)),
-    );
+    names.extend((0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32).map(|c| (format!("a{c}b"), Control)));
     names
 }
 
@@ -53,12 +48,7 @@ fn hostile_names() -> Vec<(String, ParsePathError)> {
 fn hostile_names_are_refused_wherever_they_stand() {
     let mut vectors = 0;
     for (name, error) in hostile_names() {
-        for path in [
-            name.clone(),
-            format!("{name}/x"),
-            format!("x/{name}/y"),
-            format!("x/y/{name}"),
-        ] {
+        for path in [name.clone(), format!("{name}/x"), format!("x/{name}/y"), format!("x/y/{name}")] {
             let error = match path.as_bytes() {
                 [] => Empty,
                 [b'/', ..] => Absolute,
@@ -88,20 +78,8 @@ fn ways_out_are_refused() {
 #[test]
 fn honest_names_are_kept_as_they_are() {
     let longest = "x".repeat(MAX_COMPONENT_LEN);
-    let names = [
-        "...",
-        "..a",
-        "a..",
-        "-rf",
-        "~",
-        "$HOME",
-        "a b",
-        " ",
-        "1234:2,S",
-        "日本語",
-        "e\u{301}",
-        "👩‍👩‍👧",
-    ];
+    let names =
+        ["...", "..a", "a..", "-rf", "~", "$HOME", "a b", " ", "1234:2,S", "日本語", "e\u{301}", "👩‍👩‍👧"];
     for name in names.into_iter().chain([".hidden", "CON", "*", "a?b", &longest]) {
         for path in [name.to_owned(), format!("{name}/x"), format!("x/{name}")] {
             let parsed = RelPath::parse(&path).unwrap();

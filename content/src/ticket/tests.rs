@@ -48,11 +48,7 @@ fn one_wrong_character_is_noticed() {
         assert_eq!(text.parse::<Ticket>(), Err(TicketError::Mistyped), "{at}");
     }
     for len in 6..GOLDEN.len() {
-        assert_eq!(
-            GOLDEN[..len].parse::<Ticket>(),
-            Err(TicketError::Mistyped),
-            "{len}"
-        );
+        assert_eq!(GOLDEN[..len].parse::<Ticket>(), Err(TicketError::Mistyped), "{len}");
     }
 }
 
@@ -64,32 +60,20 @@ fn what_is_not_a_ticket_says_why() {
     check("shoal2aaaa", TicketError::Prefix);
     check(&cid().to_string(), TicketError::Prefix);
     check("shoalé", TicketError::Prefix);
-    check(
-        &format!("shoal1{}", "a".repeat(MAX_TICKET_LEN)),
-        TicketError::TooLong,
-    );
+    check(&format!("shoal1{}", "a".repeat(MAX_TICKET_LEN)), TicketError::TooLong);
     check(&forge(b""), TicketError::Malformed);
     check(&forge(b"\x80"), TicketError::Malformed);
     check(&forge(&[0x9f; 64]), TicketError::Malformed);
     // An array that claims four billion addresses.
     let good = ticket().to_bytes();
-    check(
-        &forge(&[&good[..50], &[0x9a, 0xff, 0xff, 0xff, 0xff]].concat()),
-        TicketError::Malformed,
-    );
+    check(&forge(&[&good[..50], &[0x9a, 0xff, 0xff, 0xff, 0xff]].concat()), TicketError::Malformed);
     // The size 5 in two bytes where one does, and something after the end.
     let fields = &good[..good.len() - CHECKSUM_LEN];
-    check(
-        &forge(&[&good[..39], &[0x18, 0x05], &fields[40..]].concat()),
-        TicketError::Malformed,
-    );
+    check(&forge(&[&good[..39], &[0x18, 0x05], &fields[40..]].concat()), TicketError::Malformed);
     check(&forge(&[fields, &[0]].concat()), TicketError::Malformed);
     let mut foreign = fields.to_vec();
     foreign[4] = 0x70;
-    check(
-        &forge(&foreign),
-        TicketError::Cid(ParseCidError::Codec { codec: 0x70 }),
-    );
+    check(&forge(&foreign), TicketError::Cid(ParseCidError::Codec { codec: 0x70 }));
     let mut hidden = fields.to_vec();
     hidden[41] = b'.';
     check(&forge(&hidden), TicketError::Name);
@@ -98,33 +82,19 @@ fn what_is_not_a_ticket_says_why() {
 #[test]
 fn limits_are_exact_and_fit_the_text() {
     let make = |count, len: usize| {
-        Ticket::new(
-            cid(),
-            Some(u64::MAX),
-            Some("n".repeat(255)),
-            vec!["/".repeat(len); count],
-        )
+        Ticket::new(cid(), Some(u64::MAX), Some("n".repeat(255)), vec!["/".repeat(len); count])
     };
     let largest = make(MAX_TICKET_ADDRESSES, MAX_ADDRESS_LEN).unwrap();
     assert!(largest.to_string().len() <= MAX_TICKET_LEN);
     assert_eq!(largest.to_string().parse(), Ok(largest));
-    assert_eq!(
-        make(MAX_TICKET_ADDRESSES + 1, 1),
-        Err(TicketError::TooManyAddresses)
-    );
+    assert_eq!(make(MAX_TICKET_ADDRESSES + 1, 1), Err(TicketError::TooManyAddresses));
     assert_eq!(make(1, MAX_ADDRESS_LEN + 1), Err(TicketError::Address));
     assert_eq!(make(1, 0), Err(TicketError::Address));
     for bad in ["/dns/a b", "/dns/é", "/dns/\u{1b}[2J"] {
-        assert_eq!(
-            Ticket::new(cid(), None, None, vec![bad.to_owned()]),
-            Err(TicketError::Address)
-        );
+        assert_eq!(Ticket::new(cid(), None, None, vec![bad.to_owned()]), Err(TicketError::Address));
     }
     for bad in ["", "../x", ".bashrc", "a/b"] {
-        assert_eq!(
-            Ticket::new(cid(), None, Some(bad.to_owned()), Vec::new()),
-            Err(TicketError::Name)
-        );
+        assert_eq!(Ticket::new(cid(), None, Some(bad.to_owned()), Vec::new()), Err(TicketError::Name));
     }
 }
 
@@ -133,15 +103,9 @@ fn a_link_is_a_cid_or_a_ticket() {
     assert_eq!(GOLDEN.parse(), Ok(Link::Ticket(ticket())));
     assert_eq!(format!("ipfs://{}", cid()).parse(), Ok(Link::Cid(cid())));
     assert_eq!(GOLDEN.parse::<Link>().map(|link| link.cid()), Ok(cid()));
-    assert_eq!(
-        "SHOAL1aa".parse::<Link>(),
-        Err(ParseLinkError::Ticket(TicketError::Mistyped))
-    );
+    assert_eq!("SHOAL1aa".parse::<Link>(), Err(ParseLinkError::Ticket(TicketError::Mistyped)));
     assert_eq!("".parse::<Link>(), Err(ParseLinkError::Cid(ParseCidError::Empty)));
-    assert_eq!(
-        "sho".parse::<Link>(),
-        Err(ParseLinkError::Cid(ParseCidError::Unrecognised))
-    );
+    assert_eq!("sho".parse::<Link>(), Err(ParseLinkError::Cid(ParseCidError::Unrecognised)));
 }
 
 proptest! {

@@ -55,10 +55,7 @@ fn check(data: &[u8], bao: &PreOrderMemOutboard, ranges: &GroupRanges) {
             BaoChunk::Leaf { start_chunk, .. } => Some(start_chunk.0 / CHUNKS),
             BaoChunk::Parent { .. } => None,
         });
-    assert_eq!(
-        bao_leaves.map(|group| group..group + 1).collect::<GroupRanges>(),
-        tree.clip(ranges)
-    );
+    assert_eq!(bao_leaves.map(|group| group..group + 1).collect::<GroupRanges>(), tree.clip(ranges));
 }
 
 #[test]
@@ -71,11 +68,7 @@ fn outboards_and_digests_are_those_of_bao_tree_and_blake3() {
         assert_eq!(bao.root, digest, "{why}");
         assert!(bao.data == outboard, "{why}");
         let tree = Tree::new(size);
-        assert_eq!(
-            tree.outboard_len(),
-            BaoTree::new(size, BLOCK_SIZE).outboard_size(),
-            "{why}"
-        );
+        assert_eq!(tree.outboard_len(), BaoTree::new(size, BLOCK_SIZE).outboard_size(), "{why}");
         assert_eq!(tree.parents() + 1, tree.groups(), "{why}");
     }
 }
@@ -88,13 +81,9 @@ fn responses_are_those_of_bao_tree_for_every_size() {
         let groups = Tree::new(size).groups();
         check(&data, &bao, &GroupRanges::empty());
         check(&data, &bao, &GroupRanges::all(groups));
-        for (start, end) in [
-            (0, 1),
-            (groups - 1, groups),
-            (groups / 2, groups),
-            (groups, groups + 1),
-            (groups + 5, 1 << 40),
-        ] {
+        for (start, end) in
+            [(0, 1), (groups - 1, groups), (groups / 2, groups), (groups, groups + 1), (groups + 5, 1 << 40)]
+        {
             check(&data, &bao, &(start..end).into());
             check(&data, &bao, &[0..1, start..end].into_iter().collect());
         }
@@ -129,27 +118,14 @@ fn the_largest_claims_cost_nothing() {
     assert_eq!(tree.groups(), 1 << 50);
     assert_eq!(tree.group_span(tree.groups() - 1).end, u64::MAX);
     assert_eq!(tree.group_span(u64::MAX), u64::MAX..u64::MAX);
+    assert_eq!(tree.encoded_len(&GroupRanges::all(u64::MAX)), u64::MAX, "saturated");
     assert_eq!(
-        tree.encoded_len(&GroupRanges::all(u64::MAX)),
-        u64::MAX,
-        "saturated"
-    );
-    assert_eq!(
-        tree.plan(&GroupRanges::all(u64::MAX))
-            .take_while(|s| matches!(s, Step::Parent { .. }))
-            .count(),
+        tree.plan(&GroupRanges::all(u64::MAX)).take_while(|s| matches!(s, Step::Parent { .. })).count(),
         50
     );
     let last: Vec<Step> = tree.plan(&(u64::MAX - 1..u64::MAX).into()).collect();
     assert_eq!(last.len(), 51);
-    assert!(matches!(
-        last[50],
-        Step::Leaf {
-            len: 16_383,
-            is_root: false,
-            ..
-        }
-    ));
+    assert!(matches!(last[50], Step::Leaf { len: 16_383, is_root: false, .. }));
 }
 
 #[test]
@@ -157,15 +133,7 @@ fn the_empty_blob_has_one_empty_group() {
     let tree = Tree::new(0);
     assert_eq!((tree.groups(), tree.parents(), tree.outboard_len()), (1, 0, 0));
     let steps: Vec<Step> = tree.plan(&GroupRanges::all(1)).collect();
-    assert_eq!(
-        steps,
-        [Step::Leaf {
-            group: 0,
-            offset: 0,
-            len: 0,
-            is_root: true
-        }]
-    );
+    assert_eq!(steps, [Step::Leaf { group: 0, offset: 0, len: 0, is_root: true }]);
     assert!(steps[0].is_empty());
     assert_eq!(tree.plan(&GroupRanges::empty()).next(), None);
 }

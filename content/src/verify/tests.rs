@@ -36,23 +36,14 @@ fn receive(data: &[u8], claimed_size: u64, ranges: &GroupRanges, mut bytes: &[u8
         }
         if let Step::Leaf { group, offset, .. } = step {
             let at = usize::try_from(offset).unwrap();
-            assert!(
-                data[at..at + item.len()] == *item,
-                "group {group} was accepted and is not true"
-            );
+            assert!(data[at..at + item.len()] == *item, "group {group} was accepted and is not true");
             outcome.groups.insert(group..group + 1);
         }
-        assert!(
-            decoder.expected.len() <= 64,
-            "the stack follows the depth of the tree"
-        );
+        assert!(decoder.expected.len() <= 64, "the stack follows the depth of the tree");
     }
     outcome.is_done = decoder.is_done();
     outcome.size_is_proven = decoder.size_is_proven();
-    assert!(
-        !outcome.size_is_proven || claimed_size == data.len() as u64,
-        "a false size was proven"
-    );
+    assert!(!outcome.size_is_proven || claimed_size == data.len() as u64, "a false size was proven");
     outcome
 }
 
@@ -64,10 +55,7 @@ fn whole_blobs_of_every_size_verify_and_prove_their_size() {
         assert_eq!(digest, *Digest::of(&data).as_bytes(), "{why}");
         let all = GroupRanges::all(u64::MAX);
         let got = receive(&data, size, &all, &response(&data, &outboard, &all));
-        assert!(
-            got.is_done && got.size_is_proven && got.error.is_none(),
-            "{why}: {got:?}"
-        );
+        assert!(got.is_done && got.size_is_proven && got.error.is_none(), "{why}: {got:?}");
         assert_eq!(got.groups, GroupRanges::all(Tree::new(size).groups()), "{why}");
     }
 }
@@ -77,22 +65,14 @@ fn only_the_last_group_proves_the_size() {
     let data = blob(5 * GROUP_LEN + 1);
     let (_, outboard) = outboard(&data);
     let receive = |ranges: GroupRanges| {
-        let got = receive(
-            &data,
-            data.len() as u64,
-            &ranges,
-            &response(&data, &outboard, &ranges),
-        );
+        let got = receive(&data, data.len() as u64, &ranges, &response(&data, &outboard, &ranges));
         assert!(got.is_done, "{got:?}");
         got.size_is_proven
     };
     assert!(!receive(GroupRanges::empty()));
     assert!(!receive((0..5).into()));
     assert!(receive((5..6).into()));
-    assert!(
-        receive((9..10).into()),
-        "asking beyond the end asks for the proof"
-    );
+    assert!(receive((9..10).into()), "asking beyond the end asks for the proof");
 }
 
 #[test]
@@ -110,10 +90,9 @@ fn a_flipped_bit_is_found_where_it_is_and_harms_nothing() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
             let (pushed, expected) = match step {
-                Step::Parent { index, .. } => (
-                    decoder.push_parent(flipped.as_slice().try_into().unwrap()),
-                    BadBytes::Parent { index },
-                ),
+                Step::Parent { index, .. } => {
+                    (decoder.push_parent(flipped.as_slice().try_into().unwrap()), BadBytes::Parent { index })
+                }
                 Step::Leaf { group, .. } => (decoder.push_leaf(&flipped), BadBytes::Group { group }),
             };
             assert_eq!(pushed, Err(expected));
@@ -156,41 +135,27 @@ fn what_comes_out_of_turn_is_refused() {
 #[test]
 fn no_mixture_of_true_bytes_proves_a_false_size() {
     let sizes = SIZES.iter().map(|&(size, _)| size).filter(|&size| size < 200_000);
-    let sizes: Vec<u64> = sizes
-        .flat_map(|size| [size.saturating_sub(1), size, size + 1])
-        .collect();
+    let sizes: Vec<u64> = sizes.flat_map(|size| [size.saturating_sub(1), size, size + 1]).collect();
     let mut lies = 0;
     for &size in &sizes {
         let data = blob(size);
         let (digest, outboard) = outboard(&data);
-        for claim in sizes
-            .iter()
-            .chain(&[1 << 40, u64::MAX])
-            .copied()
-            .filter(|&claim| claim != size)
-        {
+        for claim in sizes.iter().chain(&[1 << 40, u64::MAX]).copied().filter(|&claim| claim != size) {
             lies += 1;
             let last = GroupRanges::from(u64::MAX - 1..u64::MAX);
             let mut decoder = Decoder::new(Digest::from_bytes(digest), Tree::new(claim), &last);
             let accepts = |decoder: &mut Decoder| match decoder.next_step() {
-                Some(Step::Parent { .. }) => outboard
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .any(|pair| decoder.push_parent(pair).is_ok()),
+                Some(Step::Parent { .. }) => {
+                    outboard.as_chunks().0.iter().any(|pair| decoder.push_parent(pair).is_ok())
+                }
                 Some(Step::Leaf { len, .. }) => {
                     let starts = (0..data.len()).step_by(1024).filter(|at| at + len <= data.len());
-                    starts
-                        .map(|at| &data[at..at + len])
-                        .any(|piece| decoder.push_leaf(piece).is_ok())
+                    starts.map(|at| &data[at..at + len]).any(|piece| decoder.push_leaf(piece).is_ok())
                 }
                 None => false,
             };
             while accepts(&mut decoder) {}
-            assert!(
-                !decoder.is_done() && !decoder.size_is_proven(),
-                "{size} passed for {claim}"
-            );
+            assert!(!decoder.is_done() && !decoder.size_is_proven(), "{size} passed for {claim}");
         }
     }
     assert!(lies > 1000, "{lies} lies were told");
@@ -202,10 +167,7 @@ fn the_largest_claim_is_refused_at_the_first_step() {
     let (_, outboard) = outboard(&data);
     let all = GroupRanges::all(u64::MAX);
     let got = receive(&data, u64::MAX, &all, &response(&data, &outboard, &all));
-    assert!(
-        !got.is_done && got.error.is_some() && got.groups.is_empty(),
-        "{got:?}"
-    );
+    assert!(!got.is_done && got.error.is_some() && got.groups.is_empty(), "{got:?}");
 }
 
 proptest! {

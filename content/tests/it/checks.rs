@@ -11,12 +11,8 @@ pub(crate) type Check = fn(&[u8]) -> bool;
 
 /// Every target by name, which is also the name of its folder of seeds.
 #[allow(dead_code, reason = "each fuzz target uses one check and not the list")]
-pub(crate) const CHECKS: [(&str, Check); 4] = [
-    ("cid_link", cid_link),
-    ("manifest", manifest),
-    ("range_decoder", range_decoder),
-    ("ticket", ticket),
-];
+pub(crate) const CHECKS: [(&str, Check); 4] =
+    [("cid_link", cid_link), ("manifest", manifest), ("range_decoder", range_decoder), ("ticket", ticket)];
 
 /// Any text is refused as a link, or prints as a text that means the same.
 pub(crate) fn cid_link(input: &[u8]) -> bool {
@@ -42,10 +38,7 @@ pub(crate) fn cid_link(input: &[u8]) -> bool {
 
 /// Any bytes are refused as a ticket, or are the one way to write it.
 pub(crate) fn ticket(input: &[u8]) -> bool {
-    if let Some(ticket) = std::str::from_utf8(input)
-        .ok()
-        .and_then(|text| text.parse::<Ticket>().ok())
-    {
+    if let Some(ticket) = std::str::from_utf8(input).ok().and_then(|text| text.parse::<Ticket>().ok()) {
         assert_eq!(ticket.to_string().parse(), Ok(ticket));
         return true;
     }
@@ -88,9 +81,7 @@ pub(crate) fn range_decoder(input: &[u8]) -> bool {
         return false;
     };
     let size = u32::from_le_bytes([size_low, size_high, size_top & 1, 0]);
-    let data: Vec<u8> = (0..size)
-        .map(|i| (i / 5 + i / 1024 * 3).to_le_bytes()[0])
-        .collect();
+    let data: Vec<u8> = (0..size).map(|i| (i / 5 + i / 1024 * 3).to_le_bytes()[0]).collect();
     let outboard = outboard(&data, 0, true).1;
     let claim = u64::from(size).saturating_add_signed(i64::from(lie.cast_signed()) * 257);
     let ranges = GroupRanges::from(u64::from(start)..u64::from(start) + u64::from(len));
@@ -120,15 +111,9 @@ pub(crate) fn range_decoder(input: &[u8]) -> bool {
             _ => decoder.push_leaf(&item),
         };
         if pushed.is_ok() && matches!(step, Step::Leaf { .. }) {
-            assert!(
-                item == truth && at + item.len() <= data.len(),
-                "accepted what is not in the blob"
-            );
+            assert!(item == truth && at + item.len() <= data.len(), "accepted what is not in the blob");
         }
-        assert!(
-            pushed.is_ok() || decoder.next_step() == Some(step),
-            "a refusal changed something"
-        );
+        assert!(pushed.is_ok() || decoder.next_step() == Some(step), "a refusal changed something");
     }
     assert!(!decoder.size_is_proven() || claim == u64::from(size));
     decoder.is_done()

@@ -12,35 +12,19 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let members = members(tree);
     for (path, text) in tree.sources() {
         let mut report = |rule, line, message: String| {
-            violations.push(Violation {
-                rule,
-                path: path.to_owned(),
-                line,
-                message,
-            });
+            violations.push(Violation { rule, path: path.to_owned(), line, message });
         };
         if path.rsplit('/').next() == Some("mod.rs") {
-            report(
-                Rule::Names,
-                1,
-                "is a `mod.rs`: make it `foo.rs` beside `foo/`".to_owned(),
-            );
+            report(Rule::Names, 1, "is a `mod.rs`: make it `foo.rs` beside `foo/`".to_owned());
         }
-        for part in path
-            .split('/')
-            .map(|part| part.strip_suffix(".rs").unwrap_or(part))
-        {
+        for part in path.split('/').map(|part| part.strip_suffix(".rs").unwrap_or(part)) {
             if VAGUE.contains(&part) {
                 report(Rule::Names, 1, format!("`{part}` does not say what is in it"));
             }
         }
         for (number, line) in text.lines().enumerate() {
             if let Some(name) = VAGUE.iter().find(|name| line.contains(&format!("mod {name} {{"))) {
-                report(
-                    Rule::Names,
-                    number + 1,
-                    format!("`{name}` does not say what is in it"),
-                );
+                report(Rule::Names, number + 1, format!("`{name}` does not say what is in it"));
             }
         }
         if members.iter().any(|member| is_stray_test(member, path)) {

@@ -15,10 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &["dht", "transfer", "store", "content"]),
     ("gateway", &["node"]),
     ("cli", &["node", "gateway"]),
-    (
-        "testnet",
-        &["content", "store", "dht", "transfer", "node", "gateway", "cli"],
-    ),
+    ("testnet", &["content", "store", "dht", "transfer", "node", "gateway", "cli"]),
     ("xtask", &[]),
 ];
 
@@ -42,36 +39,12 @@ pub(crate) enum Reach {
 
 /// Keeps crash tests free of a network, and each behaviour free of the runtime that drives it.
 pub(crate) const CLOSED: &[Closed] = &[
-    Closed {
-        folder: "content",
-        crates: &["libp2p", "tokio"],
-        reach: Reach::Indirect,
-    },
-    Closed {
-        folder: "store",
-        crates: &["libp2p", "tokio"],
-        reach: Reach::Indirect,
-    },
-    Closed {
-        folder: "dht",
-        crates: &["tokio"],
-        reach: Reach::Direct,
-    },
-    Closed {
-        folder: "transfer",
-        crates: &["tokio"],
-        reach: Reach::Direct,
-    },
-    Closed {
-        folder: "node",
-        crates: &["axum", "clap", "hyper"],
-        reach: Reach::Direct,
-    },
-    Closed {
-        folder: "gateway",
-        crates: &["clap", "libp2p"],
-        reach: Reach::Direct,
-    },
+    Closed { folder: "content", crates: &["libp2p", "tokio"], reach: Reach::Indirect },
+    Closed { folder: "store", crates: &["libp2p", "tokio"], reach: Reach::Indirect },
+    Closed { folder: "dht", crates: &["tokio"], reach: Reach::Direct },
+    Closed { folder: "transfer", crates: &["tokio"], reach: Reach::Direct },
+    Closed { folder: "node", crates: &["axum", "clap", "hyper"], reach: Reach::Direct },
+    Closed { folder: "gateway", crates: &["clap", "libp2p"], reach: Reach::Direct },
 ];
 
 /// The prefix that a crate's package name has before the name of its folder.
@@ -98,9 +71,7 @@ pub(crate) fn package_of(folder: &str) -> String {
 /// The folders of the workspace's crates.
 pub(super) fn members(tree: &Tree) -> Vec<String> {
     let root = manifest(tree, ROOT);
-    let members = root
-        .entry("workspace", "members")
-        .map_or("", |entry| entry.value.as_str());
+    let members = root.entry("workspace", "members").map_or("", |entry| entry.value.as_str());
     members.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -111,12 +82,7 @@ fn manifest(tree: &Tree, path: &str) -> Manifest {
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut report = |rule, path: &str, found: Found| {
-        let violation = |(line, message)| Violation {
-            rule,
-            path: path.to_owned(),
-            line,
-            message,
-        };
+        let violation = |(line, message)| Violation { rule, path: path.to_owned(), line, message };
         violations.extend(found.into_iter().map(violation));
     };
     report(Rule::Manifest, ROOT, renames(&manifest(tree, ROOT)));
@@ -139,40 +105,26 @@ fn inherits(member: &str, manifest: &Manifest) -> Found {
     let package = package_of(member);
     let name = manifest.entry("package", "name").map(|name| &*name.value);
     if name != Some(&format!("\"{package}\"")) {
-        add(
-            1,
-            format!("the package in the folder `{member}` should be called `{package}`"),
-        );
+        add(1, format!("the package in the folder `{member}` should be called `{package}`"));
     }
     for key in INHERITED {
         if !manifest.entry("package", key).is_some_and(|entry| entry.inherits) {
-            add(
-                1,
-                format!("does not take its {key} from the root: write `{key}.workspace = true`"),
-            );
+            add(1, format!("does not take its {key} from the root: write `{key}.workspace = true`"));
         }
     }
     let lints = manifest.entry("lints", "workspace").map(|lints| &*lints.value);
     if lints != Some("true") {
-        add(
-            1,
-            "does not take its lints from the root: write `workspace = true` in [lints]".to_owned(),
-        );
+        add(1, "does not take its lints from the root: write `workspace = true` in [lints]".to_owned());
     }
     for Entry { key, line, .. } in manifest.dependencies().filter(|entry| !entry.inherits) {
-        add(
-            *line,
-            format!("`{key}` has a version of its own: write `{key}.workspace = true`"),
-        );
+        add(*line, format!("`{key}` has a version of its own: write `{key}.workspace = true`"));
     }
     found
 }
 
 /// A renamed package cannot be found by its name.
 fn renames(manifest: &Manifest) -> Found {
-    let renaming = manifest
-        .dependencies()
-        .filter(|entry| entry.value.contains("package="));
+    let renaming = manifest.dependencies().filter(|entry| entry.value.contains("package="));
     let message = |key: &str| format!("`{key}` renames a package: use its own name");
     renaming.map(|entry| (entry.line, message(&entry.key))).collect()
 }
@@ -183,10 +135,7 @@ fn arrows(member: &str, manifest: &Manifest) -> Found {
     };
     let mut found = Found::new();
     let mut add = |line, message| found.push((line, message));
-    for Entry {
-        section, key, line, ..
-    } in manifest.dependencies()
-    {
+    for Entry { section, key, line, .. } in manifest.dependencies() {
         let for_tests = section.ends_with("dev-dependencies");
         if let Some(used) = key.strip_prefix(PREFIX) {
             let by_tests = for_tests && (ALL_TESTS_MAY_USE.contains(&used) || reaches(member, used));
@@ -194,10 +143,7 @@ fn arrows(member: &str, manifest: &Manifest) -> Found {
                 add(*line, format!("`{member}` must not use `{used}`"));
             }
         } else if member == UNPREFIXED {
-            add(
-                *line,
-                format!("`{key}`: the development commands build in a second, from std alone"),
-            );
+            add(*line, format!("`{key}`: the development commands build in a second, from std alone"));
         } else if is_closed(member, key) && !for_tests {
             add(*line, format!("`{member}` must not know `{key}`"));
         }
@@ -206,16 +152,11 @@ fn arrows(member: &str, manifest: &Manifest) -> Found {
 }
 
 fn is_closed(member: &str, to: &str) -> bool {
-    CLOSED
-        .iter()
-        .any(|closed| closed.folder == member && closed.crates.contains(&to))
+    CLOSED.iter().any(|closed| closed.folder == member && closed.crates.contains(&to))
 }
 
 /// Whether the arrows lead from one crate to another, over any number of others.
 pub(super) fn reaches(from: &str, to: &str) -> bool {
-    let next = ARROWS
-        .iter()
-        .filter(|(folder, _)| *folder == from)
-        .flat_map(|(_, allowed)| *allowed);
+    let next = ARROWS.iter().filter(|(folder, _)| *folder == from).flat_map(|(_, allowed)| *allowed);
     next.into_iter().any(|next| *next == to || reaches(next, to))
 }

@@ -44,13 +44,7 @@ const FORBIDDEN: &[Forbidden] = &[
         instead: "assert today's answer, so that another panic does not pass for the expected one",
     },
     Forbidden {
-        words: &[
-            "tokio::spawn",
-            "task::spawn",
-            "spawn_blocking",
-            "spawn_local",
-            "JoinSet",
-        ],
+        words: &["tokio::spawn", "task::spawn", "spawn_blocking", "spawn_local", "JoinSet"],
         place: Place::Crates(&["content", "store", "dht", "transfer", "gateway"]),
         instead: "only `node` spawns, so that no task outlives it: hand back a future",
     },
@@ -70,23 +64,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (path, text) in tree.sources() {
         let mut report = |rule, line, message| {
-            violations.push(Violation {
-                rule,
-                path: path.to_owned(),
-                line,
-                message,
-            });
+            violations.push(Violation { rule, path: path.to_owned(), line, message });
         };
         if let Some(message) = bad_opening(text) {
             report(Rule::Opening, 1, message.to_owned());
         }
         let lines = text.lines().count();
         if lines > MAX_LINES && !is_test(path) {
-            report(
-                Rule::Length,
-                lines,
-                format!("has more than {MAX_LINES} lines: split it by subject"),
-            );
+            report(Rule::Length, lines, format!("has more than {MAX_LINES} lines: split it by subject"));
         }
         for (number, line) in text.lines().enumerate() {
             for (word, instead) in forbidden_in(path, line) {
@@ -114,24 +99,15 @@ fn bad_opening(text: &str) -> Option<&'static str> {
 
 fn forbidden_in<'a>(path: &'a str, line: &'a str) -> impl Iterator<Item = (&'static str, &'static str)> + 'a {
     let code = without_comment(line);
-    FORBIDDEN.iter().flat_map(
-        move |Forbidden {
-                  words,
-                  place,
-                  instead,
-              }| {
-            let text = match place {
-                Place::Anywhere => line,
-                Place::Code => code,
-                Place::Crates(folders) if folders.contains(&folder_of(path)) && !is_test(path) => code,
-                Place::Crates(_) => "",
-            };
-            words
-                .iter()
-                .filter(|word| stands_in(text, word))
-                .map(|word| (*word, *instead))
-        },
-    )
+    FORBIDDEN.iter().flat_map(move |Forbidden { words, place, instead }| {
+        let text = match place {
+            Place::Anywhere => line,
+            Place::Code => code,
+            Place::Crates(folders) if folders.contains(&folder_of(path)) && !is_test(path) => code,
+            Place::Crates(_) => "",
+        };
+        words.iter().filter(|word| stands_in(text, word)).map(|word| (*word, *instead))
+    })
 }
 
 fn folder_of(path: &str) -> &str {
@@ -140,9 +116,7 @@ fn folder_of(path: &str) -> &str {
 
 /// Cuts a line comment off. The slashes of a URL in a string do not begin one.
 fn without_comment(line: &str) -> &str {
-    let comment = line
-        .match_indices("//")
-        .find(|(at, _)| !line[..*at].ends_with(':'));
+    let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
     comment.map_or(line, |(at, _)| &line[..at])
 }
 

@@ -32,10 +32,7 @@ impl Tree {
     }
 
     pub(super) fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .filter(|(path, _)| path.ends_with(".rs"))
-            .map(|(path, text)| (&**path, &**text))
+        self.files.iter().filter(|(path, _)| path.ends_with(".rs")).map(|(path, text)| (&**path, &**text))
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {

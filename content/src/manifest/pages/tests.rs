@@ -9,9 +9,7 @@ use super::{
 
 /// The entries of a directory of `count` files, too large for one blob from about 16,000.
 fn large(count: usize) -> Vec<Entry> {
-    (0..count)
-        .map(|i| entry(&format!("folder-{:03}/file-{i:07}.txt", i / 1000)))
-        .collect()
+    (0..count).map(|i| entry(&format!("folder-{:03}/file-{i:07}.txt", i / 1000))).collect()
 }
 
 fn encoded(entries: &[Entry]) -> Encoded {
@@ -29,11 +27,8 @@ fn pages_of(encoded: &Encoded) -> Pages {
 fn golden_paged_manifest() {
     let encoded = encoded(&large(20_000));
     let digest = Digest::of(&encoded.pages[0]);
-    let head = [
-        b"\x82\x02\x94\x82\x78\x1bfolder-000/file-0000000.txt\x58\x20",
-        digest.as_bytes().as_slice(),
-    ]
-    .concat();
+    let head = [b"\x82\x02\x94\x82\x78\x1bfolder-000/file-0000000.txt\x58\x20", digest.as_bytes().as_slice()]
+        .concat();
     assert_eq!(encoded.root[..head.len()], head);
     let lens: Vec<usize> = encoded.pages.iter().map(Vec::len).collect();
     insta::assert_snapshot!(encoded.cid(), @"bafyr4idsxpujb7y5muoyyxbksz746ncg7qws2inmhpmrfesjkosp5nny4y");
@@ -52,12 +47,7 @@ fn pages_assemble_to_the_manifest_they_were_cut_from() {
     let encoded = manifest.encode();
     let pages = pages_of(&encoded);
     assert_eq!(pages.iter().len(), encoded.pages.len());
-    assert!(
-        pages
-            .iter()
-            .zip(&encoded.pages)
-            .all(|(r, page)| r.digest == Digest::of(page))
-    );
+    assert!(pages.iter().zip(&encoded.pages).all(|(r, page)| r.digest == Digest::of(page)));
     assert_eq!(pages.assemble(&encoded.pages), Ok(manifest));
 }
 
@@ -73,10 +63,7 @@ fn the_border_between_flat_and_paged_is_exact() {
     for (path_len, is_flat) in [(path_len, true), (path_len + 1, false)] {
         let all = [entries.as_slice(), &[fill(path_len)]].concat();
         let encoded = encoded(&all);
-        assert_eq!(
-            flat_len(&all),
-            if is_flat { MAX_ROOT_LEN } else { MAX_ROOT_LEN + 1 }
-        );
+        assert_eq!(flat_len(&all), if is_flat { MAX_ROOT_LEN } else { MAX_ROOT_LEN + 1 });
         assert_eq!(encoded.pages.is_empty(), is_flat);
         assert_eq!(matches!(Root::decode(&encoded.root), Ok(Root::Flat(_))), is_flat);
     }
@@ -89,26 +76,16 @@ fn pages_are_about_as_long_whatever_the_paths() {
         let entries: Vec<Entry> = (0..6_000_000 / (name_len + 48)).map(name).collect();
         let pages = encoded(&entries).pages;
         let average = pages.iter().map(Vec::len).sum::<usize>() / pages.len();
-        assert!(
-            (48 * 1024..80 * 1024).contains(&average),
-            "{average} for names of {name_len}"
-        );
+        assert!((48 * 1024..80 * 1024).contains(&average), "{average} for names of {name_len}");
         let (_, all_but_last) = pages.split_last().unwrap();
-        assert!(
-            all_but_last
-                .iter()
-                .all(|page| (MIN_PAGE_LEN..=MAX_PAGE_LEN).contains(&page.len()))
-        );
+        assert!(all_but_last.iter().all(|page| (MIN_PAGE_LEN..=MAX_PAGE_LEN).contains(&page.len())));
     }
 }
 
 #[test]
 fn a_page_whose_paths_never_end_it_ends_at_the_limit() {
     let stubborn = |i: &usize| !ends_page(&path(&format!("{i:07}")));
-    let entries: Vec<Entry> = (0..60_000)
-        .filter(stubborn)
-        .map(|i| entry(&format!("{i:07}")))
-        .collect();
+    let entries: Vec<Entry> = (0..60_000).filter(stubborn).map(|i| entry(&format!("{i:07}"))).collect();
     let pages = encoded(&entries).pages;
     assert!((2..=4).contains(&pages.len()));
     assert!(pages.iter().all(|page| page.len() <= MAX_PAGE_LEN));
@@ -119,20 +96,13 @@ fn a_page_whose_paths_never_end_it_ends_at_the_limit() {
 fn an_edit_changes_the_page_it_is_in() {
     let entries = large(60_000);
     let pages = |entries: &[Entry]| -> BTreeSet<Digest> {
-        pages_of(&encoded(entries))
-            .iter()
-            .map(|page| page.digest)
-            .collect()
+        pages_of(&encoded(entries)).iter().map(|page| page.digest).collect()
     };
     let before = pages(&entries);
     let check = |edit: &str, entries: &[Entry], most: usize| {
         let after = pages(entries);
         let fresh = after.difference(&before).count();
-        assert!(
-            (1..=most).contains(&fresh),
-            "{edit} made {fresh} new pages of {}",
-            after.len()
-        );
+        assert!((1..=most).contains(&fresh), "{edit} made {fresh} new pages of {}", after.len());
     };
     for at in [0, 30_000, 59_999] {
         let mut changed = entries.clone();
@@ -163,10 +133,7 @@ fn anything_but_the_listed_pages_is_refused() {
     check(&[], PageCount);
     check(&encoded.pages[1..], WrongPage { index: 0 });
     check(&encoded.pages[..encoded.pages.len() - 1], PageCount);
-    check(
-        &[encoded.pages.as_slice(), &encoded.pages[..1]].concat(),
-        PageCount,
-    );
+    check(&[encoded.pages.as_slice(), &encoded.pages[..1]].concat(), PageCount);
     check(&with(2, encoded.pages[3].clone()), WrongPage { index: 2 });
     check(&with(2, encoded.root.clone()), WrongPage { index: 2 });
     check(&with(2, wire::encode_flat(&[])), WrongPage { index: 2 });
@@ -181,42 +148,25 @@ fn another_cut_of_the_same_files_is_not_their_manifest() {
     let entries = large(20_000);
     let check = |cut: Vec<&[Entry]>| {
         let pages: Vec<Vec<u8>> = cut.iter().map(|page| wire::encode_flat(page)).collect();
-        let refs: Vec<PageRef> = cut
-            .iter()
-            .zip(&pages)
-            .map(|(cut, page)| page_ref(&cut[0].path, page))
-            .collect();
-        let Ok(Root::Paged(root)) = Root::decode(&wire::encode_paged(&refs)) else {
-            panic!("a fine root")
-        };
+        let refs: Vec<PageRef> =
+            cut.iter().zip(&pages).map(|(cut, page)| page_ref(&cut[0].path, page)).collect();
+        let Ok(Root::Paged(root)) = Root::decode(&wire::encode_paged(&refs)) else { panic!("a fine root") };
         root.assemble(&pages).map(|_| ())
     };
     let right: Vec<&[Entry]> = cut(&entries).map(|(_, page)| page).collect();
     assert_eq!(check(right), Ok(()));
-    assert_eq!(
-        check(entries.chunks(1000).collect()),
-        Err(ManifestError::NotCanonical)
-    );
+    assert_eq!(check(entries.chunks(1000).collect()), Err(ManifestError::NotCanonical));
     // Small enough to be flat, and so may have no pages.
-    assert_eq!(
-        check(entries[..100].chunks(100).collect()),
-        Err(ManifestError::NotCanonical)
-    );
+    assert_eq!(check(entries[..100].chunks(100).collect()), Err(ManifestError::NotCanonical));
 }
 
 #[test]
 fn pages_that_add_up_to_too_much_are_refused_before_they_are_held() {
     let encoded = encoded(&large(20_000));
     let (pages, total) = (pages_of(&encoded), encoded.pages.iter().map(Vec::len).sum());
-    assert_eq!(
-        pages.gather(&encoded.pages, total).map(|entries| entries.len()),
-        Ok(20_000)
-    );
+    assert_eq!(pages.gather(&encoded.pages, total).map(|entries| entries.len()), Ok(20_000));
     let mut given = 0;
     let counted = encoded.pages.iter().inspect(|_| given += 1);
-    assert_eq!(
-        pages.gather(counted, 3 * MIN_PAGE_LEN),
-        Err(ManifestError::TooLong)
-    );
+    assert_eq!(pages.gather(counted, 3 * MIN_PAGE_LEN), Err(ManifestError::TooLong));
     assert!(given <= 3, "{given} pages were asked for");
 }

@@ -27,9 +27,8 @@ impl Manifest {
             let is_header = open_brackets == 0 && line.starts_with('[');
             if is_header {
                 section = line.trim_matches(['[', ']']).to_owned();
-                let dependency = section
-                    .rsplit_once('.')
-                    .filter(|(table, _)| table.ends_with("dependencies"));
+                let dependency =
+                    section.rsplit_once('.').filter(|(table, _)| table.ends_with("dependencies"));
                 in_table_of_last = dependency.is_some();
                 if let Some((table, key)) = dependency {
                     entries.push(Entry::new(table, key, "", number + 1));
@@ -52,16 +51,12 @@ impl Manifest {
     }
 
     pub(super) fn entry(&self, section: &str, key: &str) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.section == section && entry.key == key)
+        self.entries.iter().find(|entry| entry.section == section && entry.key == key)
     }
 
     /// The entries of every kind of dependency table, those for one platform included.
     pub(super) fn dependencies(&self) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.section.ends_with("dependencies"))
+        self.entries.iter().filter(|entry| entry.section.ends_with("dependencies"))
     }
 }
 
@@ -71,13 +66,7 @@ impl Entry {
             Some(key) => (key, value == "true"),
             None => (key, false),
         };
-        Self {
-            section: section.to_owned(),
-            key: key.to_owned(),
-            value: value.to_owned(),
-            line,
-            inherits,
-        }
+        Self { section: section.to_owned(), key: key.to_owned(), value: value.to_owned(), line, inherits }
     }
 }
 
@@ -90,11 +79,9 @@ fn without_comment(line: &str) -> &str {
 /// How many more brackets the line opens than it closes, not counting those in strings.
 fn depth(line: &str) -> i32 {
     let outside_strings = line.split('"').step_by(2);
-    outside_strings
-        .flat_map(str::chars)
-        .fold(0, |depth, letter| match letter {
-            '[' | '{' => depth + 1,
-            ']' | '}' => depth - 1,
-            _ => depth,
-        })
+    outside_strings.flat_map(str::chars).fold(0, |depth, letter| match letter {
+        '[' | '{' => depth + 1,
+        ']' | '}' => depth - 1,
+        _ => depth,
+    })
 }
