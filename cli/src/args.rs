@@ -1,19 +1,16 @@
-//! The command line: options that several commands share, and how environment and configuration fill in for them.
+//! The command line: options that several commands share.
 
+mod layers;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::BoolishValueParser};
+use clap::{ArgAction, Parser, ValueEnum};
 use shoal_node::{Builder, Multiaddr, NetworkName, Node, Scopes};
 
-use crate::{
-    commands::Command,
-    config::{self, Config},
-    failure::{Failure, usage},
-    places::Places,
-};
+use crate::commands::Command;
 
+pub(crate) use layers::{Rejected, command, failure_of, parse};
 pub(crate) use values::{duration, link_text, own_address, peer_address};
 
 const AFTER_HELP: &str = "\
@@ -137,75 +134,3 @@ impl Patience {
         self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
     }
 }
-
-/// Why there is nothing to run.
-pub(crate) enum Rejected {
-    /// The command line is wrong, or asks for help or the version.
-    Arguments(clap::Error),
-    /// The configuration is wrong.
-    Config(Failure),
-}
-
-/// Reads the command line, then the environment, then the configuration file of the home that these two name.
-pub(crate) fn parse(args: &[OsString]) -> Result<(Cli, Places), Rejected> {
-    let cli = parse_with(args, &Config::default()).map_err(Rejected::Arguments)?;
-    let places = Places::find(cli.global.home.as_deref()).map_err(Rejected::Config)?;
-    let config = Config::load(&places.config).map_err(Rejected::Config)?;
-    if config.is_empty() {
-        return Ok((cli, places));
-    }
-    // The arguments alone were fine, so what is wrong now comes from the file.
-    let cli = parse_with(args, &config)
-        .map_err(|error| Rejected::Config(config::bad_value(&places.config, &error)))?;
-    Ok((cli, places))
-}
-
-/// What is wrong with a command line, for those who do not read the text that its parser prints.
-pub(crate) fn failure_of(error: &clap::Error) -> Failure {
-    let text = error.to_string();
-    let mut paragraphs = text.split("\n\n");
-    let words = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = words(paragraphs.next().unwrap_or_default().trim_start_matches("error:"));
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim_start().strip_prefix("tip:"));
-    let failure = usage(message);
-    match tip {
-        Some(tip) => failure.hint(words(tip)),
-        None => failure,
-    }
-}
-
-fn parse_with(args: &[OsString], config: &Config) -> Result<Cli, clap::Error> {
-    let mut command = command_with(config);
-    let matches = command.try_get_matches_from_mut(args)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
-}
-
-/// The definition of the whole command line.
-pub(crate) fn command() -> clap::Command {
-    command_with(&Config::default())
-}
-
-fn command_with(config: &Config) -> clap::Command {
-    let fill = |arg| fill_in(arg, config);
-    Cli::command().mut_args(fill).mut_subcommands(|subcommand| subcommand.mut_args(fill))
-}
-
-/// Lets the environment and then `config` stand in for an option that is not on the command line.
-fn fill_in(arg: Arg, config: &Config) -> Arg {
-    let Some(name) = arg.get_long().map(str::to_owned) else {
-        return arg;
-    };
-    let variable = format!("SHOAL_{}", name.to_uppercase().replace('-', "_"));
-    let mut arg = arg.env(variable).hide_env(true);
-    if matches!(arg.get_action(), ArgAction::SetTrue) {
-        // 1, yes and on are true too.
-        arg = arg.value_parser(BoolishValueParser::new());
-    }
-    match config.value(&name) {
-        Some(values) => arg.default_values(values.to_vec()),
-        None => arg,
-    }
-}
-
-#[cfg(test)]
-mod tests;

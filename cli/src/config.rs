@@ -1,6 +1,6 @@
 //! The configuration file: values for options that neither the command line nor the environment gives.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
 
 use shoal_node::ErrorKind;
 use toml::Value;
@@ -32,7 +32,7 @@ const SIMILAR: f64 = 0.7;
 
 /// The values of a configuration file, as they would be written on the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Config(BTreeMap<String, Vec<String>>);
+pub(crate) struct Config(BTreeMap<String, Vec<OsString>>);
 
 impl Config {
     /// Reads the file at `path`; one that does not exist sets nothing.
@@ -61,14 +61,9 @@ impl Config {
         values.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether it sets nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The values of an option.
-    pub(crate) fn value(&self, name: &str) -> Option<&[String]> {
-        self.0.get(name).map(Vec::as_slice)
+    pub(crate) fn values(&self, name: &str) -> Option<Vec<OsString>> {
+        self.0.get(name).cloned()
     }
 }
 
@@ -77,18 +72,18 @@ pub(crate) fn bad_value(path: &Path, error: &clap::Error) -> Failure {
     in_file(path, failure_of(error))
 }
 
-fn words(value: Value) -> Option<Vec<String>> {
+fn words(value: Value) -> Option<Vec<OsString>> {
     match value {
         Value::Array(items) => items.into_iter().map(word).collect(),
         single => word(single).map(|word| vec![word]),
     }
 }
 
-fn word(value: Value) -> Option<String> {
+fn word(value: Value) -> Option<OsString> {
     match value {
-        Value::String(text) => Some(text),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Boolean(flag) => Some(flag.to_string()),
+        Value::String(text) => Some(text.into()),
+        Value::Integer(number) => Some(number.to_string().into()),
+        Value::Boolean(flag) => Some(flag.to_string().into()),
         Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
     }
 }

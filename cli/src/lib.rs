@@ -16,7 +16,7 @@ mod progress;
 mod session;
 mod signals;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::error::ErrorKind as ClapError;
 use shoal_node::ErrorKind;
@@ -32,13 +32,13 @@ use crate::{
 
 /// Runs `shoal` with the arguments of this process.
 pub fn main() -> ExitCode {
-    run(std::env::args_os())
+    run(env::args_os())
 }
 
 /// Runs `shoal` with these arguments, the first of which is the name of the program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
-    match args::parse(&args) {
+    match args::parse(&args, &|name| env::var_os(name)) {
         Ok((cli, places)) => execute(cli, places),
         Err(rejected) => reject(&args, rejected),
     }
@@ -93,10 +93,10 @@ fn execute(cli: Cli, places: Places) -> u8 {
 fn reject(args: &[OsString], rejected: Rejected) -> u8 {
     // The options could not be read, so this one is looked for by hand: its readers count on a last line.
     let json = args.iter().any(|arg| arg == "--json")
-        || std::env::var_os("SHOAL_JSON").is_some_and(|set| set != "0");
+        || env::var_os("SHOAL_JSON").is_some_and(|set| !set.is_empty());
     let printer = Printer::plain(json);
     match rejected {
-        Rejected::Config(failure) => printer.finish(Err(failure)),
+        Rejected::Elsewhere(failure) => printer.finish(Err(failure)),
         Rejected::Arguments(error)
             if matches!(error.kind(), ClapError::DisplayHelp | ClapError::DisplayVersion) =>
         {

@@ -22,7 +22,7 @@ use crate::{
 
 /// How long a process may hold the home before it answers: opening a big store after a crash takes a moment, and so
 /// does a node's farewell.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// How often to look again. A lock and a socket cannot be waited for together.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -149,6 +149,8 @@ async fn host<T>(
             return Err(Failure::of(ErrorKind::Disk, &error));
         }
     };
+    // Whoever had put files there is dead: it held this home.
+    drop(std::fs::remove_dir_all(&cx.places.node.temporary));
     let closing = CancellationToken::new();
     let api = unix::serve(listener, node.clone(), closing.cancelled());
     let session = Session { client: Client::Here(node.clone()), own: Some(node.clone()) };

@@ -64,3 +64,40 @@ fn multiaddr(family: &str, host: &str, port: u16) -> Result<Multiaddr, String> {
     }
     format!("/{family}/{host}/tcp/{port}").parse().map_err(|error| format!("not an address: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs_f64());
+        assert_eq!(seconds("90"), Ok(90.0));
+        assert_eq!(seconds("90s"), Ok(90.0));
+        assert_eq!(seconds("500ms"), Ok(0.5));
+        assert_eq!(seconds("5m"), Ok(300.0));
+        assert_eq!(seconds("1h"), Ok(3600.0));
+        for wrong in ["", "s", "-1s", "1.5s", "5 parsecs", "0", "99999999999h", "18446744073709551615h", "²s"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn peers() {
+        let cases = [
+            ("/ip4/192.0.2.1/udp/4001/quic-v1", "/ip4/192.0.2.1/udp/4001/quic-v1"),
+            ("192.0.2.1:4001", "/ip4/192.0.2.1/tcp/4001"),
+            ("[::1]:4001", "/ip6/::1/tcp/4001"),
+            ("nas.local:4001", "/dns/nas.local/tcp/4001"),
+        ];
+        for (text, address) in cases {
+            assert_eq!(peer_address(text).map(|peer| peer.to_string()).as_deref(), Ok(address), "{text}");
+        }
+        for wrong in
+            ["", "nas", "nas:", ":4001", "nas:0", "192.0.2.1:99999", "a/b:1", "::1:4001", "/ip4/nas/tcp/1"]
+        {
+            assert!(peer_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -43,10 +43,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["output", "include", "overwrite", "rename", "no_seed"])]
     list: bool,
     /// Replace an existing target that holds something else
-    #[arg(long, conflicts_with = "rename")]
+    #[arg(long, conflicts_with = "rename", default_value_if("rename", "true", "false"))]
     overwrite: bool,
     /// Save under a free name where the target exists and holds something else
-    #[arg(long)]
+    #[arg(long, default_value_if("overwrite", "true", "false"))]
     rename: bool,
     /// Do not share it afterwards
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! `shoal start`: a node that runs until it is stopped.
 
-use shoal_gateway::json::{self, Event, Ready, Status};
+use shoal_gateway::json::{self, Event, Ready, Status, Warning};
 
 use crate::{
     Context,
@@ -54,8 +54,10 @@ fn report(cx: &Context, status: &Status) {
     printer.note(&format!("network  {}, scope {}", status.network, status.scope));
     printer.note(&format!("home     {}", status.home));
     printer.note(&format!("limits   {}", super::status::limits(status)));
-    if let Some(failure) = &status.mdns_failure {
-        printer.warning(&format!("peers on the local network are not found by themselves: {failure}"));
+    if let Some(reason) = &status.mdns_failure {
+        // For people, the node has logged it.
+        let message = format!("peers on the local network are not found by themselves: {reason}");
+        printer.event(&Event::Warning(Warning { message }));
     }
     printer.note("listening; Ctrl-C or `shoal stop` stops it");
     for address in &status.addresses {

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::Signal,
+};
 
 use crate::sandbox::{DEADLINE, Ran, Running, Sandbox, check_events, noise};
 
@@ -155,6 +158,31 @@ fn code_10_no_daemon() {
         sandbox.run("home", &format!("{line} --json")).exits(10).events();
     }
     assert!(!sandbox.home("home").exists(), "asking must not make a home");
+}
+
+#[test]
+fn code_10_a_home_whose_holder_does_not_answer() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.home("home")).unwrap();
+    let lock = File::create(sandbox.home("home").join("lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let ran = sandbox.run("home", "ls").exits(10);
+    assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+}
+
+#[test]
+fn code_10_the_node_dies_under_its_guest() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("home", None);
+    let guest = sandbox.spawn("home", &format!("get {NOBODYS}"));
+    let start = Instant::now();
+    while sandbox.run("home", "status --json").exits(0).events()[0]["jobs"] == 0 {
+        assert!(start.elapsed() < DEADLINE, "the get does not begin");
+    }
+    drop(daemon);
+    let (events, code) = guest.end();
+    assert_eq!(code, Some(10));
+    check_events(&events, code);
 }
 
 #[test]

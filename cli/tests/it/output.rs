@@ -20,6 +20,23 @@ fn names_are_checksums() {
 }
 
 #[test]
+fn every_command_ends_its_events_with_one_done() {
+    let sandbox = Sandbox::new();
+    sandbox.file("file", b"hello");
+    let cid = sandbox.run("home", "publish -n file").exits(0).word();
+    let without_node = ["id", "paths", "ls", "publish -n file", &format!("verify file {cid}")];
+    for line in without_node {
+        sandbox.run("home", &format!("{line} --json")).exits(0).events();
+    }
+    let _daemon = sandbox.daemon("home", None);
+    let with_node = ["publish file", "id", "ls", "status", "peers", &format!("get {cid} -o copy")];
+    let last = [&format!("unpublish {cid}"), "stop"];
+    for line in with_node.into_iter().chain(last) {
+        sandbox.run("home", &format!("{line} --json")).exits(0).events();
+    }
+}
+
+#[test]
 fn content_to_stdout() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.daemon("daemon", None);
