@@ -51,8 +51,10 @@ pub fn serve_connection<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Authority::Uid(_) = authority;
-    serve_router(io, routes::router(node))
+    let router = match authority {
+        Authority::Uid(_) => routes::router(node),
+    };
+    serve_router(io, router)
 }
 
 fn serve_router<Io>(io: Io, router: Router) -> impl Future<Output = ()> + Send + 'static
