@@ -106,15 +106,16 @@ impl Crowd {
     ///
     /// Ends when a whole round found nobody, or nobody but those who are spent.
     pub(crate) fn holders(&self, spent: Spent) -> impl Stream<Item = Holder> + Send + use<> {
-        futures::stream::unfold((self.0.clone(), 0, spent), |(mut seen, mut next, spent)| async move {
-            let mut useless_since = None;
+        // The round since which all are spent outlives the telling of one that is found again in every round.
+        let start = (self.0.clone(), 0, spent, None);
+        futures::stream::unfold(start, |(mut seen, mut next, spent, mut useless_since)| async move {
             loop {
                 {
                     let now = seen.borrow_and_update();
                     next = next.max(now.forgotten);
                     if let Some(holder) = now.get(next).cloned() {
                         drop(now);
-                        return Some((holder, (seen, next + 1, spent)));
+                        return Some((holder, (seen, next + 1, spent, useless_since)));
                     }
                     let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
                     if !useless {
@@ -145,8 +146,11 @@ impl Crowd {
         self.0.borrow().holders.iter().find_map(|holder| holder.holding.name.clone())
     }
 
-    /// How many holders were found.
+    /// How many holders were found, each counted once.
     pub(crate) fn len(&self) -> usize {
-        self.0.borrow().holders.len()
+        self.0.borrow().holders.iter().map(|holder| holder.peer).collect::<HashSet<_>>().len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! Tests of when a get stops hoping.
+
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use shoal_content::GroupRanges;
+use shoal_transfer::have::Holding;
+
+use super::*;
+use crate::seek::Via;
+
+#[test]
+fn a_round_that_finds_nobody_but_the_spent_is_the_last() {
+    let peer = PeerId::random();
+    let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
+    let holder = Holder { peer, addresses: Vec::new(), holding, via: Via::Dht, round_trip: Duration::ZERO };
+    let (gather, crowd) = crowd();
+    let spent = Spent::default();
+    let mut holders = pin!(crowd.holders(spent.clone()));
+    // Each round is over before anybody looks at what it found.
+    let round = || {
+        gather.0.send_modify(|seen| {
+            seen.add(holder.clone());
+            seen.rounds += 1;
+        });
+    };
+
+    round();
+    assert!(holders.next().now_or_never().is_some_and(|found| found.is_some()));
+    spent.add(peer);
+    assert!(holders.next().now_or_never().is_none(), "others may still answer in this round");
+    round();
+    assert!(holders.next().now_or_never().is_some_and(|found| found.is_some()));
+    assert!(holders.next().now_or_never().is_some_and(|found| found.is_none()), "it goes on for ever");
+}
