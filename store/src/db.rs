@@ -100,8 +100,17 @@ pub(crate) enum Trust {
 pub(crate) struct Db {
     dir: Dir,
     network: NetworkName,
-    /// Nothing after the disk failed, until the next call opens it again.
-    current: RwLock<Option<Database>>,
+    /// Held while it is used, so that it is replaced only when nobody uses it: two open databases on one file
+    /// would write over each other.
+    current: RwLock<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    /// Nothing after it was closed, or could not be opened again.
+    database: Option<Database>,
+    /// How often it was opened.
+    generation: u64,
 }
 
 impl Db {
@@ -111,14 +120,15 @@ impl Db {
             Trust::Believe => backend::open(&dir)?,
             Trust::Check => open_checked(&dir)?,
         };
-        let db = Self { dir, network: network.clone(), current: RwLock::new(Some(database)) };
+        let current = RwLock::new(Current { database: Some(database), generation: 0 });
+        let db = Self { dir, network: network.clone(), current };
         db.prepare()?;
         Ok(db)
     }
 
     /// Closes the database; whoever uses it after that opens it again.
     pub(crate) fn close(&self) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.current.write().unwrap_or_else(PoisonError::into_inner).database = None;
     }
 
     /// Makes the tables on first use, and the keys again when the network is another than last time.
@@ -144,28 +154,43 @@ impl Db {
         &self,
         f: impl FnOnce(&mut Write<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        // Only the beginning is tried again on a database that failed earlier: `f` runs once.
-        let transaction = self.with(begin_write)?;
-        let mut write = Write::new(&transaction, &self.network)?;
-        let value = f(&mut write)?;
-        drop(write);
-        transaction.commit()?;
-        Ok(value)
+        let mut f = Some(f);
+        self.with(|database| {
+            let transaction = begin_write(database)?;
+            // Only the beginning is tried again on a database that failed earlier: `f` runs once.
+            let f = f.take().ok_or(StoreError::Failed)?;
+            let mut write = Write::new(&transaction, &self.network)?;
+            let value = f(&mut write)?;
+            drop(write);
+            transaction.commit()?;
+            Ok(value)
+        })
     }
 
     /// Runs `f` on the database, and once more on one opened anew if a disk failed earlier.
-    fn with<T>(&self, f: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        {
+    fn with<T>(&self, mut f: impl FnMut(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let failed = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            match current.as_ref().map(&f) {
-                None | Some(Err(StoreError::Failed)) => {}
+            match current.database.as_ref().map(&mut f) {
+                None | Some(Err(StoreError::Failed)) => current.generation,
                 Some(done) => return done,
             }
-        }
+        };
+        self.open_again(failed)?;
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.database.as_ref().map_or(Err(StoreError::Failed), f)
+    }
+
+    /// Opens the database again, unless somebody else did so since it failed.
+    fn open_again(&self, failed: u64) -> Result<(), StoreError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        // The old one must be gone before the file is opened again.
-        *current = None;
-        f(current.insert(backend::open(&self.dir)?))
+        if current.generation == failed {
+            // The old one must be gone before the file is opened again.
+            current.database = None;
+            current.database = Some(backend::open(&self.dir)?);
+            current.generation += 1;
+        }
+        Ok(())
     }
 }
 

@@ -127,7 +127,7 @@ impl PartialDirectory {
 
     /// Begins to receive the file with this number in the manifest, unless it is in its place already.
     pub fn member(&self, index: usize) -> Result<Member, PartialError> {
-        let entry = self.entry(index).ok_or_else(|| PartialError::Path { path: self.path.clone() })?;
+        let entry = self.entry(index).ok_or_else(|| PartialError::NoMember { index })?;
         let path = self.path_of(&entry.path);
         let known = self.store.inner.db.read(|read| read.source(&path))?;
         let stamp = || self.store.inner.files.stat(&path).map(|metadata| Stamp::of(&metadata)).ok();

@@ -239,15 +239,15 @@ impl Dir {
     }
 
     /// Makes everything written so far to the file system of this folder durable, at the price of one call.
+    /// Gives false where there is no such call, and nothing was done.
     #[cfg(target_os = "linux")]
-    pub(crate) fn sync_filesystem(&self) -> io::Result<()> {
-        self.files.sync_step(|| Ok(rustix::fs::syncfs(&self.file)?))
+    pub(crate) fn sync_filesystem(&self) -> io::Result<bool> {
+        self.files.sync_step(|| Ok(rustix::fs::syncfs(&self.file)?)).map(|()| true)
     }
 
-    /// Where there is no such call, the files are to be synced one by one.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn sync_filesystem(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub(crate) fn sync_filesystem(&self) -> io::Result<bool> {
+        self.files.step().map(|()| false)
     }
 
     /// How many bytes the file system of this folder has left for us.

@@ -130,14 +130,15 @@ impl Store {
                 }
                 Kind::File => {}
                 Kind::Directory => {
+                    let manifest = self.inner.manifest(&row.cid)?;
+                    let entries = manifest.iter().flat_map(|manifest| manifest.entries()).enumerate();
                     let mut has_any = false;
-                    for (at, entry) in self.inner.manifest(&row.cid)?.entries().iter().enumerate() {
+                    for (at, entry) in entries {
                         if at >= max_files && has_any {
                             break;
                         }
-                        if self.inner.state_of(&path.join(entry.path.as_str()), &entry.digest)?
-                            == ShareState::Ok
-                        {
+                        let path = path.join(entry.path.as_str());
+                        if self.inner.state_of(&path, &entry.digest)? == ShareState::Ok {
                             has_any = true;
                             files.extend((at < max_files).then_some(entry.digest));
                         }
@@ -156,12 +157,15 @@ impl Inner {
         let mut state = ShareState::Ok;
         match row.cid.kind() {
             Kind::File => state = self.state_of(&path, &row.cid.digest())?,
-            Kind::Directory => {
-                for entry in self.manifest(&row.cid)?.entries() {
-                    let path = path.join(entry.path.as_str());
-                    state = state.max(self.state_of(&path, &entry.digest)?);
+            Kind::Directory => match self.manifest(&row.cid)? {
+                Some(manifest) => {
+                    for entry in manifest.entries() {
+                        let path = path.join(entry.path.as_str());
+                        state = state.max(self.state_of(&path, &entry.digest)?);
+                    }
                 }
-            }
+                None => state = ShareState::Missing,
+            },
         }
         Ok(Share::new(path, row, state))
     }
@@ -176,20 +180,19 @@ impl Inner {
         })
     }
 
-    /// The manifest of a directory, put together from its pages.
-    pub(crate) fn manifest(&self, cid: &Cid) -> Result<Manifest, StoreError> {
-        let damaged = || StoreError::Damaged("a manifest is missing or does not decode".to_owned());
-        let digest = cid.digest();
-        let bytes = self.db.read(|read| read.owned(&digest))?.ok_or_else(damaged)?;
-        Ok(match Root::decode(&bytes).map_err(|_| damaged())? {
-            Root::Flat(manifest) => manifest,
-            Root::Paged(pages) => {
-                let pages_of = |read: &Read| {
-                    let pages = pages.iter().map(|page| read.owned(&page.digest)?.ok_or_else(damaged));
-                    pages.collect::<Result<Vec<_>, StoreError>>()
+    /// The manifest of a shared directory; nothing if the disk has damaged it, which publishing again heals.
+    fn manifest(&self, cid: &Cid) -> Result<Option<Manifest>, StoreError> {
+        let Some(root) = self.db.read(|read| read.owned(&cid.digest()))? else { return Ok(None) };
+        Ok(match Root::decode(&root) {
+            Ok(Root::Flat(manifest)) => Some(manifest),
+            Ok(Root::Paged(pages)) => {
+                let pages_in = |read: &Read| {
+                    let pages = pages.iter().map(|page| read.owned(&page.digest));
+                    pages.collect::<Result<Option<Vec<_>>, StoreError>>()
                 };
-                pages.assemble(self.db.read(pages_of)?).map_err(|_| damaged())?
+                self.db.read(pages_in)?.and_then(|encoded| pages.assemble(encoded).ok())
             }
+            Err(_) => None,
         })
     }
 }

@@ -37,7 +37,7 @@ const CLEAN: &str = "clean";
 const MAX_CLEAN_LEN: u64 = 1024;
 
 /// Hash trees too long for the database, each named after its digest.
-const OUTBOARDS: &str = "outboards";
+pub(crate) const OUTBOARDS: &str = "outboards";
 
 /// Records and hash trees of blobs that are still being received.
 const PARTIALS: &str = "partials";

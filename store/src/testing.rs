@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
@@ -49,6 +50,11 @@ impl Home {
 
 pub(crate) fn publish(store: &Store, path: &Path) -> Published {
     store.publish(path, &PublishOptions::default(), &(), &Cancel::new()).unwrap()
+}
+
+/// Makes a named pipe, which nobody ever writes to.
+pub(crate) fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// Bytes that look random, and differ with the seed.

@@ -20,7 +20,7 @@ use crate::{
     hash::{HashError, Sink, hash_wide},
     partial,
     stamp::Stamp,
-    store::{Inner, lock, outboard_name},
+    store::{Inner, OUTBOARDS, lock, outboard_name},
 };
 
 /// Files tried for one blob. Somebody who publishes ten thousand copies of a file and then edits them all
@@ -32,12 +32,16 @@ impl Store {
     ///
     /// A file whose stamp is not what it was, and whose size is, is read again first.
     pub fn held(&self, digest: &Digest) -> Result<Option<Held>, ReadError> {
-        let inner = &self.inner;
-        if let Some(found) = inner.find(digest)? {
-            let (size, ranges) = (found.row.size, GroupRanges::all(Tree::new(found.row.size).groups()));
-            return Ok(Some(Held { size, ranges, complete: true }));
+        match self.inner.find(digest) {
+            Ok(Some(found)) => {
+                let (size, ranges) = (found.row.size, GroupRanges::all(Tree::new(found.row.size).groups()));
+                Ok(Some(Held { size, ranges, complete: true }))
+            }
+            not_whole => match self.inner.live_partial(digest).and_then(|shared| shared.held()) {
+                Some(held) => Ok(Some(held)),
+                None => not_whole.map(|_| None),
+            },
         }
-        Ok(inner.live_partial(|shared| shared.digest() == *digest).and_then(|shared| shared.held()))
     }
 
     /// Opens a blob, whole or the part of it that was received so far; nothing if it was never here.
@@ -47,22 +51,18 @@ impl Store {
     /// A file that has other bytes than were published is [`ReadError::Changed`], and stays so until it is
     /// published again or gets its old bytes back. A file that was only touched is read again first.
     pub fn blob(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
-        let inner = &self.inner;
-        match inner.find(digest) {
-            Ok(Some(found)) => inner.open_found(digest, found).map(Some),
-            not_whole => {
-                let live = inner.live_partial(|shared| shared.digest() == *digest);
-                match live.and_then(|shared| shared.blob()) {
-                    Some(blob) => Ok(Some(blob)),
-                    None => not_whole.map(|_| None),
-                }
-            }
+        match self.inner.find(digest) {
+            Ok(Some(found)) => self.inner.open_found(digest, found).map(Some),
+            not_whole => match self.inner.live_partial(digest).and_then(|shared| shared.blob()) {
+                Some(blob) => Ok(Some(blob)),
+                None => not_whole.map(|_| None),
+            },
         }
     }
 
     /// The blob, whole or in part, whose providers are recorded under `key` on this store's network.
     pub fn digest_for(&self, key: &ProviderKey) -> Result<Option<Digest>, StoreError> {
-        if let Some(shared) = self.inner.live_partial(|shared| shared.key() == *key) {
+        if let Some(shared) = self.inner.live(|shared| shared.key() == *key) {
             return Ok(Some(shared.digest()));
         }
         self.inner.db.read(|read| read.digest_for(key))
@@ -102,7 +102,11 @@ impl Inner {
         }
     }
 
-    fn live_partial(&self, wanted: impl Fn(&partial::Shared) -> bool) -> Option<Arc<partial::Shared>> {
+    fn live_partial(&self, digest: &Digest) -> Option<Arc<partial::Shared>> {
+        self.live(|shared| shared.digest() == *digest)
+    }
+
+    fn live(&self, wanted: impl Fn(&partial::Shared) -> bool) -> Option<Arc<partial::Shared>> {
         lock(&self.live).values().filter_map(Weak::upgrade).find(|shared| wanted(shared))
     }
 
@@ -142,7 +146,7 @@ impl Inner {
             Outboard::Inline(pairs) => Pairs::Memory(pairs),
             Outboard::File => {
                 let name = outboard_name(digest);
-                let path = self.path.join("outboards").join(&name);
+                let path = self.path.join(OUTBOARDS).join(&name);
                 let opened = self.outboards.open(&name);
                 let file = opened.map_err(|source| ReadError::Io { path: path.clone(), source })?;
                 Pairs::File(Window { path, file, piece: Mutex::new((0, Vec::new())) })

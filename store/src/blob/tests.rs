@@ -101,8 +101,7 @@ fn a_file_that_is_gone_is_missing() {
 fn a_pipe_in_the_place_of_a_file_blocks_nobody() {
     let (read, state) = after(|path| {
         fs::remove_file(path).unwrap();
-        let fifo = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, path, fifo, 0o600.into(), 0).unwrap();
+        crate::testing::make_pipe(path);
     });
     assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
     assert_eq!(state, ShareState::Changed);

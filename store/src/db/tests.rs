@@ -51,6 +51,34 @@ fn after_a_failure_it_goes_on_by_itself() {
 }
 
 #[test]
+fn threads_that_meet_one_failure_open_one_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut injected = 0;
+    for number in (20..400).step_by(7) {
+        let (db, faults) = open(dir.path(), Faults::once(number));
+        let Ok(db) = db else { continue };
+        let acknowledged: Vec<u8> = std::thread::scope(|scope| {
+            let db = &db;
+            let put_some = |thread: u8| {
+                (0..5_u8).map(move |at| thread * 5 + at).filter(|number| put(db, *number).is_ok())
+            };
+            let threads: Vec<_> =
+                (0..4).map(|thread| scope.spawn(move || put_some(thread).collect::<Vec<_>>())).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        injected += faults.injected();
+        assert!(acknowledged.len() >= 20 - usize::try_from(faults.injected()).unwrap());
+        drop(db);
+        let (db, _) = open(dir.path(), Faults::default());
+        let db = db.unwrap();
+        assert!(acknowledged.iter().all(|number| has(&db, *number).unwrap()));
+        db.write(|write| (0..20).try_for_each(|number| write.forget_blob(&Digest::of(&[number])).map(drop)))
+            .unwrap();
+    }
+    assert!(injected > 20);
+}
+
+#[test]
 fn a_transaction_that_fails_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let db = open(dir.path(), Faults::default()).0.unwrap();

@@ -89,9 +89,8 @@ impl PartialDirectory {
 
     /// Makes everything in the folder durable: with one call where there is such a call.
     fn sync(&self, placed: &Placed) -> io::Result<()> {
-        match self.folder.sync_filesystem() {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-            done => return done,
+        if self.folder.sync_filesystem()? {
+            return Ok(());
         }
         for (path, _) in &placed.unnoted {
             self.store.inner.files.open_source(path)?.sync_data()?;
@@ -126,14 +125,17 @@ impl PartialDirectory {
 
     /// Moves each file into a folder that is there already.
     fn merge(&self, existing: &Dir, placed: &Placed) -> io::Result<()> {
-        let mut touched: Option<Dir> = None;
-        for (entry, _) in self.manifest.entries().iter().zip(&placed.done).filter(|(_, done)| **done) {
+        let done = self.manifest.entries().iter().zip(&placed.done).filter(|(_, done)| **done);
+        for (entry, _) in done.clone() {
             let (from, name) = open_parent(&self.folder, &entry.path, Missing::Fail)?;
             let (to, _) = open_parent(existing, &entry.path, Missing::Make)?;
             from.rename(&name, &to, &name)?;
-            touched = Some(to);
         }
-        touched.map_or(Ok(()), |dir| dir.sync_filesystem())?;
+        if !existing.sync_filesystem()? {
+            for (entry, _) in done {
+                open_parent(existing, &entry.path, Missing::Fail)?.0.sync()?;
+            }
+        }
         self.remove_folders();
         Ok(())
     }

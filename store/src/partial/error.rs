@@ -20,11 +20,11 @@ pub enum PartialError {
         /// The part file or folder.
         path: PathBuf,
     },
-    /// It is not a path to a file, or not one of the directory's.
-    #[error("{} cannot be received to", .path.display())]
-    Path {
-        /// The path.
-        path: PathBuf,
+    /// The directory has no file with this number.
+    #[error("the directory has no file {index}")]
+    NoMember {
+        /// The number.
+        index: usize,
     },
     /// The disk failed or is full.
     #[error("could not prepare {}", .path.display())]

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Store,
     disk::PartialRecord,
+    finish::Name,
     stamp::{FileId, Stamp},
     store::lock,
 };
@@ -27,14 +28,8 @@ impl Store {
     /// The folder of `part` must exist. Nothing is made there before a size is claimed. A part file that was
     /// removed or cut since is begun anew; one that this store did not make is never written to.
     pub fn partial(&self, digest: &Digest, part: &Path) -> Result<Partial, PartialError> {
-        let io = |source| PartialError::Io { path: part.to_owned(), source };
-        let (Some(parent), Some(name)) = (part.parent(), part.file_name()) else {
-            return Err(PartialError::Path { path: part.to_owned() });
-        };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let parent = parent.canonicalize().map_err(io)?;
-        let dir = self.inner.files.dir(&parent).map_err(io)?;
-        let (name, path) = (name.to_owned(), parent.join(name));
+        let Name { dir, name, path } = Name::new(&self.inner.files, part)
+            .map_err(|source| PartialError::Io { path: part.to_owned(), source })?;
         let place = Place::File(PartFile { dir, name, path, folder: Folder::Theirs });
         self.partial_in(digest, place)
     }

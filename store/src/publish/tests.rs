@@ -186,7 +186,7 @@ fn what_cannot_be_published_says_why() {
     let missing = publish(&home.path("missing"), Vec::new());
     assert!(matches!(missing, PublishError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound));
     let pipe = home.path("pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    crate::testing::make_pipe(&pipe);
     let refused = publish(&pipe, Vec::new());
     assert!(refused.to_string().ends_with("it is not a regular file but a pipe"), "{refused}");
     let own = publish(&home.path("store"), Vec::new());

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     SkipReason, Skipped, StoreError,
     commit::{NewBlob, NewOutboard},
+    db::Read,
     disk::{ShareRow, SourceState},
     share::seconds,
     store::Inner,
@@ -208,9 +209,8 @@ impl Batch<'_> {
         stale: &[PathBuf],
     ) -> Result<(), PublishError> {
         let Some(store) = self.store else { return Ok(()) };
-        let known = store.db.read(|read| read.share(root))?;
-        let is_same = |known: ShareRow| known.cid == row.cid && known.name == row.name;
-        if self.is_first && self.blobs.is_empty() && stale.is_empty() && known.is_some_and(is_same) {
+        let nothing_new = self.is_first && self.blobs.is_empty() && stale.is_empty();
+        if nothing_new && store.db.read(|read| is_known(read, root, row, encoded))? {
             store.found(root);
             return Ok(());
         }
@@ -222,4 +222,18 @@ impl Batch<'_> {
         store.found(root);
         Ok(())
     }
+}
+
+/// Whether this is what is shared at `root` already, and its manifest is there as it should be.
+fn is_known(read: &Read, root: &Path, row: &ShareRow, encoded: Option<&Encoded>) -> Result<bool, StoreError> {
+    let known = read.share(root)?;
+    if !known.is_some_and(|known| known.cid == row.cid && known.name == row.name) {
+        return Ok(false);
+    }
+    for bytes in encoded.iter().flat_map(|encoded| encoded.pages.iter().chain([&encoded.root])) {
+        if read.owned(&Digest::of(bytes))?.as_ref() != Some(bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

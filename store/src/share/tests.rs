@@ -116,3 +116,20 @@ fn a_share_has_a_label_and_its_files_have_none() {
     assert_eq!(label(one), Some(("one".to_owned(), 5)));
     assert_eq!(label(Digest::of(b"in the folder")), None);
 }
+
+#[test]
+fn a_manifest_that_the_disk_damaged_is_healed_by_publishing_again() {
+    let home = Home::new();
+    let store = home.open();
+    home.write("dir/a", b"bytes");
+    publish(&store, &home.write("file", b"more bytes"));
+    let cid = publish(&store, &home.path("dir")).cid;
+    store.inner.db.write(|write| write.own(&cid.digest(), b"rubbish")).unwrap();
+    assert!(store.blob(&cid.digest()).is_err());
+    let states = |store: &Store| store.shares().unwrap().iter().map(|share| share.state).collect::<Vec<_>>();
+    assert_eq!(states(&store), [ShareState::Missing, ShareState::Ok]);
+    assert_eq!(store.announceable(10).unwrap().len(), 1);
+    assert_eq!(publish(&store, &home.path("dir")).hashed_bytes, 0);
+    assert_eq!(states(&store), [ShareState::Ok, ShareState::Ok]);
+    assert!(store.blob(&cid.digest()).unwrap().is_some());
+}

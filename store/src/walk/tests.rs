@@ -1,9 +1,8 @@
 //! Tests of what a walk finds and what it leaves out.
 
 use std::{
-    ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    os::unix::{fs::symlink, net::UnixListener},
 };
 
 use super::*;
@@ -24,10 +23,8 @@ fn only_regular_files_are_found_and_everything_else_is_named() {
     }
     symlink("a", root.join("link")).unwrap();
     symlink("deep", root.join("folder link")).unwrap();
-    fs::write(root.join(OsStr::from_bytes(b"latin-\xe9")), "").unwrap();
     fs::write(root.join("back\\slash"), "").unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
-        .unwrap();
+    crate::testing::make_pipe(&root.join("pipe"));
     let _socket = UnixListener::bind(root.join("socket")).unwrap();
 
     let tree = walk(&Files::default(), root, &[root.join("own")], &Cancel::new()).unwrap();
@@ -45,13 +42,24 @@ fn only_regular_files_are_found_and_everything_else_is_named() {
             ".x.shoal-part: it is an unfinished download",
             "back\\slash: the path has a backslash in it",
             "folder link: it is a symlink",
-            "latin-\u{fffd}: its name is not UTF-8",
             "link: it is a symlink",
             "own: it is this node's own data",
             "pipe: it is not a regular file but a pipe",
             "socket: it is not a regular file but a socket",
         ]
     );
+}
+
+/// Other systems do not let such a name be made.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_not_utf8_is_left_out() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(OsStr::from_bytes(b"latin-\xe9")), "").unwrap();
+    let tree = walk(&Files::default(), dir.path(), &[], &Cancel::new()).unwrap();
+    assert!(tree.files.is_empty());
+    assert!(matches!(tree.skipped[..], [Skipped { reason: SkipReason::NotUtf8, .. }]));
 }
 
 #[test]
