@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io, panic,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
@@ -67,8 +67,7 @@ impl Inner {
         let mut has_files = false;
         for (_, blob) in blobs {
             if let NewOutboard::File { name, .. } = &blob.outboard {
-                let renamed = self.partials.rename(name, &self.outboards, &outboard_name(&blob.digest));
-                renamed.map_err(StoreError::Io)?;
+                self.name_outboard(name, &blob.digest).map_err(StoreError::Io)?;
                 has_files = true;
             }
         }
@@ -86,6 +85,17 @@ impl Inner {
         })?;
         self.remove_outboards(&freed)?;
         Ok(value)
+    }
+
+    fn name_outboard(&self, name: &OsStr, digest: &Digest) -> io::Result<()> {
+        let final_name = outboard_name(digest);
+        match self.partials.rename(name, &self.outboards, &final_name) {
+            // An earlier attempt that failed later has renamed it already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.outboards.open(&final_name).map(drop)
+            }
+            renamed => renamed,
+        }
     }
 
     /// Removes outboard files unless their blobs came back meanwhile. What fails here is left to a later

@@ -127,7 +127,7 @@ impl PartialDirectory {
 
     /// Begins to receive the file with this number in the manifest, unless it is in its place already.
     pub fn member(&self, index: usize) -> Result<Member, PartialError> {
-        let entry = self.entry(index).ok_or_else(|| PartialError::NoMember { index })?;
+        let entry = self.entry(index).ok_or(PartialError::NoMember { index })?;
         let path = self.path_of(&entry.path);
         let known = self.store.inner.db.read(|read| read.source(&path))?;
         let stamp = || self.store.inner.files.stat(&path).map(|metadata| Stamp::of(&metadata)).ok();
@@ -165,7 +165,8 @@ impl PartialDirectory {
             return Err(FinishError::WrongSize { path, listed: entry.size, size });
         }
         let how = How { durably: false, executable: entry.executable };
-        let settled = settle(&self.store.inner, &state.body, file, &how).map_err(|e| e.at(&path))?;
+        let settled =
+            settle(&self.store.inner, &entry.digest, &state.body, file, &how).map_err(|e| e.at(&path))?;
         let stem = match &state.body {
             Body::Disk(disk) => Some(disk.stem.clone()),
             Body::Memory(_) => None,

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use shoal_content::Cid;
+use shoal_content::{Cid, Digest};
 
 use crate::{
     Partial, Share, ShareState, StoreError,
@@ -107,7 +107,8 @@ impl Partial {
         let tree = tree.ok_or_else(|| FinishError::Incomplete { path: place.path.clone() })?;
         let inner = &shared.store.inner;
         let how = How { durably: true, executable: false };
-        let settled = settle(inner, &state.body, place, &how).map_err(|error| error.at(&place.path))?;
+        let settled = settle(inner, &shared.digest(), &state.body, place, &how)
+            .map_err(|error| error.at(&place.path))?;
         if let Err(error) = final_name.take(&place.dir, &place.name, options.replace) {
             if matches!(state.body, Body::Memory(_)) {
                 place.dir.remove(&place.name).map_err(io)?;
@@ -205,9 +206,10 @@ pub(crate) struct How {
     pub(crate) executable: bool,
 }
 
-/// Puts a whole blob into its part file, `name` of `dir`.
+/// Puts a whole blob into its part file.
 pub(crate) fn settle(
     store: &Inner,
+    digest: &Digest,
     body: &Body,
     place: &PartFile,
     how: &How,
@@ -224,10 +226,10 @@ pub(crate) fn settle(
                 return Err(PartTrouble::Foreign);
             }
             finish_file(&disk.data, how)?;
-            let pairs = record::pairs_name(&disk.stem);
-            let handle = store.partials.open_writable(&pairs)?;
+            let handle = record::open_pairs(store, &disk.stem, digest)?;
             let stamp = Stamp::of(&disk.data.metadata()?);
-            Ok(Settled { stamp, outboard: NewOutboard::File { name: pairs, handle } })
+            let name = record::pairs_name(&disk.stem);
+            Ok(Settled { stamp, outboard: NewOutboard::File { name, handle } })
         }
     }
 }

@@ -131,7 +131,7 @@ impl Store {
                 Kind::File => {}
                 Kind::Directory => {
                     let manifest = self.inner.manifest(&row.cid)?;
-                    let entries = manifest.iter().flat_map(|manifest| manifest.entries()).enumerate();
+                    let entries = manifest.iter().flat_map(Manifest::entries).enumerate();
                     let mut has_any = false;
                     for (at, entry) in entries {
                         if at >= max_files && has_any {

@@ -29,8 +29,11 @@ impl PartialDirectory {
             return Err(FinishError::Incomplete { path: self.path.clone() });
         }
         let final_name = Name::new(&self.store.inner.files, target).map_err(io)?;
-        self.note(&mut placed)?;
-        self.sync(&placed).map_err(io)?;
+        if placed.unnoted.is_empty() {
+            self.sync(&placed).map_err(io)?;
+        } else {
+            self.note(&mut placed)?;
+        }
         let moved = match final_name.dir.open_dir(&final_name.name) {
             Ok(existing) if options.replace == Replace::Overwrite => {
                 self.merge(&existing, &placed).map_err(io)?;
@@ -69,11 +72,8 @@ impl PartialDirectory {
         self.move_rows(&self.path, None, Moved::Folder)
     }
 
-    /// Notes what was placed since the last time, after making it durable.
+    /// Notes what was placed since the last time, after making everything in the folder durable.
     pub(super) fn note(&self, placed: &mut Placed) -> Result<(), FinishError> {
-        if placed.unnoted.is_empty() {
-            return Ok(());
-        }
         self.sync(placed).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
         let inner = &self.store.inner;
         inner.commit(&placed.unnoted, |_| Ok(()))?;
@@ -129,7 +129,11 @@ impl PartialDirectory {
         for (entry, _) in done.clone() {
             let (from, name) = open_parent(&self.folder, &entry.path, Missing::Fail)?;
             let (to, _) = open_parent(existing, &entry.path, Missing::Make)?;
-            from.rename(&name, &to, &name)?;
+            match from.rename(&name, &to, &name) {
+                // An earlier attempt that failed later has moved it already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => drop(to.open(&name)?),
+                renamed => renamed?,
+            }
         }
         if !existing.sync_filesystem()? {
             for (entry, _) in done {

@@ -3,11 +3,13 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
+    sync::Arc,
 };
 
 use super::*;
 use crate::{
     FinishOptions, Replace, Selector, Share, ShareState,
+    files::fault::Faults,
     testing::{Home, Sender, pattern, publish, read_verified},
 };
 
@@ -256,4 +258,49 @@ fn giving_up_leaves_only_what_is_not_ours() {
     drop(directory);
     assert_eq!(store.inner.db.read(|read| Ok(read.blobs()?.count())).unwrap(), 0);
     assert_eq!(store.collect().unwrap(), 0);
+}
+
+#[test]
+fn a_full_disk_can_be_made_room_on_and_nothing_is_received_twice() {
+    let try_all = |number: Option<u64>| {
+        let home = Home::new();
+        drop(home.open());
+        let faults = Arc::new(number.map_or_else(Faults::default, Faults::once));
+        let store = home.open_on(&faults).ok()?;
+        let directory = store.partial_directory(manifest(), &home.path(".dir.shoal-part")).ok()?;
+        for index in 0..FILES.len() {
+            let Ok(Member::Wanted(partial)) = directory.member(index) else { return None };
+            let sender = Sender::new(pattern(FILES[index].1, 1));
+            sender.send(&partial, &partial.missing()).ok()?;
+            directory.place(index, &partial).ok()?;
+        }
+        let before = faults.calls();
+        let noted = directory.note(&mut lock(&directory.placed));
+        let during = before..faults.calls();
+        if noted.is_err() {
+            // The same process goes on, or the next one.
+            if number.is_some_and(|number| number % 2 == 0) {
+                directory.note(&mut lock(&directory.placed)).unwrap();
+            }
+            drop((directory, store));
+            let store = home.open();
+            let directory = open(&home, &store);
+            for index in 0..FILES.len() {
+                match directory.member(index).unwrap() {
+                    Member::Done { .. } => {}
+                    Member::Wanted(partial) => {
+                        assert!(partial.is_complete(), "{index} is to be received again: {number:?}");
+                        directory.place(index, &partial).unwrap();
+                    }
+                }
+            }
+            directory.finish(&home.path("dir"), &options(Replace::Never)).unwrap();
+            check(&home.path("dir"));
+        }
+        Some((noted.is_err(), during))
+    };
+    let (_, during) = try_all(None).unwrap();
+    let failed =
+        during.clone().filter(|number| try_all(Some(*number)).is_some_and(|(failed, _)| failed)).count();
+    assert!(failed as u64 > during.end - during.start - 3, "{failed} of {during:?}");
 }

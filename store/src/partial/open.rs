@@ -104,7 +104,7 @@ impl Shared {
             record::remove(partials, &stem).map_err(io)?;
             return Ok(None);
         }
-        let pairs = match partials.open_writable(&record::pairs_name(&stem)) {
+        let pairs = match record::open_pairs(&self.store.inner, &stem, &self.digest) {
             Ok(pairs) if known.digest == self.digest => pairs,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             // Other content was received into this file of ours, or its hash tree is lost: begin anew.

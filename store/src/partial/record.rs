@@ -8,13 +8,14 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use shoal_content::{GroupRanges, Tree};
+use shoal_content::{Digest, GroupRanges, Tree};
 
 use super::{Disk, Shared};
 use crate::{
     disk::{PartialRecord, hex},
-    files::Dir,
+    files::{Dir, Handle},
     stamp::Stamp,
+    store::{Inner, outboard_name},
 };
 
 /// Longest record that is read; one with the most ranges is not much more than half of this.
@@ -81,6 +82,16 @@ pub(crate) fn read(partials: &Dir, stem: &str) -> io::Result<Option<PartialRecor
         }
     }
     Ok(latest)
+}
+
+/// Opens the hash tree of a blob. After a failure in the middle of noting the blob it has its final name already.
+pub(crate) fn open_pairs(store: &Inner, stem: &str, digest: &Digest) -> io::Result<Handle> {
+    match store.partials.open_writable(&pairs_name(stem)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            store.outboards.open_writable(&outboard_name(digest))
+        }
+        opened => opened,
+    }
 }
 
 /// Removes both records durably, then the hash tree.
