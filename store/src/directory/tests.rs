@@ -268,9 +268,9 @@ fn a_full_disk_can_be_made_room_on_and_nothing_is_received_twice() {
         let faults = Arc::new(number.map_or_else(Faults::default, Faults::once));
         let store = home.open_on(&faults).ok()?;
         let directory = store.partial_directory(manifest(), &home.path(".dir.shoal-part")).ok()?;
-        for index in 0..FILES.len() {
+        for (index, (_, len)) in FILES.into_iter().enumerate() {
             let Ok(Member::Wanted(partial)) = directory.member(index) else { return None };
-            let sender = Sender::new(pattern(FILES[index].1, 1));
+            let sender = Sender::new(pattern(len, 1));
             sender.send(&partial, &partial.missing()).ok()?;
             directory.place(index, &partial).ok()?;
         }
