@@ -25,6 +25,17 @@ pub enum Shape {
 }
 
 /// Nodes with a home each, in a network of their own. Dropping it stops them all without farewell.
+///
+/// ```no_run
+/// # async fn run() -> anyhow::Result<()> {
+/// use shoal_testnet::{Cluster, Shape};
+///
+/// let cluster = Cluster::start(12, Shape::Chain).await?;
+/// let shared = cluster.node(0).publish("photos/").await?;
+/// cluster.node(11).get(shared.cid()).to("out/").await?;
+/// cluster.stop().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Cluster {
     network: NetworkName,

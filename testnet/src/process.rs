@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use shoal_gateway::json::{self, Event};
 
 /// How often to look whether a process has ended: its end cannot be waited for with a deadline.
@@ -117,6 +118,34 @@ impl Process {
             }
             thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Holds it where it is until [`Process::thaw`]; `false` when it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn freeze(&self) -> Result<bool> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Process::freeze`]; `false` when it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn thaw(&self) -> Result<bool> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<bool> {
+        let mut child = lock(&self.child);
+        // As long as it was not waited for, its number is its own.
+        let runs = child.try_wait()?.is_none();
+        if runs {
+            kill_process(Pid::from_child(&child), signal)?;
+        }
+        Ok(runs)
     }
 
     /// Kills it, as `kill -9` does, and waits until it is gone.

@@ -92,27 +92,44 @@ pub fn provider(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Writ
     let (mut sent, mut kills, mut verified) = (0, 0, 0);
     let start = Instant::now();
     let get = scene.start_get("getter")?;
-    while kills < options.kills {
-        // Every life of the provider is of some use before it ends.
-        match progress_beyond(&get, verified)? {
-            Some(bytes) => verified = bytes,
-            None => break,
+    loop {
+        if kills == options.kills {
+            get.finish()?;
+            break;
         }
+        // Every life of the provider is of some use before it ends.
+        let Some(bytes) = progress_beyond(&get, verified)? else { break };
+        verified = bytes;
         thread::sleep(moments.soon());
-        sent += scene.provider.status()?.sent.saturating_sub(counted);
+        // While the getter does not read, the count stands still, and can be taken to the grave exactly.
+        if !get.process().freeze()? {
+            get.finish()?;
+            break;
+        }
+        sent += final_count(&scene.provider)?.saturating_sub(counted);
         counted = 0;
         scene.provider.kill_and_restart()?;
+        get.process().thaw()?;
         kills += 1;
         writeln!(out, "killed the provider after {}, {kills} of {}", table::size(verified), options.kills)?;
-    }
-    if kills == options.kills {
-        get.finish()?;
     }
     let elapsed = start.elapsed();
     scene.check("getter")?;
     sent += scene.provider.status()?.sent.saturating_sub(counted);
     scene.end()?;
     Ok(Outcome { kills, sent, elapsed })
+}
+
+/// Bytes that the provider has sent, once it sends no more.
+fn final_count(provider: &Daemon) -> Result<u64> {
+    let mut sent = provider.status()?.sent;
+    loop {
+        let now = provider.status()?.sent;
+        if now == sent {
+            return Ok(sent);
+        }
+        sent = now;
+    }
 }
 
 /// Waits until more than `verified` bytes are there, and tells how many; `None` when the get is done.

@@ -77,13 +77,15 @@ async fn check_alone(lie: Lie, patience: Duration, expected: Result<(), ErrorKin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_liar_alone_is_found_out() {
-    check_alone(Lie::FlipsBit, LONG, Err(ErrorKind::Mismatch)).await;
-    check_alone(Lie::ClaimsSize(0), LONG, Err(ErrorKind::Mismatch)).await;
-    check_alone(Lie::ClaimsSize(SIZE as u64 - 1), LONG, Err(ErrorKind::Mismatch)).await;
-    check_alone(Lie::ClaimsSize(u64::MAX / 2), LONG, Err(ErrorKind::Mismatch)).await;
-    check_alone(Lie::NeverEnds, LONG, Err(ErrorKind::Mismatch)).await;
-    check_alone(Lie::HasNothing, LONG, Err(ErrorKind::Unreachable)).await;
-    check_alone(Lie::Hangs, SHORT, Err(ErrorKind::TimedOut)).await;
+    futures::join!(
+        check_alone(Lie::FlipsBit, LONG, Err(ErrorKind::Mismatch)),
+        check_alone(Lie::ClaimsSize(0), LONG, Err(ErrorKind::Mismatch)),
+        check_alone(Lie::ClaimsSize(SIZE as u64 - 1), LONG, Err(ErrorKind::Mismatch)),
+        check_alone(Lie::ClaimsSize(u64::MAX / 2), LONG, Err(ErrorKind::Mismatch)),
+        check_alone(Lie::NeverEnds, LONG, Err(ErrorKind::Mismatch)),
+        check_alone(Lie::HasNothing, LONG, Err(ErrorKind::Unreachable)),
+        check_alone(Lie::Hangs, SHORT, Err(ErrorKind::TimedOut)),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
