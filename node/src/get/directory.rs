@@ -17,9 +17,10 @@ use super::{
     target,
 };
 
-/// Requests that one holder serves us at a time: what it refuses beyond them costs more than waiting. A small file takes
-/// one, and a large one two, the next always asked for before the last has ended.
-const REQUESTS_AT_ONCE: u32 = 8;
+/// Requests to one holder at a time: fewer than the eight that it serves, since it counts each for a moment after we have
+/// read its end, and being refused costs more than waiting. A small file takes one, and a large one two, the next always
+/// asked for before the last has ended.
+const REQUESTS_AT_ONCE: u32 = 6;
 /// A file up to this long is fetched in one request.
 const SMALL_FILE: u64 = 1 << 20;
 /// Pages of a manifest fetched at a time.
