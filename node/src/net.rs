@@ -8,6 +8,7 @@ mod book;
 mod gate;
 mod head_start;
 mod run;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

@@ -9,10 +9,10 @@ use libp2p::{
     identity::Keypair,
     memory_connection_limits, noise, ping, quic,
     swarm::NetworkBehaviour,
-    tcp, tls, yamux,
+    tcp, yamux,
 };
 
-use super::{gate, head_start::HeadStart};
+use super::{gate, head_start::HeadStart, tls};
 use crate::{
     config::{Builder, Limits, Transport},
     error::StartError,
