@@ -44,6 +44,9 @@ const ENDING: Duration = Duration::from_secs(3);
 /// Contents found changed or missing that wait to be withdrawn. What does not fit is found again when it is asked for.
 const BROKEN: usize = 256;
 
+/// How often left-overs are cleared away.
+const TIDYING: Duration = Duration::from_secs(24 * 3600);
+
 /// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`].
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -213,6 +216,7 @@ impl Node {
             trust: Mutex::default(),
         };
         let inner = Arc::new(inner);
+        inner.tasks.spawn_until_stop("tidy up", tidy_up(inner.store.clone(), inner.tasks.clone()));
         inner.tasks.spawn_until_stop("restore", publish::restore(inner.clone()));
         Ok(Self { inner, _last: Arc::new(last) })
     }
@@ -379,6 +383,19 @@ impl Node {
         let running = inner.tasks.running();
         drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());
         if ended { Ok(()) } else { Err(StopError { running }) }
+    }
+}
+
+/// Clears away what killed processes and removed parts left in the store: soon after the start, and once a day.
+async fn tidy_up(store: Store, tasks: Tasks) {
+    loop {
+        let store = store.clone();
+        match tasks.long(move || store.collect()).await {
+            Some(Ok(0)) | None => {}
+            Some(Ok(count)) => tracing::debug!(count, "left-overs were cleared away"),
+            Some(Err(error)) => tracing::warn!(%error, "left-overs could not be cleared away"),
+        }
+        tokio::time::sleep(TIDYING).await;
     }
 }
 

@@ -115,9 +115,9 @@ async fn publish(
 ) -> Result<Shared, PublishError> {
     let cancel = Cancel::new();
     let _cancel = CancelOnDrop(cancel.clone());
-    let store = inner.store.clone();
+    let (store, home) = (inner.store.clone(), inner.paths.home.clone());
     let hashing = inner.tasks.long(move || {
-        let options = PublishOptions { name, ..PublishOptions::default() };
+        let options = PublishOptions { name, exclude: vec![home], ..PublishOptions::default() };
         store.publish(&path, &options, &Observer(progress), &cancel)
     });
     let published = hashing.await.ok_or(PublishError::Stopped)??;
