@@ -79,32 +79,31 @@ async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session)
     };
     let mut answer = cx.unless_stopped(session.client.post(&request)).await?;
     let mut watched =
-        Watched { cx, drawing: Drawing::new(&cx.printer), waiting: &args.paths, unannounced: 0 };
+        Watched { cx, drawing: Drawing::new(&cx.printer), paths: &args.paths, published: 0, announced: 0 };
     tokio::select! {
         biased;
         () = session.stopping(cx) => {
             // What is durable and served so far was the work; the rest of the announcing is not lost by stopping.
-            let served = session.own.is_some() && watched.waiting.is_empty();
+            let served = session.own.is_some() && watched.published == paths.len();
             return if served { Ok(()) } else { Err(interrupted()) };
         }
         ended = watched.follow(&mut answer, session.own.is_some()) => ended?,
     }
     if session.own.is_some() {
         session.stopping(cx).await;
-    } else if watched.unannounced > 0 {
+    } else if watched.announced < watched.published {
         cx.printer.note("no other node knows of it yet; announcing goes on in the background");
     }
     Ok(())
 }
 
-/// A publish as its user sees it.
+/// A publish as its user sees it. Paths are published, and then announced, in their order.
 struct Watched<'a> {
     cx: &'a Context,
     drawing: Drawing<'a>,
-    /// Paths that are not yet published, in their order.
-    waiting: &'a [PathBuf],
-    /// Paths that are published and that no node acknowledged.
-    unannounced: usize,
+    paths: &'a [PathBuf],
+    published: usize,
+    announced: usize,
 }
 
 impl Watched<'_> {
@@ -115,18 +114,13 @@ impl Watched<'_> {
                 Event::Progress(progress) => self.drawing.show(progress),
                 Event::Published(published) => {
                     self.drawing.clear();
-                    self.unannounced += 1;
                     self.published(published);
-                    if serving && self.waiting.is_empty() {
-                        self.cx
-                            .printer
-                            .note("serving it from here until Ctrl-C; `shoal start` runs a node for good");
+                    if serving && self.published == self.paths.len() {
+                        let text = "serving it from here until Ctrl-C; `shoal start` runs a node for good";
+                        self.cx.printer.note(text);
                     }
                 }
-                Event::Announced(announced) => {
-                    self.unannounced = self.unannounced.saturating_sub(1);
-                    self.announced(announced);
-                }
+                Event::Announced(announced) => self.announced(announced),
                 other => show_common(self.cx, other),
             }
         }
@@ -134,18 +128,27 @@ impl Watched<'_> {
     }
 
     fn published(&mut self, published: &Published) {
-        if let Some((path, waiting)) = self.waiting.split_first() {
-            self.waiting = waiting;
+        if let Some(path) = self.paths.get(self.published) {
             show_published(self.cx, published, path);
         }
+        self.published += 1;
         let link = published.ticket.as_ref().unwrap_or(&published.cid);
         self.cx.printer.note(&format!("shoal get {link}"));
     }
 
-    fn announced(&self, announced: &Announced) {
+    fn announced(&mut self, announced: &Announced) {
+        let what = match self.paths {
+            [_] => String::new(),
+            paths => {
+                paths.get(self.announced).map(|path| format!("{}: ", path.display())).unwrap_or_default()
+            }
+        };
+        self.announced += 1;
         let time = elapsed(Duration::from_millis(announced.elapsed_ms));
         let Announced { acknowledged, asked, .. } = announced;
-        self.cx.printer.note(&format!("announced to {acknowledged} of {} in {time}", count(*asked, "node")));
+        self.cx
+            .printer
+            .note(&format!("{what}announced to {acknowledged} of {} in {time}", count(*asked, "node")));
     }
 }
 

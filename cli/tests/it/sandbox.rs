@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assert_cmd::cargo::cargo_bin;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -43,7 +42,7 @@ impl Sandbox {
 
     /// `shoal` with these arguments, words without blanks, on the home of that name.
     pub(crate) fn shoal(&self, home: &str, args: &str) -> Command {
-        let mut command = Command::new(cargo_bin("shoal"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
         command
             .env_clear()
             .env("HOME", self.dir.path())
