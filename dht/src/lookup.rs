@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 4096;
 
 /// How long a lookup waits for a first peer. A `get` that has just started its node finds the network
 /// within a second or two; a machine without a network must hear so before it believes that we hang.
-const FIRST_PEER_WAIT: Duration = Duration::from_secs(10);
+const FIRST_PEER_WAIT: Duration = Duration::from_secs(5);
 
 /// Names one lookup; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

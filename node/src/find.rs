@@ -51,7 +51,9 @@ pub struct FindSummary {
 /// Starts a search of one round.
 pub(crate) fn find(inner: &Inner, cid: Cid, hints: Vec<Multiaddr>) -> Find {
     let search = inner.seek(cid.digest(), hints).start();
+    let working = inner.working();
     let work = |progress: watch::Sender<FindSummary>| async move {
+        let _working = working;
         let start = Instant::now();
         let mut summary = FindSummary::default();
         pin_mut!(search);

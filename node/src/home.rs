@@ -5,15 +5,22 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use libp2p::identity::{DecodingError, Keypair};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use crate::error::ErrorKind;
 
 /// An identity file is a 68-byte key; more than this is some other file.
 const MAX_IDENTITY_LEN: u64 = 4096;
+/// How often a taken lock is tried again, and the pause before each try.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where everything in a home is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,8 +133,8 @@ fn take_lock(paths: &Paths) -> Result<File, HomeError> {
         .mode(0o600)
         .open(&paths.lock)
         .map_err(fail)?;
-    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        return Err(if error == rustix::io::Errno::WOULDBLOCK {
+    if let Err(error) = lock_patiently(&file) {
+        return Err(if error == Errno::WOULDBLOCK {
             HomeError::InUse { home: paths.home.clone(), pid: read_pid(&mut file) }
         } else {
             fail(error.into())
@@ -135,6 +142,18 @@ fn take_lock(paths: &Paths) -> Result<File, HomeError> {
     }
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(fail)?;
     Ok(file)
+}
+
+/// Takes the lock. Whoever only looks at it ([`holder`]) has it for an instant, which is not worth failing for.
+fn lock_patiently(file: &File) -> rustix::io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES => tries += 1,
+            taken => return taken,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
 }
 
 /// The number in a lock file, 0 while its holder has not written it yet.

@@ -344,7 +344,7 @@ impl Node {
         self.inner.events.watch()
     }
 
-    /// Waits until no publish and no get is under way, whoever started it.
+    /// Waits until no publish, no get and no find is under way, whoever started it.
     ///
     /// # Cancel safety
     ///

@@ -128,11 +128,9 @@ impl Seek {
         let mut pause = FIRST_PAUSE;
         let mut found_any = false;
         loop {
-            let young = self.started.elapsed() < SETTLING;
-            let Some((round, found)) = self.round(&tell).await else {
-                return;
-            };
+            let Some((round, found)) = self.round(&tell).await else { return };
             found_any |= found;
+            let young = self.started.elapsed() < SETTLING;
             // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
             if young && !found_any {
                 let left = SETTLING.saturating_sub(self.started.elapsed());
