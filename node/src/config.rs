@@ -65,7 +65,7 @@ impl Limits {
             ("new connections per address and second", self.per_ip_rate.into()),
             ("ranges sent at once", wide(self.sending)),
             ("ranges sent at once per peer", wide(self.sending_per_peer)),
-            ("memory for new connections", wide(self.memory)),
+            ("MiB of memory, after which no new connection is taken", wide(self.memory >> 20)),
         ]
     }
 }
