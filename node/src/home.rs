@@ -16,6 +16,8 @@ use rustix::{
 
 use crate::error::ErrorKind;
 
+/// A configuration is what a user may put into a folder before it is a home.
+const CONFIG: &str = "config.toml";
 /// An identity file is a 68-byte key; more than this is some other file.
 const MAX_IDENTITY_LEN: u64 = 4096;
 /// How often a taken lock is tried again, and the pause before each try.
@@ -74,6 +76,9 @@ impl Home {
         let paths = Paths::of(home);
         let fail = |source| HomeError::Io { path: paths.home.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&paths.home).map_err(fail)?;
+        if !is_home(&paths).map_err(fail)? {
+            return Err(HomeError::NoHome { path: paths.home });
+        }
         fs::set_permissions(&paths.home, fs::Permissions::from_mode(0o700)).map_err(fail)?;
         let lock = take_lock(&paths)?;
         Ok(Self { paths, _lock: lock })
@@ -121,6 +126,19 @@ pub fn holder(home: &Path) -> Option<u32> {
         Ok(()) => None,
         Err(_) => Some(read_pid(&mut file)),
     }
+}
+
+/// Whether a folder is a home, or may become one: any other is not ours to close to others.
+fn is_home(paths: &Paths) -> io::Result<bool> {
+    if [&paths.lock, &paths.identity, &paths.store].iter().any(|path| path.exists()) {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(&paths.home)? {
+        if entry?.file_name() != CONFIG {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn take_lock(paths: &Paths) -> Result<File, HomeError> {
@@ -199,6 +217,12 @@ pub enum HomeError {
         /// Its holder; 0 in the instant before the holder has written it.
         pid: u32,
     },
+    /// The folder is something else.
+    #[error("{} is not a home: it holds other files", path.display())]
+    NoHome {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of the home cannot be read or written.
     #[error("could not use {}", path.display())]
     Io {
@@ -231,6 +255,7 @@ impl HomeError {
         match self {
             Self::InUse { .. } => ErrorKind::InUse,
             Self::Io { .. } => ErrorKind::Disk,
+            Self::NoHome { .. } => ErrorKind::Usage,
             Self::Identity { .. } | Self::Exposed { .. } => ErrorKind::Other,
         }
     }
@@ -239,6 +264,7 @@ impl HomeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::InUse { .. } => Some("use another --home, or stop it with `shoal stop`".into()),
+            Self::NoHome { .. } => Some("name a new folder, or an empty one, with --home".into()),
             Self::Io { .. } => None,
             Self::Identity { path, .. } => Some(format!(
                 "restore it from a backup, or move {} away to become a new node",
@@ -248,3 +274,6 @@ impl HomeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
