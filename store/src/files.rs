@@ -278,6 +278,12 @@ impl Handle {
         self.file.read_exact_at(buffer, offset)
     }
 
+    /// Whether there is anything at `offset`.
+    pub(crate) fn has_byte_at(&self, offset: u64) -> io::Result<bool> {
+        self.files.step()?;
+        Ok(self.file.read_at(&mut [0], offset)? > 0)
+    }
+
     /// Reads all of a file that should be short; a longer one is cut off after `limit` bytes.
     pub(crate) fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
         self.files.step()?;

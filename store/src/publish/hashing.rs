@@ -168,6 +168,10 @@ impl Env<'_> {
         if Stamp::of(&file.metadata().map_err(unreadable)?) != stamp {
             return Err(Failure::Changed);
         }
+        // Files that a kernel makes up say that they are empty, and are not.
+        if stamp.size == 0 && file.has_byte_at(0).map_err(unreadable)? {
+            return Err(Failure::Changed);
+        }
         self.tally.add(if matches!(width, Width::One(_)) { stamp.size } else { 0 }, 1);
         let is_fresh = stamp.is_fresh(SystemTime::now());
         Ok(NewBlob { digest, stamp, is_fresh, outboard: outboard.keep() })

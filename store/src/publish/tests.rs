@@ -279,3 +279,11 @@ fn a_publish_that_is_stopped_has_published_nothing_and_the_next_one_goes_on() {
     assert!(store.shares().unwrap().is_empty());
     assert_eq!(publish(&store, &home.path("dir")).files, 20);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_only_says_that_it_is_empty_is_not_published() {
+    let version = Path::new("/proc/version");
+    let error = hash_only(version, &PublishOptions::default(), &(), &Cancel::new()).unwrap_err();
+    assert!(matches!(error, PublishError::Refused { .. }), "{error}");
+}
