@@ -43,7 +43,13 @@ pub(crate) fn own_address(text: &str) -> Result<Multiaddr, String> {
 /// Reads a multiaddr, `HOST:PORT` or `[IPv6]:PORT`.
 pub(crate) fn peer_address(text: &str) -> Result<Multiaddr, String> {
     if text.starts_with('/') {
-        return text.parse().map_err(|error| format!("not a multiaddr: {error}"));
+        let address: Multiaddr = text.parse().map_err(|error| format!("not a multiaddr: {error}"))?;
+        let has_port = ["/tcp/", "/udp/", "/memory/"].iter().any(|transport| text.contains(transport));
+        return if has_port {
+            Ok(address)
+        } else {
+            Err("no port: say /tcp/PORT or /udp/PORT/quic-v1".into())
+        };
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         let family = if address.is_ipv4() { "ip4" } else { "ip6" };

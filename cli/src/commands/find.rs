@@ -70,7 +70,7 @@ fn show_summary(cx: &Context, looked: &Looked) {
         elapsed(Duration::from_millis(looked.elapsed_ms))
     );
     if looked.silent > 0 {
-        text.push_str(&format!("; {} did not answer or has it no more", count(looked.silent, "other")));
+        text.push_str(&format!("; {} without it, or without an answer", count(looked.silent, "other")));
     }
     cx.printer.note(&text);
 }
