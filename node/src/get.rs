@@ -315,7 +315,8 @@ async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
         }
         target = match order.replace {
             Replace::Never => return Err(GetError::Exists { path: target }),
-            Replace::Overwrite => target,
+            Replace::Overwrite if replaceable(&target, order.cid.kind()) => target,
+            Replace::Overwrite => return Err(GetError::Exists { path: target }),
             Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target })?,
         };
     }
@@ -369,6 +370,14 @@ async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
 
 async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {
     task.crowd.first().await.ok_or_else(|| task.crowd.nobody(task.cid))
+}
+
+/// Whether what stands at the target is of the kind that may be replaced: never a device, and no folder by a file.
+fn replaceable(target: &Path, kind: Kind) -> bool {
+    target.symlink_metadata().is_ok_and(|metadata| match kind {
+        Kind::File => metadata.is_file() || metadata.is_symlink(),
+        Kind::Directory => metadata.is_dir(),
+    })
 }
 
 /// What stands at the target, if that is the content already.

@@ -92,7 +92,15 @@ impl Library {
     /// What this node holds of the content behind `key`, and whom it has seen take it.
     pub(crate) async fn answer(&self, asker: PeerId, key: ProviderKey) -> Answer {
         let store = self.store.clone();
-        let holding = self.tasks.blocking(move || holding(&store, &key)).await.flatten();
+        let found = self.tasks.blocking(move || holding(&store, &key)).await;
+        let holding = match found {
+            Some(Ok(holding)) => holding,
+            Some(Err(gone)) => {
+                self.found_broken(gone);
+                None
+            }
+            None => None,
+        };
         let others = self.lock().takers.of(&key, &asker);
         // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
         // asker finds them with addresses that they signed.
@@ -130,11 +138,12 @@ impl Library {
     }
 }
 
-fn holding(store: &Store, key: &ProviderKey) -> Option<Holding> {
-    let digest = store.digest_for(key).ok()??;
-    let held = store.held(&digest).ok()??;
+/// What the store holds behind `key`; the error is content that it knows and no longer has as it was published.
+fn holding(store: &Store, key: &ProviderKey) -> Result<Option<Holding>, Digest> {
+    let Ok(Some(digest)) = store.digest_for(key) else { return Ok(None) };
+    let Ok(Some(held)) = store.held(&digest) else { return Err(digest) };
     let name = store.label(&digest).ok().flatten().map(|label| label.name);
-    Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
+    Ok(Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name }))
 }
 
 impl shoal_transfer::Library for Library {

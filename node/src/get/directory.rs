@@ -35,7 +35,7 @@ pub struct Contents {
     pub name: Option<String>,
     /// Its size in bytes; of a file, a holder's claim.
     pub size: u64,
-    /// The files of a directory.
+    /// The files of a directory; a file is the only entry of itself.
     pub entries: Vec<ContentsEntry>,
 }
 
@@ -68,7 +68,11 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
     if cid.kind() == Kind::File {
         let holder = super::first_holder(task).await?;
         let name = holder.holding.name;
-        return Ok(Contents { cid, name, size: holder.holding.size, entries: Vec::new() });
+        let size = holder.holding.size;
+        let path = name.as_deref().and_then(|name| RelPath::parse(name).ok());
+        let path = path.or_else(|| RelPath::parse(&cid.to_string()).ok());
+        let entry = path.map(|path| ContentsEntry { path, cid, size, executable: false });
+        return Ok(Contents { cid, name, size, entries: entry.into_iter().collect() });
     }
     let manifest = manifest(task).await?;
     let name = match super::held_name(task, cid).await? {

@@ -130,7 +130,11 @@ impl GetError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoProvider { asked: 0, .. } => {
-                Some("this node knows no other node: name one with --peer, or use a ticket".into())
+                Some(
+                    "no other node of this network is connected: name one with --peer, check the one that was named, \
+                     or use a ticket"
+                        .into(),
+                )
             }
             Self::NoProvider { .. } => {
                 Some("is it published on this --network, and is its publisher running?".into())

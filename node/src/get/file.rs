@@ -57,6 +57,10 @@ pub(super) async fn receive(
         reporter.had(size);
         return Ok(size);
     }
+    if let Some(size) = partial.size() {
+        // The size is proven, so the disk must have room for the rest, now as at the first try.
+        partial.claim_size(size).map_err(error::of_write)?;
+    }
     if let Some(size) = copy(task, partial, reporter).await? {
         return Ok(size);
     }
