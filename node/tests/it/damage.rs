@@ -2,6 +2,9 @@
 
 use std::{fs, time::Duration};
 
+use futures::StreamExt;
+use shoal_node::{ErrorKind, Event};
+
 use crate::world::{Place, bytes, start_in};
 
 #[tokio::test]
@@ -26,4 +29,35 @@ async fn shares_come_back_when_the_database_is_lost() {
     }
     node.stop().await.unwrap();
     drop(folder);
+}
+
+#[tokio::test]
+async fn a_share_that_changed_is_withdrawn_when_it_is_asked_for() {
+    let giver = Place::start(None).await;
+    let taker = Place::start(Some(&giver.node)).await;
+    fs::write(giver.path("data.bin"), bytes(100_000, 1)).unwrap();
+    let mut shared = giver.node.publish(giver.path("data.bin")).await.unwrap();
+    assert_eq!(shared.announced().await.acknowledged, 1, "the taker holds the record");
+    let mut events = giver.node.events();
+
+    fs::write(giver.path("data.bin"), bytes(100_000, 2)).unwrap();
+    let error = taker.node.get(shared.cid()).to(taker.path("copy")).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::NotFound), "{error}");
+    let broken = async {
+        while let Some(event) = events.next().await {
+            if event == Event::ShareBroken(shared.cid()) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), broken).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let error = taker.node.get(shared.cid()).to(taker.path("copy")).await.unwrap_err();
+        if error.kind() == ErrorKind::NotFound {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "its record is still there: {error}");
+    }
+    assert!(!taker.path("copy").exists());
 }
