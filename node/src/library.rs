@@ -91,16 +91,8 @@ impl Library {
 
     /// What this node holds of the content behind `key`, and whom it has seen take it.
     pub(crate) async fn answer(&self, asker: PeerId, key: ProviderKey) -> Answer {
-        let store = self.store.clone();
-        let found = self.tasks.blocking(move || holding(&store, &key)).await;
-        let holding = match found {
-            Some(Ok(holding)) => holding,
-            Some(Err(gone)) => {
-                self.found_broken(gone);
-                None
-            }
-            None => None,
-        };
+        let library = self.clone();
+        let holding = self.tasks.blocking(move || library.holding(&key)).await.flatten();
         let others = self.lock().takers.of(&key, &asker);
         // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
         // asker finds them with addresses that they signed.
@@ -128,6 +120,23 @@ impl Library {
         }
     }
 
+    /// What the store holds behind `key`.
+    fn holding(&self, key: &ProviderKey) -> Option<Holding> {
+        let digest = self.store.digest_for(key).ok()??;
+        let held = self.noting_broken(&digest, self.store.held(&digest)).ok()??;
+        let name = self.store.label(&digest).ok().flatten().map(|label| label.name);
+        Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
+    }
+
+    /// Passes on what a look at content found, and notes when that was that it is no longer what was published. Content
+    /// that is being checked, or that could not be read this time, is not given up for it.
+    fn noting_broken<T>(&self, digest: &Digest, found: Result<T, ReadError>) -> Result<T, ReadError> {
+        if matches!(found, Err(ReadError::Changed { .. } | ReadError::Missing { .. })) {
+            self.found_broken(*digest);
+        }
+        found
+    }
+
     /// Passes on that content is no longer here; when too many wait, it will be found again.
     fn found_broken(&self, digest: Digest) {
         let _ = self.broken.try_send(digest);
@@ -138,21 +147,9 @@ impl Library {
     }
 }
 
-/// What the store holds behind `key`; the error is content that it knows and no longer has as it was published.
-fn holding(store: &Store, key: &ProviderKey) -> Result<Option<Holding>, Digest> {
-    let Ok(Some(digest)) = store.digest_for(key) else { return Ok(None) };
-    let Ok(Some(held)) = store.held(&digest) else { return Err(digest) };
-    let name = store.label(&digest).ok().flatten().map(|label| label.name);
-    Ok(Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name }))
-}
-
 impl shoal_transfer::Library for Library {
     fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
-        let opened = self.store.blob(digest);
-        if matches!(opened, Err(ReadError::Changed { .. } | ReadError::Missing { .. })) {
-            self.found_broken(*digest);
-        }
-        opened
+        self.noting_broken(digest, self.store.blob(digest))
     }
 
     fn report_bad(&self, digest: &Digest) {
