@@ -138,6 +138,8 @@ pub struct Fetched {
     pub sources: Vec<(PeerId, u64)>,
     /// Who was dropped on the way.
     pub dropped: Vec<Dropped>,
+    /// Who was asked, was not dropped, and brought nothing by the time all was here.
+    pub silent: Vec<PeerId>,
 }
 
 /// Why a fetch ended without everything. What is verified stays in the [`Partial`].
@@ -160,6 +162,8 @@ pub enum FetchError {
         after: Duration,
         /// Who was dropped, in order.
         dropped: Vec<Dropped>,
+        /// Who was asked, was not dropped, and brought nothing.
+        silent: Vec<PeerId>,
     },
     /// Verified bytes could not be written.
     #[error("could not write what was received")]

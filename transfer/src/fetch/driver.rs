@@ -1,6 +1,6 @@
 //! Carries out what the scheduler decides.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub(super) struct Driver<F> {
     /// When a group was last verified, or the first request made.
     progress_at: Option<Instant>,
     received: HashMap<PeerId, u64>,
+    /// Those sources that were asked for something and have brought nothing yet.
+    silent: BTreeSet<PeerId>,
     dropped: Vec<Dropped>,
     _sync: SyncOnDrop,
 }
@@ -90,6 +92,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             events,
             progress_at: None,
             received: HashMap::new(),
+            silent: BTreeSet::new(),
             dropped: Vec::new(),
             _sync: sync,
         }
@@ -107,15 +110,16 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 self.apply(action, now);
             }
             if let Some(tree) = self.tree.filter(|_| self.scheduler.is_done()) {
-                let sources = self.received.into_iter().collect();
-                return Ok(Fetched { size: tree.size(), sources, dropped: self.dropped });
+                let (silent, sources) = (self.silent(), self.received.into_iter().collect());
+                return Ok(Fetched { size: tree.size(), sources, dropped: self.dropped, silent });
             }
             if found.is_done() && self.running.is_empty() && !self.scheduler.has_hope() {
                 return Err(self.all_failed());
             }
             let timeout = self.progress_at.map(|at| at + self.options.timeout);
             if timeout.is_some_and(|at| at <= now) {
-                return Err(FetchError::TimedOut { after: self.options.timeout, dropped: self.dropped });
+                let (after, silent) = (self.options.timeout, self.silent());
+                return Err(FetchError::TimedOut { after, dropped: self.dropped, silent });
             }
             let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
             timer.set(now, wake.unwrap_or(now + IDLE));
@@ -126,6 +130,10 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 () = (&mut timer).fuse() => {}
             }
         }
+    }
+
+    fn silent(&self) -> Vec<PeerId> {
+        self.silent.iter().copied().collect()
     }
 
     fn all_failed(self) -> FetchError {
@@ -175,6 +183,9 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 let (reins, bit) = reins();
                 self.reins.insert(id, reins);
                 self.progress_at.get_or_insert(now);
+                if !self.received.contains_key(&peer) {
+                    self.silent.insert(peer);
+                }
                 let transfer = transfer(self.shared.clone(), order, self.tell.clone(), bit);
                 self.running.push(transfer.map(move |ended| (id, ended)).boxed());
             }
@@ -197,6 +208,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             return;
         };
         self.peers.remove(&peer);
+        self.silent.remove(&peer);
         tracing::debug!(%peer, %reason, digest = %self.shared.digest, "source dropped");
         if reason.is_proof() && self.banned.len() < MAX_BANNED {
             self.banned.insert(peer);
@@ -242,6 +254,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             }
             self.scheduler.verified(id, range, now);
         }
+        self.silent.remove(&peer);
         let total = self.received.entry(peer).or_default();
         *total = total.saturating_add(bytes);
         (self.observer)(FetchEvent::Verified { peer, bytes });

@@ -136,10 +136,14 @@ async fn a_peer_that_hangs_does_not_hold_up_a_good_one() {
         let partial = library.partial(&digest);
         let bad = peers.add(&data, script);
         let good = peers.add(&data, Script::default());
-        let (result, _) = get(&partial, peers.clone(), &pool, vec![bad, good], FetchOptions::default()).await;
-        result.unwrap();
+        let sources = vec![bad.clone(), good];
+        let (result, _) = get(&partial, peers.clone(), &pool, sources, FetchOptions::default()).await;
+        let fetched = result.unwrap();
         check_whole(&partial, &data);
         assert!(peers.faults() > 0);
+        let sent = fetched.sources.iter().any(|(peer, _)| *peer == bad.peer);
+        let named = fetched.silent.contains(&bad.peer);
+        assert_ne!(sent, named, "it is named as one who sent something or as one who did not: {fetched:?}");
     });
     soon(futures::future::join_all(fetches)).await;
 
@@ -148,8 +152,9 @@ async fn a_peer_that_hangs_does_not_hold_up_a_good_one() {
     let bad = peers.add(&data, mute);
     let mut options = FetchOptions::default();
     options.timeout = Duration::from_millis(300);
-    let (result, _) = soon(get(&partial, peers.clone(), &pool, vec![bad], options)).await;
-    assert!(matches!(result, Err(FetchError::TimedOut { .. })), "{result:?}");
+    let (result, _) = soon(get(&partial, peers.clone(), &pool, vec![bad.clone()], options)).await;
+    let Err(FetchError::TimedOut { silent, .. }) = result else { panic!("{result:?}") };
+    assert_eq!(silent, [bad.peer]);
 }
 
 #[tokio::test]
