@@ -21,7 +21,7 @@ use std::{
 };
 
 use globset::GlobSet;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
 use shoal_store::PartialError;
 use tokio::sync::watch;
@@ -69,6 +69,8 @@ pub struct Fetched {
     pub sources: Vec<SourceStat>,
     /// Who was dropped as a source, and why.
     pub dropped: Vec<Dropped>,
+    /// Who was asked, was not dropped, and had sent nothing by the time that everything was here.
+    pub silent: Vec<PeerId>,
     /// It was at the target already, so nothing was done.
     pub already_there: bool,
 }
@@ -290,6 +292,7 @@ async fn get(
         files: placed.files,
         received: seen.received(),
         elapsed: start.elapsed(),
+        silent: seen.silent(),
         sources: seen.sources,
         dropped: seen.dropped,
         already_there: placed.already_there,

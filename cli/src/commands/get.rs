@@ -204,4 +204,7 @@ fn show_fetched(cx: &Context, fetched: &Fetched) {
         }
     };
     cx.printer.note(&text);
+    for peer in &fetched.silent {
+        cx.printer.note(&format!("{peer} was asked and sent nothing"));
+    }
 }

@@ -123,6 +123,7 @@ impl From<shoal_node::Fetched> for Fetched {
             elapsed_ms: millis(fetched.elapsed),
             sources: fetched.sources.iter().map(Into::into).collect(),
             dropped: fetched.dropped.iter().map(Into::into).collect(),
+            silent: fetched.silent.iter().map(ToString::to_string).collect(),
             already_there: fetched.already_there,
         }
     }

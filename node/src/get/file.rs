@@ -19,6 +19,9 @@ use super::{
 };
 use crate::job::CancelOnDrop;
 
+/// What is wrong with a source that was asked and brought nothing until the get gave up.
+const SILENT: &str = "was asked and sent nothing";
+
 /// Fetches a file to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
@@ -88,8 +91,16 @@ pub(super) async fn receive(
     };
     let observe = |event| observe(task, &digest, reporter, &spent, event);
     let fetched = shoal_transfer::fetch(job, observe).await;
-    let fetched = fetched.map_err(|error| explain(task, crowd, reporter, error))?;
-    Ok(fetched.size)
+    match &fetched {
+        Ok(fetched) => reporter.silent_ones(&fetched.silent),
+        Err(FetchError::TimedOut { silent, .. }) => {
+            for peer in silent {
+                reporter.dropped(*peer, SILENT.into());
+            }
+        }
+        Err(_) => {}
+    }
+    Ok(fetched.map_err(|error| explain(task, crowd, reporter, error))?.size)
 }
 
 /// Copies from a share of this node, verified; `None` when there is no whole copy, or it turned out to be none.

@@ -67,12 +67,21 @@ pub struct GetProgress {
     pub sources: Vec<SourceStat>,
     /// Everyone who was dropped.
     pub dropped: Vec<Dropped>,
+    /// Everyone who was asked for something of a blob that is whole now, and sent nothing of it.
+    pub(crate) silent: Vec<PeerId>,
 }
 
 impl GetProgress {
     /// Bytes that came over the network.
     pub(crate) fn received(&self) -> u64 {
         self.sources.iter().map(|source| source.bytes).sum()
+    }
+
+    /// Everyone who was asked and is not accounted for otherwise.
+    pub(crate) fn silent(&self) -> Vec<PeerId> {
+        let sent = |peer: &PeerId| self.sources.iter().any(|source| source.peer == *peer);
+        let dropped = |peer: &PeerId| self.dropped.iter().any(|dropped| dropped.peer == *peer);
+        self.silent.iter().filter(|peer| !sent(peer) && !dropped(peer)).copied().collect()
     }
 }
 
@@ -143,6 +152,18 @@ impl Reporter {
         });
     }
 
+    pub(crate) fn silent_ones(&self, peers: &[PeerId]) {
+        self.progress.send_if_modified(|progress| {
+            let before = progress.silent.len();
+            for peer in peers {
+                if !progress.silent.contains(peer) {
+                    progress.silent.push(*peer);
+                }
+            }
+            progress.silent.len() > before
+        });
+    }
+
     pub(crate) fn file_done(&self) {
         self.progress.send_modify(|progress| progress.files_done += 1);
     }
@@ -159,6 +180,7 @@ impl Reporter {
         for Dropped { peer, reason } in learnt.dropped {
             self.dropped(peer, reason);
         }
+        self.silent_ones(&learnt.silent);
     }
 }
 
@@ -193,5 +215,19 @@ mod tests {
         assert_eq!(seen.verified, 26);
         assert_eq!(seen.received(), 21);
         assert_eq!(totals(&seen), HashMap::from([(a, 20), (b, 1)]));
+    }
+
+    #[test]
+    fn whoever_sent_nothing_is_named_once() {
+        let peers = [PeerId::random(), PeerId::random(), PeerId::random()];
+        let [sent, dropped, silent] = peers;
+        let reporter = Reporter::silent();
+        reporter.silent_ones(&peers);
+        reporter.verified(sent, 1);
+        reporter.dropped(dropped, "its file changed".into());
+        let aside = reporter.aside();
+        aside.silent_ones(&[silent]);
+        reporter.adopt(&aside);
+        assert_eq!(reporter.snapshot().silent(), [silent]);
     }
 }

@@ -132,6 +132,9 @@ pub struct Fetched {
     pub sources: Vec<PeerBytes>,
     /// Who was asked for nothing more, and why.
     pub dropped: Vec<Dropped>,
+    /// Who was asked and sent nothing.
+    #[serde(default)]
+    pub silent: Vec<String>,
     /// The target was there with the right bytes.
     pub already_there: bool,
 }
