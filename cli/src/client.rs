@@ -1,6 +1,6 @@
 //! The one client of the API: every command asks its node through it, whichever process runs the node.
 
-use std::{future::poll_fn, path::PathBuf, pin::pin, task::Poll};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{
@@ -20,10 +20,10 @@ use shoal_gateway::{
     json::{self, Done, Event, Request},
     serve_connection, unix,
 };
-use shoal_node::{ErrorKind, Node};
+use shoal_node::{ErrorKind, Node, Paths, holder};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::failure::{Failure, broken_off};
+use crate::failure::{Failure, broken_off, no_answer};
 
 /// Bytes between the two ends of a connection inside this process.
 const PIPE: usize = 64 * 1024;
@@ -31,11 +31,15 @@ const PIPE: usize = 64 * 1024;
 /// The longest line that is taken for one. The node writes none like it, so whoever does is not the node.
 const MAX_LINE: usize = 4 << 20;
 
+/// A node in another process that says nothing for so long is stopped or stuck: one that works says every two seconds
+/// that it is alive. Without a limit, a command would wait for a process that will never go on.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Where the node is.
 #[derive(Debug, Clone)]
 pub(crate) enum Client {
-    /// In the process that listens on this socket.
-    There(PathBuf),
+    /// In the process that holds this home.
+    There(Paths),
     /// In this process.
     Here(Node),
 }
@@ -62,7 +66,8 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-        let (mut sender, mut connection) = self.connect().await?;
+        let patience = self.patience();
+        let (mut sender, mut connection) = patience.wait(self.connect()).await??;
         let request = hyper::Request::builder()
             .method(method)
             .uri(path)
@@ -70,15 +75,23 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| Failure::new(ErrorKind::Other, "could not write the request").because(&error))?;
-        let response = connection.run(sender.send_request(request)).await.map_err(|_| broken_off())?;
-        Ok(Answer { connection, body: response.into_body(), unread: BytesMut::new(), raw: 0 })
+        let response = patience.wait(connection.run(sender.send_request(request))).await?;
+        let body = response.map_err(|_| broken_off())?.into_body();
+        Ok(Answer { patience, connection, body, unread: BytesMut::new(), raw: 0 })
+    }
+
+    fn patience(&self) -> Patience {
+        match self {
+            Self::There(paths) => Patience(Some(paths.clone())),
+            Self::Here(_) => Patience(None),
+        }
     }
 
     async fn connect(&self) -> Result<(SendRequest<Full<Bytes>>, Connection), Failure> {
         match self {
-            Self::There(path) => {
-                let stream = unix::connect(path).await.map_err(|error| {
-                    let message = format!("could not reach the node at {}", path.display());
+            Self::There(paths) => {
+                let stream = unix::connect(&paths.socket).await.map_err(|error| {
+                    let message = format!("could not reach the node at {}", paths.socket.display());
                     Failure::new(ErrorKind::NoDaemon, message).because(&error)
                 })?;
                 open(stream, futures::future::ready(())).await
@@ -89,6 +102,17 @@ impl Client {
                 open(ours, serve_connection(theirs, node.clone(), authority)).await
             }
         }
+    }
+}
+
+/// How long to wait for a sign of life of the node that holds this home; one in this process needs none.
+struct Patience(Option<Paths>);
+
+impl Patience {
+    async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let Some(paths) = &self.0 else { return Ok(work.await) };
+        let in_time = tokio::time::timeout(SILENCE, work).await;
+        in_time.map_err(|_| no_answer(&paths.home, holder(&paths.home).unwrap_or_default()))
     }
 }
 
@@ -128,6 +152,7 @@ impl Connection {
 
 /// The events of one piece of work. Dropping it cancels the work.
 pub(crate) struct Answer {
+    patience: Patience,
     connection: Connection,
     body: Incoming,
     unread: BytesMut,
@@ -142,15 +167,12 @@ impl Answer {
     ///
     /// Dropping the future loses no event.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        let line = self.line().await?;
-        let event = json::decode(&line).map_err(|error| {
-            Failure::new(
-                ErrorKind::Other,
-                "the node answered something that this version does not understand",
-            )
-            .because(&error)
-            .hint("is the running node of another version? restart it")
-        })?;
+        let event = loop {
+            let event = decode(&self.line().await?)?;
+            if event != Event::Alive {
+                break event;
+            }
+        };
         match event {
             Event::Done(Done { ok: true, .. }) => Ok(None),
             Event::Done(done) => Err(done.error.unwrap_or_else(broken_off)),
@@ -194,11 +216,19 @@ impl Answer {
     }
 
     async fn read(&mut self) -> Result<(), Failure> {
-        let frame = self.connection.run(self.body.frame()).await;
+        let frame = self.patience.wait(self.connection.run(self.body.frame())).await?;
         let frame = frame.ok_or_else(broken_off)?.map_err(|_| broken_off())?;
         if let Ok(data) = frame.into_data() {
             self.unread.extend_from_slice(&data);
         }
         Ok(())
     }
+}
+
+fn decode(line: &[u8]) -> Result<Event, Failure> {
+    json::decode(line).map_err(|error| {
+        Failure::new(ErrorKind::Other, "the node answered something that this version does not understand")
+            .because(&error)
+            .hint("is the running node of another version? restart it")
+    })
 }

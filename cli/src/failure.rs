@@ -19,9 +19,13 @@ pub(crate) fn no_daemon(home: &Path) -> Failure {
 
 /// A node holds the home and does not answer.
 pub(crate) fn no_answer(home: &Path, pid: u32) -> Failure {
-    let holder = if pid == 0 { "a process".to_owned() } else { format!("process {pid}") };
-    Failure::new(ErrorKind::NoDaemon, format!("{holder} holds {} and does not answer", home.display()))
-        .hint("if it is stuck, end it and try again")
+    let (holder, pid) = match pid {
+        0 => ("a process".to_owned(), "PID".to_owned()),
+        pid => (format!("process {pid}"), pid.to_string()),
+    };
+    Failure::new(ErrorKind::NoDaemon, format!("{holder} holds {} and does not answer", home.display())).hint(
+        format!("`kill -CONT {pid}` lets it go on if it was stopped; else end it with `kill -9 {pid}` and try again"),
+    )
 }
 
 /// The connection to the node broke while it was working.

@@ -72,8 +72,8 @@ pub(crate) async fn with_node<T>(
                 Err(failure) => return Err(failure),
             }
         };
-        let client = Client::There(cx.places.node.socket.clone());
-        if let Some(status) = cx.unless_stopped(probe(&client)).await? {
+        let client = Client::There(cx.places.node.clone());
+        if let Some(status) = cx.unless_stopped(probe(&client, deadline)).await? {
             refuse_other_network(options, &status)?;
             return work(&Session { client, own: None }).await;
         }
@@ -113,8 +113,8 @@ pub(crate) async fn running(cx: &Context) -> Result<Client, Failure> {
 pub(crate) async fn guest(cx: &Context) -> Result<Option<Client>, Failure> {
     let deadline = Instant::now() + ANSWER_WITHIN;
     while let Some(pid) = holder(&cx.places.node.home) {
-        let client = Client::There(cx.places.node.socket.clone());
-        if cx.unless_stopped(probe(&client)).await?.is_some() {
+        let client = Client::There(cx.places.node.clone());
+        if cx.unless_stopped(probe(&client, deadline)).await?.is_some() {
             return Ok(Some(client));
         }
         wait_for_answer(cx, deadline, pid).await?;
@@ -200,13 +200,13 @@ async fn stop(node: Node) {
     }
 }
 
-/// The state of the node behind `client`, `None` where nothing answers.
-async fn probe(client: &Client) -> Result<Option<Status>, Failure> {
-    match client.get_one(json::STATUS).await {
-        Ok(Event::Status(status)) => Ok(Some(*status)),
-        Ok(_) => Ok(None),
-        Err(failure) if matches!(failure.kind, ErrorKind::NoDaemon) => Ok(None),
-        Err(failure) => Err(failure),
+/// The state of the node behind `client`, `None` where nothing answers by the deadline.
+async fn probe(client: &Client, deadline: Instant) -> Result<Option<Status>, Failure> {
+    match tokio::time::timeout_at(deadline.into(), client.get_one(json::STATUS)).await {
+        Ok(Ok(Event::Status(status))) => Ok(Some(*status)),
+        Ok(Ok(_)) | Err(_) => Ok(None),
+        Ok(Err(failure)) if matches!(failure.kind, ErrorKind::NoDaemon) => Ok(None),
+        Ok(Err(failure)) => Err(failure),
     }
 }
 

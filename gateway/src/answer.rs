@@ -3,7 +3,8 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::{
@@ -16,27 +17,48 @@ use axum::{
 use bytes::Bytes;
 use futures::{FutureExt, Stream, future::BoxFuture};
 use shoal_node::ErrorKind;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep},
+};
 
 use crate::json::{self, Event, Failure, Request};
 
 /// Lines that wait for a slow reader before its job has to wait too.
 const WAITING_LINES: usize = 16;
 
+/// An answer that has nothing to say for so long says that the node is alive. A reader could not tell a slow job from a
+/// node that is stopped without it.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const LINES_AND_BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Where a job writes its events.
-pub(crate) struct Out(mpsc::Sender<Bytes>);
+pub(crate) struct Out(mpsc::Sender<Piece>);
+
+/// A piece of an answer.
+enum Piece {
+    Line(Bytes),
+    /// The line after which content follows: from here on nothing may be put in between.
+    ContentFollows(Bytes),
+    Content(Bytes),
+}
 
 impl Out {
     pub(crate) async fn event(&self, event: Event) {
-        self.raw(json::encode(&event).into()).await;
+        let line = json::encode(&event).into();
+        let follows = matches!(event, Event::Bytes(_));
+        self.put(if follows { Piece::ContentFollows(line) } else { Piece::Line(line) }).await;
     }
 
-    pub(crate) async fn raw(&self, bytes: Bytes) {
+    pub(crate) async fn content(&self, bytes: Bytes) {
+        self.put(Piece::Content(bytes)).await;
+    }
+
+    async fn put(&self, piece: Piece) {
         // The receiver lives as long as the job that writes here, so this cannot fail while anybody would care.
-        drop(self.0.send(bytes).await);
+        drop(self.0.send(piece).await);
     }
 }
 
@@ -90,7 +112,9 @@ fn malformed(rejection: &JsonRejection) -> Failure {
 /// The body of an answer: what the job wrote, then its end.
 struct Lines {
     job: Option<BoxFuture<'static, Result<(), Failure>>>,
-    written: mpsc::Receiver<Bytes>,
+    written: mpsc::Receiver<Piece>,
+    /// When to say that the node is alive; never once content has begun.
+    heartbeat: Option<Pin<Box<Sleep>>>,
     end: Option<Bytes>,
 }
 
@@ -100,7 +124,20 @@ impl Lines {
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         let (out, written) = mpsc::channel(WAITING_LINES);
-        Self { job: Some(job(Out(out)).boxed()), written, end: None }
+        let heartbeat = Some(Box::pin(sleep(HEARTBEAT)));
+        Self { job: Some(job(Out(out)).boxed()), written, heartbeat, end: None }
+    }
+
+    /// The line that stands in for silence, when that has lasted long enough.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+        heartbeat.as_mut().poll(cx).map(|()| json::encode(&Event::Alive).into())
+    }
+
+    fn put_off_heartbeat(&mut self) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+        }
     }
 }
 
@@ -116,9 +153,23 @@ impl Stream for Lines {
         }
         // Closed once the job is gone, and with it its sender.
         match self.written.poll_recv(cx) {
-            Poll::Ready(Some(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Poll::Ready(Some(piece)) => {
+                let bytes = match piece {
+                    Piece::Line(bytes) | Piece::Content(bytes) => bytes,
+                    Piece::ContentFollows(bytes) => {
+                        self.heartbeat = None;
+                        bytes
+                    }
+                };
+                self.put_off_heartbeat();
+                Poll::Ready(Some(Ok(bytes)))
+            }
             Poll::Ready(None) => Poll::Ready(self.end.take().map(Ok)),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                let line = ready!(self.poll_heartbeat(cx));
+                self.put_off_heartbeat();
+                Poll::Ready(Some(Ok(line)))
+            }
         }
     }
 }

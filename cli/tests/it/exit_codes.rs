@@ -171,14 +171,36 @@ fn code_10_a_home_whose_holder_does_not_answer() {
 }
 
 #[test]
+fn code_10_the_node_is_frozen() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("home", None);
+    sandbox.file("file", b"x");
+    let guest = sandbox.spawn("home", &format!("get {NOBODYS}"));
+    wait_for_a_job(&sandbox);
+    daemon.signal(Signal::STOP);
+
+    let pid = daemon.pid().to_string();
+    let lines = ["status", "ls", "stop", "publish file", "unpublish file", "id", "find {NOBODYS}"];
+    let commands = lines.map(|line| sandbox.spawn("home", &line.replace("{NOBODYS}", NOBODYS)));
+    for (command, line) in commands.into_iter().chain([guest]).zip(lines.into_iter().chain(["get"])) {
+        let (events, code) = command.end();
+        assert_eq!(code, Some(10), "{line}: {events:?}");
+        check_events(&events, code);
+        let error = &events.last().unwrap()["error"];
+        assert!(error["message"].as_str().unwrap().contains("does not answer"), "{line}: {error}");
+        assert!(error["hint"].as_str().unwrap().contains(&format!("kill -CONT {pid}")), "{line}: {error}");
+    }
+
+    daemon.signal(Signal::CONT);
+    sandbox.run("home", "status").exits(0);
+}
+
+#[test]
 fn code_10_the_node_dies_under_its_guest() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.daemon("home", None);
     let guest = sandbox.spawn("home", &format!("get {NOBODYS}"));
-    let start = Instant::now();
-    while sandbox.run("home", "status --json").exits(0).events()[0]["jobs"] == 0 {
-        assert!(start.elapsed() < DEADLINE, "the get does not begin");
-    }
+    wait_for_a_job(&sandbox);
     drop(daemon);
     let (events, code) = guest.end();
     assert_eq!(code, Some(10));
@@ -252,6 +274,14 @@ fn a_second_signal_does_not_wait() {
 fn publish(sandbox: &Sandbox, name: &str, content: &[u8]) -> String {
     sandbox.file(name, content);
     sandbox.run("daemon", &format!("publish {name}")).exits(0).word()
+}
+
+/// Waits until the node of the home is at work for somebody.
+fn wait_for_a_job(sandbox: &Sandbox) {
+    let start = Instant::now();
+    while sandbox.run("home", "status --json").exits(0).events()[0]["jobs"] == 0 {
+        assert!(start.elapsed() < DEADLINE, "the work does not begin");
+    }
 }
 
 fn cid_of_long(sandbox: &Sandbox) -> String {

@@ -57,6 +57,36 @@ impl Drop for Alive {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_that_says_nothing_is_still_heard() {
+    let response = lines(|out| async move {
+        out.event(event(1)).await;
+        sleep(HEARTBEAT * 5 / 2).await;
+        out.event(event(2)).await;
+        Ok(())
+    });
+    let expected = [event(1), Event::Alive, Event::Alive, event(2), Event::Done(Ok(()).into())];
+    assert_eq!(read(response).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_into_content() {
+    let head = Event::Bytes(json::Bytes { size: 2 });
+    let mut expected = json::encode(&head);
+    expected.extend(b"ab");
+    expected.extend(json::encode(&Event::Done(Ok(()).into())));
+    let response = lines_and_bytes(|out| async move {
+        out.event(head).await;
+        for piece in ["a", "b"] {
+            sleep(HEARTBEAT * 3).await;
+            out.content(piece.into()).await;
+        }
+        Ok(())
+    });
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(bytes, expected);
+}
+
 #[tokio::test]
 async fn a_job_ends_with_its_reader() {
     let jobs = Arc::new(AtomicUsize::new(1));
@@ -72,8 +102,8 @@ async fn a_job_ends_with_its_reader() {
     assert_eq!(jobs.load(Ordering::Relaxed), 0);
 }
 
-#[test]
-fn a_slow_reader_slows_the_job() {
+#[tokio::test]
+async fn a_slow_reader_slows_the_job() {
     let written = Arc::new(AtomicUsize::new(0));
     let counter = written.clone();
     let mut answer = Lines::of(|out| async move {

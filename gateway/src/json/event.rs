@@ -74,6 +74,8 @@ pub enum Event {
     Broken(CidNamed),
     /// The reader was too slow: so many events are lost.
     Missed(Missed),
+    /// Nothing happened for a while, and the node is still there.
+    Alive,
     /// The last line of every answer.
     Done(Done),
     /// An event of a newer version.

@@ -99,9 +99,10 @@ fn events_of_get() {
             elapsed_ms: 9,
             sources: vec![PeerBytes { peer: text("12D3"), bytes: 2 }],
             dropped: Vec::new(),
+            silent: vec![text("12D4")],
             already_there: false,
         }),
-        r#"{"v":1,"event":"fetched","cid":"bafk","path":"/t","size":2,"files":1,"received":2,"elapsed_ms":9,"sources":[{"peer":"12D3","bytes":2}],"dropped":[],"already_there":false}"#,
+        r#"{"v":1,"event":"fetched","cid":"bafk","path":"/t","size":2,"files":1,"received":2,"elapsed_ms":9,"sources":[{"peer":"12D3","bytes":2}],"dropped":[],"silent":["12D4"],"already_there":false}"#,
     );
     golden(
         &Event::Entry(Entry { path: text("a/b"), size: 3, executable: true, cid: text("bafk") }),
@@ -214,6 +215,7 @@ fn events_of_the_node() {
     golden(&Event::Shared(CidNamed { cid: text("bafk") }), r#"{"v":1,"event":"shared","cid":"bafk"}"#);
     golden(&Event::Got(CidNamed { cid: text("bafk") }), r#"{"v":1,"event":"got","cid":"bafk"}"#);
     golden(&Event::Broken(CidNamed { cid: text("bafk") }), r#"{"v":1,"event":"broken","cid":"bafk"}"#);
+    golden(&Event::Alive, r#"{"v":1,"event":"alive"}"#);
     golden(&Event::Missed(Missed { count: 3 }), r#"{"v":1,"event":"missed","count":3}"#);
 }
 

@@ -139,7 +139,7 @@ async fn send(file: &Path, size: u64, out: &Out) -> io::Result<()> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
-        out.raw(Bytes::from(piece)).await;
+        out.content(Bytes::from(piece)).await;
     }
     Ok(())
 }
