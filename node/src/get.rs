@@ -24,6 +24,7 @@ use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
 use shoal_store::PartialError;
+use shoal_transfer::Lines;
 use tokio::sync::watch;
 
 use self::{
@@ -205,6 +206,8 @@ struct Task {
     crowd: Crowd,
     gather: std::sync::Mutex<Option<crowd::Gather>>,
     reporter: Reporter,
+    /// The streams to holders, shared by all its files.
+    lines: Arc<Lines>,
     timeout: Duration,
     hints: Vec<Multiaddr>,
 }
@@ -218,6 +221,7 @@ impl Task {
             crowd,
             gather: std::sync::Mutex::new(Some(gather)),
             reporter,
+            lines: Lines::new(Arc::new(inner.opener.clone())),
             timeout: order.timeout,
             hints: order.hints.clone(),
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use futures::{FutureExt, StreamExt};
-use shoal_transfer::{Incoming, Limits, have};
+use shoal_transfer::{Incoming, Limits, ServeEvent, have};
 
 use crate::{library::Library, net::Answer, node::Traffic, tasks::Tasks};
 
@@ -27,7 +27,7 @@ pub(crate) fn answers(library: Library) -> Answer {
     })
 }
 
-/// Sends what peers ask for until the node stops. The permits of each stream were taken before it got here.
+/// Sends what peers ask for until the node stops. The place of each stream was taken before it got here.
 pub(crate) async fn serve_all(
     mut incoming: Incoming,
     library: Library,
@@ -39,21 +39,33 @@ pub(crate) async fn serve_all(
         let (library, pool, traffic, limits) =
             (library.clone(), tasks.clone(), traffic.clone(), limits.clone());
         let peer = inbound.peer;
-        traffic.sending.fetch_add(1, Ordering::Relaxed);
         tasks.spawn_until_stop("send", async move {
-            let sending = SendingGuard(traffic);
-            let count = |bytes| {
-                sending.0.sent.fetch_add(bytes, Ordering::Relaxed);
+            let mut sending = None;
+            let observe = |event| match event {
+                ServeEvent::Began => sending = Some(SendingGuard::new(traffic.clone())),
+                ServeEvent::Sent(bytes) => {
+                    traffic.sent.fetch_add(bytes, Ordering::Relaxed);
+                }
+                ServeEvent::Served(served) => library.served(peer, served.digest),
+                ServeEvent::Ended => sending = None,
+                _ => {}
             };
-            match shoal_transfer::serve(inbound, &library, &pool, &limits, count).await {
-                Ok(served) => library.served(peer, served.digest),
-                Err(error) => tracing::debug!(%peer, %error, "a request was not served to its end"),
+            if let Err(error) = shoal_transfer::serve(inbound, &library, &pool, &limits, observe).await {
+                tracing::debug!(%peer, %error, "a stream was not served to its end");
             }
         });
     }
 }
 
+/// A request that is being answered.
 struct SendingGuard(Traffic);
+
+impl SendingGuard {
+    fn new(traffic: Traffic) -> Self {
+        traffic.sending.fetch_add(1, Ordering::Relaxed);
+        Self(traffic)
+    }
+}
 
 impl Drop for SendingGuard {
     fn drop(&mut self) {

@@ -242,12 +242,15 @@ impl Member {
 
     fn serve(&mut self, request: &wire::Request, channel: ResponseChannel<Reply>) {
         let digest: Digest = self.blob.digest();
-        let reply = if request.digest == digest {
-            self.told.fetch_add(1, Ordering::Relaxed);
-            self.lie_to(&request.ranges)
-        } else {
-            Reply::nothing()
-        };
+        let mut reply = Reply::empty();
+        for want in &request.wants {
+            reply = reply.and(if want.digest == digest {
+                self.told.fetch_add(1, Ordering::Relaxed);
+                self.lie_to(&want.ranges)
+            } else {
+                Reply::nothing()
+            });
+        }
         // The asker may have left.
         drop(self.swarm.behaviour_mut().ranges.send_response(channel, reply));
     }

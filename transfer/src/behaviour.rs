@@ -1,6 +1,6 @@
 //! Opens and accepts the substreams of the range protocol.
 //!
-//! Owns: opens that wait for a dial or a free slot, the connections of each peer, permits to serve.
+//! Owns: opens that wait for a dial or a free slot, the connections of each peer, places and permits to serve.
 //! Hears: orders of [`Opener`]s, connections made and lost, dials failed, substreams opened by peers.
 //! Tells: callers their stream, [`Incoming`] each admitted stream; a peer beyond its share is told "busy".
 //! Ends: with the Swarm; every open has a deadline of its own and is answered by then.
@@ -32,6 +32,8 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
 
 use self::admission::Admission;
+pub(crate) use self::admission::Gate;
+pub(crate) use self::handler::refuse;
 use self::handler::{Handler, OpenHere};
 use self::opener::Order;
 pub use self::opener::{OpenError, Opener};
@@ -73,9 +75,11 @@ pub struct Inbound {
     pub connection: ConnectionId,
     /// The substream. Dropping it makes room for another.
     pub stream: RangeStream,
+    /// Where each request gets its permit.
+    pub(crate) gate: Gate,
 }
 
-/// The admitted substreams, in the order in which they came. Bounded by [`Limits::total_transfers`].
+/// The admitted substreams, in the order in which they came. Bounded by [`Limits::total_inbound`].
 pub struct Incoming(mpsc::Receiver<Inbound>);
 
 impl futures::Stream for Incoming {
@@ -118,8 +122,8 @@ impl Behaviour {
     /// Creates the behaviour of `network` with its two handles.
     pub fn new(local: PeerId, network: &NetworkName, limits: Limits) -> (Self, Opener, Incoming) {
         let (order_sender, orders) = mpsc::channel(ORDER_QUEUE);
-        // Each stream in this channel holds a permit, so the channel is never full before the permits are out.
-        let (incoming, inbound) = mpsc::channel(limits.total_transfers);
+        // Each stream in this channel holds a place, so the channel is never full before the places are out.
+        let (incoming, inbound) = mpsc::channel(limits.total_inbound);
         let opener = Opener { orders: order_sender, deadline: limits.open };
         let behaviour = Behaviour {
             local,

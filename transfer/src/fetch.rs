@@ -7,6 +7,7 @@
 
 mod batch;
 mod driver;
+mod lines;
 mod reins;
 mod timer;
 mod transfer;
@@ -21,6 +22,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_store::{Partial, WriteError};
 
 use self::driver::Driver;
+pub use self::lines::Lines;
 use crate::have::Holding;
 use crate::scheduler::Failure;
 use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream};
@@ -67,8 +69,8 @@ pub type SourceStream = BoxStream<'static, Source>;
 pub struct FetchJob {
     /// Where verified groups go; it names the content. What it has already is not asked for again.
     pub partial: Partial,
-    /// How to reach sources.
-    pub opener: Arc<dyn Open>,
+    /// How to reach sources. What is fetched at the same time from the same sources should share it.
+    pub lines: Arc<Lines>,
     /// Where disk writes run.
     pub pool: Arc<dyn Pool>,
     /// Whom to ask.
@@ -185,5 +187,5 @@ pub enum FetchError {
 /// of the batches that were not handed to the disk yet.
 pub async fn fetch(job: FetchJob, observer: impl FnMut(FetchEvent) + Send) -> Result<Fetched, FetchError> {
     let sources = job.sources.fuse();
-    Driver::new(job.partial, job.opener, job.pool, job.options, observer).run(sources).await
+    Driver::new(job.partial, job.lines, job.pool, job.options, observer).run(sources).await
 }

@@ -1,9 +1,9 @@
 //! Verified ranges of files on the wire: messages, the substream behaviour, serving and fetching.
 //!
 //! Two protocols. [`have`] is a small question over libp2p's request-response: which groups of a content do you
-//! hold, and who else does? The range protocol is one request and one *streamed* response per substream: [`wire`]
-//! describes its messages, [`Behaviour`] opens and accepts the substreams, [`serve()`] answers one of them, and
-//! [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom.
+//! hold, and who else does? The range protocol is requests and *streamed* responses, one after the other on a
+//! substream: [`wire`] describes its messages, [`Behaviour`] opens and accepts the substreams, [`serve()`] answers
+//! what comes on one of them, and [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom.
 //!
 //! Nothing here spawns a task: the caller polls the futures and lends a blocking [`Pool`].
 //!
@@ -38,9 +38,10 @@ mod fetch;
 
 pub use behaviour::{Behaviour, Inbound, Incoming, OpenError, Opener, RangeStream};
 pub use fetch::{
-    Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Open, Source, SourceStream, fetch,
+    Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, Source, SourceStream,
+    fetch,
 };
 pub use limits::Limits;
 pub use pool::{Pool, PoolClosed};
 pub use scheduler::Failure;
-pub use serve::{Library, Outcome, ServeError, Served, serve};
+pub use serve::{Library, Outcome, ServeError, ServeEvent, Served, serve};

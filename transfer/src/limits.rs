@@ -6,11 +6,19 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Transfers served to one peer at a time. Without it one peer could hold every slot of
+    /// Requests served to one peer at a time. Without it one peer could hold every slot of
     /// [`Limits::total_transfers`].
     pub per_peer_transfers: usize,
-    /// Transfers served at a time. Each holds read buffers, so this bounds memory whatever strangers ask.
+    /// Requests served at a time. Each holds read buffers, so this bounds memory whatever strangers ask.
     pub total_transfers: usize,
+    /// Streams that one peer may have open to us, most of them between two requests. Without it one peer could hold
+    /// every place of [`Limits::total_inbound`].
+    pub per_peer_inbound: usize,
+    /// Streams that peers may have open to us. Each is a task and a little of the muxer's memory.
+    pub total_inbound: usize,
+    /// Time a stream may be open without a request. Without it streams nobody uses keep their places, and their
+    /// connections alive.
+    pub idle: Duration,
     /// Streams we open on one connection. Yamux ends the whole connection at the 513th.
     pub streams_per_connection: usize,
     /// Opens waiting for a dial or a free stream of one peer. More callers than this are refused at once.
@@ -31,6 +39,9 @@ impl Default for Limits {
         Limits {
             per_peer_transfers: 8,
             total_transfers: 64,
+            per_peer_inbound: 32,
+            total_inbound: 512,
+            idle: Duration::from_secs(20),
             streams_per_connection: 64,
             waiting_per_peer: 512,
             waiting_total: 1024,

@@ -1,8 +1,9 @@
-//! Answers one range request.
+//! Answers the requests on one substream, one after the other.
 //!
-//! The request must arrive whole and in time. Batches are read and encoded on the blocking pool, the next one while
-//! the last is being written. A file that changes while it is read ends the response with a word that says so; the
-//! receiver verifies what came before.
+//! A stream between two requests costs its place among the streams and nothing else. With the first byte of a request
+//! comes the permit to serve it, or a refusal, and the request must be whole in time. Batches are read and encoded on
+//! the blocking pool, the next one while the last is being written, so the muxer's back-pressure is the only queue. A
+//! file that changes while it is read ends its answer with a word that says so; the receiver verifies what came before.
 
 mod encode;
 
@@ -12,13 +13,14 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use futures::future::{Either, select};
-use futures::{AsyncWrite, pin_mut};
+use futures::{AsyncReadExt, AsyncWrite, pin_mut};
 use futures_timer::Delay;
-use shoal_content::{Digest, GroupRanges, MAX_RANGE_PAIRS};
+use shoal_content::Digest;
 use shoal_store::{Blob, ReadError, Store};
 
-use self::encode::{Batch, Encoder, End};
-use crate::pool::{OnPool, on_pool};
+use self::encode::{Answers, Batch, Out};
+use crate::behaviour::refuse;
+use crate::pool::on_pool;
 use crate::stall::Watchdog;
 use crate::wire::{Header, Request, WireError};
 use crate::{Inbound, Limits, Pool, PoolClosed, RangeStream};
@@ -47,7 +49,21 @@ impl Library for Store {
     }
 }
 
-/// A request that was answered.
+/// What happens while a substream is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServeEvent {
+    /// A request came and holds a permit.
+    Began,
+    /// So many bytes of content and hashes were handed to the connection.
+    Sent(u64),
+    /// One of the wants of the request was answered.
+    Served(Served),
+    /// All of the request was answered, and its permit is free.
+    Ended,
+}
+
+/// A want that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
@@ -57,7 +73,7 @@ pub struct Served {
     pub outcome: Outcome,
 }
 
-/// How a request was answered.
+/// How a want was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All that was asked for and is here was sent.
@@ -72,10 +88,13 @@ pub enum Outcome {
     Unreadable,
 }
 
-/// Why a request was not answered.
+/// Why a stream was not served to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
+    /// Too many transfers are served already, to this peer or to all.
+    #[error("too many transfers are served already")]
+    Busy,
     /// The request did not arrive whole in time.
     #[error("the request did not arrive in time")]
     RequestTimedOut,
@@ -93,121 +112,107 @@ pub enum ServeError {
     PoolClosed(#[from] PoolClosed),
 }
 
-/// Answers the request on an admitted substream, telling `observer` of the bytes of content and hashes that it hands
-/// to the connection, as it does so: most streams end early, when the peer has what it wants or is gone.
+/// Answers the requests on an admitted substream until the peer has no more, telling `observer` how it goes as it goes:
+/// most streams end early, when the peer has what it wants or is gone.
 ///
 /// # Errors
-/// The request was not understood, or the peer stopped reading or left.
+/// A request was refused or not understood, or the peer stopped reading or left in the middle.
 ///
 /// # Cancel safety
-/// Dropping the future resets the substream, and gives the permit back.
+/// Dropping the future resets the substream, and gives permit and place back.
 pub async fn serve<L: Library + Clone + 'static>(
     inbound: Inbound,
     library: &L,
     pool: &dyn Pool,
     limits: &Limits,
-    mut observer: impl FnMut(u64) + Send,
-) -> Result<Served, ServeError> {
-    let mut stream = inbound.stream;
-    let request = read_request(&mut stream, limits).await;
-    let mut writer = Writer { stream, watchdog: Watchdog::new(limits.write_stall) };
-    let request = match request {
-        Ok(request) => request,
-        Err(error) => {
-            if matches!(error, ServeError::BadRequest(_)) {
-                writer.refuse(&Header::BadRequest).await?;
+    mut observer: impl FnMut(ServeEvent) + Send,
+) -> Result<(), ServeError> {
+    let Inbound { mut stream, gate, .. } = inbound;
+    loop {
+        let Some(first) = first_byte(&mut stream, limits).await? else {
+            Writer::new(&mut stream, limits).close().await?;
+            return Ok(());
+        };
+        // Permits come before memory: a request may be long.
+        let Some(_permit) = gate.admit() else {
+            refuse(stream, Header::Busy).await;
+            return Err(ServeError::Busy);
+        };
+        let request = match read_request(first, &mut stream, limits).await {
+            Ok(request) => request,
+            Err(error) => {
+                if matches!(error, ServeError::BadRequest(_)) {
+                    refuse(stream, Header::BadRequest).await;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-    };
-    let served = |outcome| Served { digest: request.digest, outcome };
-    let opened = {
-        let (library, digest) = (library.clone(), request.digest);
-        on_pool(pool, move || library.open(&digest)).await?
-    };
-    let (header, outcome) = match opened {
-        Ok(Some(blob)) => {
-            let end = respond(&mut writer, &request, blob, pool, &mut observer).await?;
-            if end == End::Bad {
-                let (library, digest) = (library.clone(), request.digest);
-                on_pool(pool, move || library.report_bad(&digest)).await?;
-            }
-            return Ok(served(end.outcome()));
-        }
-        Ok(None) | Err(ReadError::NotHere) => (Header::NotFound, Outcome::NotFound),
-        Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => (Header::Changed, Outcome::Changed),
-        Err(ReadError::Checking { .. }) => (Header::Busy, Outcome::Checking),
-        Err(error) => {
-            tracing::debug!(digest = %request.digest, %error, "cannot serve");
-            (Header::Failed, Outcome::Unreadable)
-        }
-    };
-    writer.refuse(&header).await?;
-    Ok(served(outcome))
+        };
+        observer(ServeEvent::Began);
+        let answers = Answers::new(library.clone(), request);
+        answer(&mut Writer::new(&mut stream, limits), answers, pool, &mut observer).await?;
+        observer(ServeEvent::Ended);
+    }
 }
 
-async fn read_request(stream: &mut RangeStream, limits: &Limits) -> Result<Request, ServeError> {
-    let request = Request::read(stream);
+/// Waits for the next request; nothing when the peer has no more, or none for too long.
+async fn first_byte(stream: &mut RangeStream, limits: &Limits) -> Result<Option<u8>, ServeError> {
+    let mut byte = [0];
+    match select(stream.read(&mut byte), Delay::new(limits.idle)).await {
+        Either::Left((read, _)) => Ok((read? > 0).then_some(byte[0])),
+        Either::Right(_) => Ok(None),
+    }
+}
+
+async fn read_request(first: u8, stream: &mut RangeStream, limits: &Limits) -> Result<Request, ServeError> {
+    let first = [first];
+    let mut whole = AsyncReadExt::chain(first.as_slice(), stream);
+    let request = Request::read(&mut whole);
     pin_mut!(request);
     match select(request, Delay::new(limits.request)).await {
-        Either::Left((Ok(request), _)) => Ok(request),
+        Either::Left((Ok(Some(request)), _)) => Ok(request),
+        Either::Left((Ok(None), _)) => Err(ServeError::Io(io::ErrorKind::UnexpectedEof.into())),
         Either::Left((Err(WireError::Io(error)), _)) => Err(ServeError::Io(error)),
         Either::Left((Err(error), _)) => Err(ServeError::BadRequest(error)),
         Either::Right(((), _)) => Err(ServeError::RequestTimedOut),
     }
 }
 
-/// Sends what is here of what is asked for. Gives how it ended.
-async fn respond(
-    writer: &mut Writer,
-    request: &Request,
-    blob: Blob,
+/// Sends all answers to a request.
+async fn answer<L: Library + Clone + 'static>(
+    writer: &mut Writer<'_>,
+    answers: Answers<L>,
     pool: &dyn Pool,
-    observer: &mut (impl FnMut(u64) + Send),
-) -> Result<End, ServeError> {
-    let tree = blob.tree();
-    let asked = tree.clip(&request.ranges);
-    // A set cut short on its way out is as good as one that was held in part.
-    let here: GroupRanges = asked.intersection(blob.ranges()).iter().take(MAX_RANGE_PAIRS).collect();
-    let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
-
-    let encoder = Encoder::new(blob, request, &here);
+    observer: &mut (impl FnMut(ServeEvent) + Send),
+) -> Result<(), ServeError> {
+    let library = answers.library();
+    let fill = |answers: Answers<L>, out: Out| on_pool(pool, move || answers.fill(out));
     // Two buffers: one is filled while the other is written.
-    let mut spare = encoder.buffer();
-    let mut batch = encode(pool, encoder, header.to_frame(), Vec::new());
-    loop {
-        let Batch { buffer, filled, payload, next } = batch.await?;
-        let ready = buffer.get(..filled).unwrap_or_default();
-        observer(payload);
-        match next {
-            Ok(encoder) => {
-                batch = encode(pool, encoder, Vec::new(), std::mem::take(&mut spare));
-                writer.write_all(ready).await?;
-                spare = buffer;
-            }
-            Err(end) => {
-                writer.write_all(ready).await?;
-                writer.close().await?;
-                return Ok(end);
-            }
+    let mut spare = Out::default();
+    let mut next = Some(fill(answers, Out::default()));
+    while let Some(batch) = next {
+        let Batch { out, payload, answered, bad, rest } = batch.await?;
+        observer(ServeEvent::Sent(payload));
+        next = rest.map(|answers| fill(answers, std::mem::take(&mut spare)));
+        writer.write_all(out.ready()).await?;
+        spare = out;
+        answered.into_iter().for_each(|served| observer(ServeEvent::Served(served)));
+        if let Some(digest) = bad {
+            let library = library.clone();
+            on_pool(pool, move || library.report_bad(&digest)).await?;
         }
     }
-}
-
-fn encode(pool: &dyn Pool, encoder: Encoder, prefix: Vec<u8>, buffer: Vec<u8>) -> OnPool<Batch> {
-    on_pool(pool, move || encoder.fill(&prefix, buffer))
+    writer.flush().await
 }
 
 /// Writes to a peer that must keep reading.
-struct Writer {
-    stream: RangeStream,
+struct Writer<'a> {
+    stream: &'a mut RangeStream,
     watchdog: Watchdog,
 }
 
-impl Writer {
-    async fn refuse(&mut self, header: &Header) -> Result<(), ServeError> {
-        self.write_all(&header.to_frame()).await?;
-        self.close().await
+impl<'a> Writer<'a> {
+    fn new(stream: &'a mut RangeStream, limits: &Limits) -> Self {
+        Writer { stream, watchdog: Watchdog::new(limits.write_stall) }
     }
 
     async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), ServeError> {
@@ -222,6 +227,10 @@ impl Writer {
         Ok(())
     }
 
+    async fn flush(&mut self) -> Result<(), ServeError> {
+        self.drive(AsyncWrite::poll_flush).await
+    }
+
     async fn close(&mut self) -> Result<(), ServeError> {
         self.drive(AsyncWrite::poll_close).await
     }
@@ -231,7 +240,7 @@ impl Writer {
         mut step: impl FnMut(Pin<&mut RangeStream>, &mut std::task::Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<T, ServeError> {
         self.watchdog.touch();
-        poll_fn(|cx| match step(Pin::new(&mut self.stream), cx) {
+        poll_fn(|cx| match step(Pin::new(&mut *self.stream), cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(ServeError::Io)),
             Poll::Pending => self.watchdog.poll_stalled(cx).map(|()| Err(ServeError::Stalled)),
         })

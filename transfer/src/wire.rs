@@ -1,10 +1,12 @@
 //! The messages of the range protocol, byte by byte.
 //!
-//! A substream carries one request and its response. The requester writes a frame with a [`Request`]. The server
-//! answers with a frame that holds a [`Header`]; if that is [`Header::Follows`] the body comes next:
+//! A substream carries request after request, and the responses in the same order. The requester writes a frame with
+//! a [`Request`], and may write the next before the response to the last has ended. The server answers each want of it
+//! with a frame that holds a [`Header`]; if that is [`Header::Follows`] the body comes next:
 //! [chunks](Mark::Chunk) that together are the encoding which [`Tree::plan`](shoal_content::Tree::plan) gives for the
 //! ranges that follow, and a last mark that says how it ended. A frame is a big-endian `u32` length and that many bytes
-//! of canonical DAG-CBOR. A stream that ends before its last mark was lost.
+//! of canonical DAG-CBOR. What a stream did not answer when it ended was lost; if its last word was [`Header::Busy`],
+//! that is why.
 
 mod bounded;
 
@@ -24,6 +26,9 @@ pub(crate) use self::bounded::{Bounded, Pairs};
 
 /// Longest request. Without it a stranger decides how much we read before we may refuse.
 pub const MAX_REQUEST_LEN: usize = 256 * 1024;
+
+/// Most blobs that one request names. Without it a request of a few bytes each is work for minutes.
+pub const MAX_WANTS: usize = 1024;
 
 /// Longest header. Room for as many ranges as a set may have.
 pub const MAX_HEADER_LEN: usize = 64 * 1024;
@@ -57,71 +62,97 @@ pub(crate) fn protocol(network: &NetworkName, name: &str) -> StreamProtocol {
     StreamProtocol::try_from_owned(format!("/shoal/{network}/{name}")).expect("starts with a slash")
 }
 
-/// Asks for ranges of one content: `[digest, [[start, length], …], flags, credential or null]`.
+/// Asks for ranges of some blobs: `[[[digest, [[start, length], …], most or null], …], flags, credential or null]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Of what.
-    pub digest: Digest,
-    /// Which groups. Asking beyond the end asks for the last group, which proves the size.
-    pub ranges: GroupRanges,
+    /// Of what and which; never empty. Each is answered, in this order.
+    pub wants: Vec<Want>,
     /// The bytes and the hashes above them, or the hashes alone.
-    pub want: Want,
+    pub body: Body,
     /// Why the server should agree; nothing uses it yet.
     pub credential: Option<Vec<u8>>,
 }
 
-/// What a request wants sent.
+/// The ranges that are wanted of one blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Of what.
+    pub digest: Digest,
+    /// Which groups. Asking beyond the end asks for the last group, which proves the size.
+    pub ranges: GroupRanges,
+    /// Only so many of these groups, and the server chooses which: its header says so.
+    pub most: Option<u64>,
+}
+
+/// What a request wants sent of its ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum Body {
     /// Groups and the hashes that lead to them.
     Content,
     /// Only the hashes, to find out where an old copy differs.
     HashesOnly,
 }
 
-type RequestWire = (ByteArray<32>, Pairs, u64, Option<ByteBuf>);
+type WantWire = (ByteArray<32>, Pairs, Option<u64>);
+
+type RequestWire = (Bounded<WantWire, MAX_WANTS>, u64, Option<ByteBuf>);
 
 impl Request {
+    /// Asks for ranges of one blob.
+    pub fn one(digest: Digest, ranges: GroupRanges) -> Self {
+        Request { wants: vec![Want { digest, ranges, most: None }], body: Body::Content, credential: None }
+    }
+
     /// Encodes the request as a frame.
     pub fn to_frame(&self) -> Vec<u8> {
-        let flags = match self.want {
-            Want::Content => 0,
-            Want::HashesOnly => HASHES_ONLY,
+        let flags = match self.body {
+            Body::Content => 0,
+            Body::HashesOnly => HASHES_ONLY,
         };
-        let wire: RequestWire = (
-            ByteArray::new(*self.digest.as_bytes()),
-            Pairs(self.ranges.clone()),
-            flags,
-            self.credential.clone().map(ByteBuf::from),
-        );
+        let want = |want: &Want| -> WantWire {
+            (ByteArray::new(*want.digest.as_bytes()), Pairs(want.ranges.clone()), want.most)
+        };
+        let wants = Bounded(self.wants.iter().map(want).collect());
+        let wire: RequestWire = (wants, flags, self.credential.clone().map(ByteBuf::from));
         frame(&wire)
     }
 
     /// Decodes the content of a frame.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let (digest, Pairs(ranges), flags, credential): RequestWire = decode(bytes)?;
-        let want = match flags {
-            0 => Want::Content,
-            HASHES_ONLY => Want::HashesOnly,
+        let (Bounded(wants), flags, credential): RequestWire = decode(bytes)?;
+        let body = match flags {
+            0 => Body::Content,
+            HASHES_ONLY => Body::HashesOnly,
             _ => return Err(WireError::Malformed("flags")),
         };
+        if wants.is_empty() {
+            return Err(WireError::Malformed("number of wants"));
+        }
         if credential.as_ref().is_some_and(|credential| credential.len() > MAX_CREDENTIAL_LEN) {
             return Err(WireError::Malformed("credential"));
         }
-        let digest = Digest::from_bytes(digest.into_array());
-        Ok(Request { digest, ranges, want, credential: credential.map(ByteBuf::into_vec) })
+        let want = |(digest, Pairs(ranges), most): WantWire| Want {
+            digest: Digest::from_bytes(digest.into_array()),
+            ranges,
+            most,
+        };
+        let wants = wants.into_iter().map(want).collect();
+        Ok(Request { wants, body, credential: credential.map(ByteBuf::into_vec) })
     }
 
-    /// Reads a request. The caller sets the deadline.
+    /// Reads a request, or nothing where the stream ends instead. The caller sets the deadline.
     ///
     /// # Cancel safety
     /// What was read is lost with the future; the stream is of no more use.
-    pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Self, WireError> {
-        Request::decode(&read_frame(io, MAX_REQUEST_LEN).await?)
+    pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, WireError> {
+        match read_frame_or_end(io, MAX_REQUEST_LEN).await? {
+            Some(bytes) => Request::decode(&bytes).map(Some),
+            None => Ok(None),
+        }
     }
 }
 
-/// Opens a response: `[status, size, [[start, length], …] or null]`, where only status 0 has a size and ranges.
+/// Opens the answer to one want: `[status, size, [[start, length], …] or null]`, where only status 0 has a size and ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Header {
     /// The body follows.
@@ -133,11 +164,11 @@ pub enum Header {
     },
     /// The content is not here.
     NotFound,
-    /// Too many transfers are served already: ask later.
+    /// Ask later: too many transfers are served already, and then the stream ends; or this file is being checked.
     Busy,
     /// The content was here and its file changed since.
     Changed,
-    /// The request could not be understood.
+    /// The request could not be understood. The stream ends.
     BadRequest,
     /// The content is here and could not be read.
     Failed,
@@ -235,8 +266,24 @@ pub enum WireError {
 
 /// Reads one frame, taking memory only as bytes arrive.
 pub(crate) async fn read_frame(io: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Vec<u8>, WireError> {
+    let frame = read_frame_or_end(io, max).await?;
+    frame.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).into())
+}
+
+/// Reads one frame, or nothing where the stream ends before it.
+async fn read_frame_or_end(
+    io: &mut (impl AsyncRead + Unpin),
+    max: usize,
+) -> Result<Option<Vec<u8>>, WireError> {
     let mut len = [0; 4];
-    io.read_exact(&mut len).await?;
+    let mut at = 0;
+    while let Some(space) = len.get_mut(at..).filter(|space| !space.is_empty()) {
+        match io.read(space).await? {
+            0 if at == 0 => return Ok(None),
+            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            read => at += read,
+        }
+    }
     let len = u32::from_be_bytes(len);
     if len == 0 || usize::try_from(len).map_or(true, |len| len > max) {
         return Err(WireError::TooLong(len));
@@ -246,7 +293,7 @@ pub(crate) async fn read_frame(io: &mut (impl AsyncRead + Unpin), max: usize) ->
     if bytes.len() as u64 != u64::from(len) {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// Encodes a message with its length in front.

@@ -84,7 +84,7 @@ pub(super) async fn receive(
     });
     let job = FetchJob {
         partial: partial.clone(),
-        opener: Arc::new(task.inner.opener.clone()),
+        lines: task.lines.clone(),
         pool: Arc::new(task.inner.tasks.clone()),
         sources: holders.boxed(),
         options,

@@ -1,7 +1,7 @@
 //! What is written to those who ask for bytes, and how.
 //!
-//! Requests and responses of the range protocol are one message each way, so libp2p's request-response can carry
-//! them, as long as every byte is in the hands of the codec.
+//! A server may end a stream after one response, so libp2p's request-response can carry requests and responses of the
+//! range protocol, as long as every byte is in the hands of the codec.
 
 use std::{future, io, time::Duration};
 
@@ -32,6 +32,20 @@ enum Then {
 }
 
 impl Reply {
+    /// The end of the stream.
+    pub(super) fn empty() -> Self {
+        Self { bytes: Vec::new(), then: Then::End }
+    }
+
+    /// This, and if the stream has not ended with it, what comes next.
+    pub(super) fn and(mut self, next: Self) -> Self {
+        if matches!(self.then, Then::End) {
+            self.bytes.extend(next.bytes);
+            self.then = next.then;
+        }
+        self
+    }
+
     /// All that was asked for.
     pub(super) fn whole(size: u64, body: &[u8]) -> Self {
         Self { bytes: message(size, body, true), then: Then::End }
@@ -87,7 +101,7 @@ impl request_response::Codec for RangeCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        Request::read(io).await.map_err(io::Error::other)
+        Request::read(io).await.map_err(io::Error::other)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, _: &mut T) -> io::Result<Reply>

@@ -1,4 +1,4 @@
-//! Which inbound substreams are served: a permit per transfer, counted per peer and in total.
+//! Which inbound substreams and requests are taken: counted per peer and in total.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,9 +7,41 @@ use libp2p::PeerId;
 
 use crate::Limits;
 
-/// Hands out permits to serve. Shared by the handlers of every connection.
+/// What one node takes from its peers. Shared by the handlers of every connection.
 #[derive(Clone, Debug)]
-pub(super) struct Admission(Arc<Shared>);
+pub(super) struct Admission {
+    /// Streams, whether a request is on them or not.
+    pub(super) streams: Quota,
+    /// Requests being served.
+    pub(super) transfers: Quota,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Admission {
+            streams: Quota::new(limits.per_peer_inbound, limits.total_inbound),
+            transfers: Quota::new(limits.per_peer_transfers, limits.total_transfers),
+        }
+    }
+}
+
+/// Hands out permits to serve one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(super) transfers: Quota,
+    pub(super) peer: PeerId,
+}
+
+impl Gate {
+    /// Takes the permit to serve one request, unless this peer or everybody together holds as many as allowed.
+    pub(crate) fn admit(&self) -> Option<Permit> {
+        self.transfers.admit(self.peer)
+    }
+}
+
+/// A number of permits, of which no peer may hold more than its share.
+#[derive(Clone, Debug)]
+pub(super) struct Quota(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -24,13 +56,9 @@ struct Held {
     by_peer: HashMap<PeerId, usize>,
 }
 
-impl Admission {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Admission(Arc::new(Shared {
-            per_peer: limits.per_peer_transfers,
-            total: limits.total_transfers,
-            held: Mutex::default(),
-        }))
+impl Quota {
+    fn new(per_peer: usize, total: usize) -> Self {
+        Quota(Arc::new(Shared { per_peer, total, held: Mutex::default() }))
     }
 
     /// Takes a permit, unless this peer or everybody together holds as many as allowed.
@@ -43,7 +71,7 @@ impl Admission {
         held.total += 1;
         held.by_peer.insert(peer, of_peer + 1);
         drop(held);
-        Some(Permit { admission: self.clone(), peer })
+        Some(Permit { quota: self.clone(), peer })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -51,16 +79,16 @@ impl Admission {
     }
 }
 
-/// The right to serve one transfer, given back when dropped.
+/// One permit, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
-    admission: Admission,
+pub(crate) struct Permit {
+    quota: Quota,
     peer: PeerId,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut held = self.admission.held();
+        let mut held = self.quota.held();
         held.total = held.total.saturating_sub(1);
         if let Some(of_peer) = held.by_peer.get_mut(&self.peer) {
             *of_peer = of_peer.saturating_sub(1);
@@ -77,18 +105,17 @@ mod tests {
 
     #[test]
     fn permits_end_per_peer_and_in_total_and_leave_nothing() {
-        let limits = Limits { per_peer_transfers: 2, total_transfers: 3, ..Limits::default() };
-        let admission = Admission::new(&limits);
+        let quota = Quota::new(2, 3);
         let (a, b) = (PeerId::random(), PeerId::random());
-        let first = admission.admit(a).unwrap();
-        let second = admission.admit(a).unwrap();
-        assert!(admission.admit(a).is_none(), "per peer");
-        let third = admission.admit(b).unwrap();
-        assert!(admission.admit(b).is_none(), "in total");
+        let first = quota.admit(a).unwrap();
+        let second = quota.admit(a).unwrap();
+        assert!(quota.admit(a).is_none(), "per peer");
+        let third = quota.admit(b).unwrap();
+        assert!(quota.admit(b).is_none(), "in total");
         drop(first);
-        let again = admission.admit(b).unwrap();
+        let again = quota.admit(b).unwrap();
         drop((second, third, again));
-        let held = admission.held();
+        let held = quota.held();
         assert_eq!(held.total, 0);
         assert!(held.by_peer.is_empty());
     }

@@ -19,10 +19,10 @@ use libp2p::swarm::{ConnectionHandler, ConnectionId, Stream, StreamProtocol, Sub
 use libp2p::{PeerId, swarm};
 
 use super::Inbound;
-use super::admission::Admission;
+use super::admission::{Admission, Gate};
 use super::opener::OpenError;
 use super::stream::{RangeStream, Slot};
-use crate::wire;
+use crate::wire::{self, Header};
 
 /// Refusals being written on one connection. Further streams are reset: a peer that opens this many beyond its
 /// share is not one we owe an explanation.
@@ -53,20 +53,21 @@ pub struct Handler {
 impl Handler {
     fn on_inbound(&mut self, stream: Stream) {
         let stream = RangeStream::new(stream);
-        let stream = match self.admission.admit(self.peer) {
+        let stream = match self.admission.streams.admit(self.peer) {
             None => stream,
-            Some(permit) => {
-                let stream = stream.with_permit(permit);
-                let inbound = Inbound { peer: self.peer, connection: self.connection, stream };
+            Some(place) => {
+                let stream = stream.with_place(place);
+                let gate = Gate { transfers: self.admission.transfers.clone(), peer: self.peer };
+                let inbound = Inbound { peer: self.peer, connection: self.connection, stream, gate };
                 match self.incoming.try_send(inbound) {
                     Ok(()) => return,
                     Err(refused) => refused.into_inner().stream,
                 }
             }
         };
-        tracing::debug!(peer = %self.peer, "no room for another transfer");
+        tracing::debug!(peer = %self.peer, "no room for another stream");
         if self.refusals.len() < MAX_REFUSALS {
-            self.refusals.push(refuse(stream).boxed());
+            self.refusals.push(refuse(stream, Header::Busy).boxed());
         }
     }
 }
@@ -129,11 +130,11 @@ impl ConnectionHandler for Handler {
     }
 }
 
-/// Says "busy" and waits for the peer to take it: closing at once with its request unread would reset the stream
-/// and lose the word on some transports.
-async fn refuse(mut stream: RangeStream) {
+/// Says why this stream ends, and waits for the peer to take it: closing at once with its request unread would reset the
+/// stream and lose the word on some transports.
+pub(crate) async fn refuse(mut stream: RangeStream, why: Header) {
     let say = async {
-        stream.write_all(&wire::Header::Busy.to_frame()).await?;
+        stream.write_all(&why.to_frame()).await?;
         stream.close().await?;
         let mut sink = [0_u8; 1024];
         for _ in 0..wire::MAX_REQUEST_LEN / sink.len() {

@@ -11,9 +11,9 @@ use futures::{AsyncRead, AsyncWrite};
 
 use super::admission::Permit;
 
-/// One substream: a request goes one way, its response the other.
+/// One substream: requests go one way, their responses the other.
 ///
-/// Dropping it resets the substream and frees its slot, or the permit under which it was admitted. While it is held its
+/// Dropping it resets the substream and frees its slot, or the place under which it was admitted. While it is held its
 /// connection is kept alive.
 pub struct RangeStream {
     io: Pin<Box<dyn Duplex>>,
@@ -29,8 +29,8 @@ enum Held {
     Nothing,
     /// Ours: its place among the streams we have open on a connection.
     Slot(#[expect(dead_code, reason = "held to be dropped")] Slot),
-    /// Theirs: the right to be served.
-    Permit(#[expect(dead_code, reason = "held to be dropped")] Permit),
+    /// Theirs: its place among the streams that peers have open to us.
+    Place(#[expect(dead_code, reason = "held to be dropped")] Permit),
 }
 
 impl RangeStream {
@@ -43,8 +43,8 @@ impl RangeStream {
         RangeStream { io: Box::pin(io), _held: Held::Slot(slot) }
     }
 
-    pub(super) fn with_permit(self, permit: Permit) -> Self {
-        RangeStream { _held: Held::Permit(permit), ..self }
+    pub(super) fn with_place(self, place: Permit) -> Self {
+        RangeStream { _held: Held::Place(place), ..self }
     }
 }
 

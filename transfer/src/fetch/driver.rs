@@ -16,7 +16,7 @@ use super::batch::Buffers;
 use super::reins::{Reins, reins};
 use super::timer::Timer;
 use super::transfer::{Ended, Event, Order, Shared, transfer};
-use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Open, Source, SourceStream};
+use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Lines, Source, SourceStream};
 use crate::Pool;
 use crate::scheduler::{Action, Failure, RequestId, Scheduler, SourceId};
 
@@ -61,7 +61,7 @@ pub(super) struct Driver<F> {
 impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     pub(super) fn new(
         partial: Partial,
-        opener: Arc<dyn Open>,
+        lines: Arc<Lines>,
         pool: Arc<dyn Pool>,
         options: FetchOptions,
         observer: F,
@@ -71,7 +71,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         let shared = Shared {
             digest: partial.digest(),
             partial,
-            opener,
+            lines,
             pool,
             credential: options.credential.clone(),
             buffers: Buffers::default(),

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
-use futures::{AsyncRead, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
+use futures::{AsyncRead, FutureExt, SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Step, Tree};
 use shoal_store::{Partial, WriteError};
 
-use super::Open;
 use super::batch::{Batch, Buffers};
+use super::lines::{Answered, Lines, broken};
 use super::reins::Bit;
 use crate::pool::{OnPool, on_pool};
 use crate::scheduler::{Failure, RequestId};
-use crate::wire::{Header, Mark, Request, Want, WireError};
-use crate::{OpenError, Pool, PoolClosed, RangeStream};
+use crate::wire::{Header, Mark, Request};
+use crate::{Pool, PoolClosed, RangeStream};
 
 /// Batches of one request on their way to the disk. Beyond them the network waits for the disk. One of them may be
 /// long, for it syncs; the others go on.
@@ -40,7 +40,7 @@ const MAX_PROOF_LEN: u64 = 2 * 1024 * 1024;
 pub(super) struct Shared {
     pub(super) digest: Digest,
     pub(super) partial: Partial,
-    pub(super) opener: Arc<dyn Open>,
+    pub(super) lines: Arc<Lines>,
     pub(super) pool: Arc<dyn Pool>,
     pub(super) credential: Option<Vec<u8>>,
     pub(super) buffers: Buffers,
@@ -143,6 +143,7 @@ pub(super) async fn transfer(
         batch: Batch::new(buffer),
         batch_since: Instant::now(),
         needed,
+        is_answered: false,
         writes: FuturesUnordered::new(),
         shared,
     };
@@ -154,36 +155,29 @@ pub(super) async fn transfer(
     while !receiver.writes.is_empty() {
         receiver.await_write().await?;
     }
+    if receiver.is_answered {
+        receiver.shared.lines.give_back(receiver.peer, receiver.stream);
+    }
     received
 }
 
-/// Opens a stream, sends the request and reads the header.
+/// Sends the request and reads the header.
 async fn ask(shared: &Shared, order: &Order) -> Result<(RangeStream, u64, Option<GroupRanges>), Ended> {
-    let mut stream =
-        shared.opener.open(order.peer, order.addresses.clone()).await.map_err(|error| match error {
-            OpenError::Lost => Failure::Lost,
-            other => Failure::Unreachable(other.to_string()),
-        })?;
     let request = Request {
-        digest: shared.digest,
-        ranges: order.ranges.clone(),
-        want: Want::Content,
         credential: shared.credential.clone(),
+        ..Request::one(shared.digest, order.ranges.clone())
     };
-    let sent = async {
-        stream.write_all(&request.to_frame()).await?;
-        stream.flush().await
+    let answered = shared.lines.ask(order.peer, order.addresses.clone(), &request).await?;
+    let Answered { stream, header } = answered;
+    let refusal = match header {
+        Header::Follows { size, ranges } => return Ok((stream, size, ranges)),
+        Header::NotFound => Failure::NotFound,
+        Header::Busy => Failure::Busy,
+        Header::Changed => Failure::Changed,
+        Header::Failed => Failure::Unreadable,
+        Header::BadRequest => return Err(misbehaved("it does not understand the request")),
     };
-    sent.await.map_err(|_| Failure::Lost)?;
-    match Header::read(&mut stream).await {
-        Ok(Header::Follows { size, ranges }) => Ok((stream, size, ranges)),
-        Ok(Header::NotFound) => Err(Failure::NotFound.into()),
-        Ok(Header::Busy) => Err(Failure::Busy.into()),
-        Ok(Header::Changed) => Err(Failure::Changed.into()),
-        Ok(Header::Failed) => Err(Failure::Unreadable.into()),
-        Ok(Header::BadRequest) => Err(misbehaved("it does not understand the request")),
-        Err(error) => Err(broken(error)),
-    }
+    Err(refusal.into())
 }
 
 /// A response that is being received.
@@ -204,6 +198,8 @@ struct Receiver {
     batch_since: Instant,
     /// Bytes of encoding still to be read, as the header promised.
     needed: u64,
+    /// Whether the last mark was read: the stream is good for another request.
+    is_answered: bool,
     writes: FuturesUnordered<OnPool<(Batch, Result<(), WriteError>)>>,
 }
 
@@ -256,7 +252,11 @@ impl Receiver {
             return Err(misbehaved("it sends more than was asked for"));
         }
         match self.mark().await? {
-            None | Some(Mark::Complete) => Ok(()),
+            None => Ok(()),
+            Some(Mark::Complete) => {
+                self.is_answered = true;
+                Ok(())
+            }
             Some(Mark::Chunk(_)) => Err(misbehaved("it sends more than was asked for")),
             // What came is verified: that the file changed since takes nothing from it, but there will be no more.
             Some(Mark::Changed) => Err(Failure::Changed.into()),
@@ -291,7 +291,7 @@ impl Receiver {
                 Some(read) => at += read,
             }
         }
-        Mark::decode(word).map(Some).map_err(broken)
+        Mark::decode(word).map(Some).map_err(|error| broken(error).into())
     }
 
     async fn read(&mut self, max: usize) -> Result<Option<usize>, Ended> {
@@ -416,11 +416,4 @@ enum Space<'a> {
 
 fn misbehaved(how: &str) -> Ended {
     Failure::Misbehaved(how.to_owned()).into()
-}
-
-fn broken(error: WireError) -> Ended {
-    match error {
-        WireError::Io(_) => Failure::Lost.into(),
-        other => Failure::Misbehaved(other.to_string()).into(),
-    }
 }

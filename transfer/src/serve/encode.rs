@@ -1,49 +1,125 @@
-//! Reads a blob and encodes the ranges of a response, batch by batch, on a thread that may block.
+//! Reads blobs and encodes the answers to a request, batch by batch, on a thread that may block.
+//!
+//! Small blobs share a batch: opening, reading and encoding many of them is one job and one write.
 
-use shoal_content::{Decoder, GroupRanges, PARENT_LEN, Plan, Step};
+use std::vec;
+
+use shoal_content::{Decoder, Digest, GroupRanges, MAX_RANGE_PAIRS, PARENT_LEN, Plan, Step};
 use shoal_store::{Blob, ReadError};
 
-use super::Outcome;
-use crate::wire::{MAX_HEADER_LEN, Mark, Request, Want};
+use super::{Library, Outcome, Served};
+use crate::wire::{Body, Header, MAX_HEADER_LEN, Mark, Request, Want};
 
-/// Bytes of encoding per batch: large against a system call, small against the second-level cache.
+/// Bytes of a batch: large against a system call, small against the second-level cache.
 const BATCH_LEN: usize = 256 * 1024;
 
-/// Room a batch may need beyond [`BATCH_LEN`]: its last step, the marks around it, and a header of many ranges.
+/// Room a batch may need beyond [`BATCH_LEN`]: its last header or step, and the marks around it.
 const SLACK_LEN: usize = 64 * 1024;
+
+/// Room for what a blob has in a batch beside its encoding.
+const OVERHEAD_LEN: u64 = 64;
 
 /// Length of a mark.
 const MARK_LEN: usize = 4;
 
-/// A response in the making.
-pub(super) struct Encoder {
-    blob: Blob,
-    plan: Plan,
-    want: Want,
-    /// Checks what is sent, if the file may have changed without a trace.
-    verifier: Option<Decoder>,
-    /// Bytes still to be encoded, as far as known: what a buffer is worth allocating.
-    left: u64,
+/// The answers to a request, in the making.
+pub(super) struct Answers<L> {
+    library: L,
+    body: Body,
+    wants: vec::IntoIter<Want>,
+    current: Option<Encoder>,
 }
 
 /// Some of a response, ready to be written.
-pub(super) struct Batch {
-    pub(super) buffer: Vec<u8>,
-    pub(super) filled: usize,
+pub(super) struct Batch<L> {
+    pub(super) out: Out,
     /// Bytes of encoding in it.
     pub(super) payload: u64,
-    /// What goes on with the next batch, or how the response ends with this one.
-    pub(super) next: Result<Encoder, End>,
+    /// The wants whose answers end in it.
+    pub(super) answered: Vec<Served>,
+    /// A blob that turned out not to be what it was, without a trace: a group does not match its hash.
+    pub(super) bad: Option<Digest>,
+    /// What goes on with the next batch, if this was not all.
+    pub(super) rest: Option<Answers<L>>,
 }
 
-/// How a response ends.
+/// One blob on its way out.
+struct Encoder {
+    digest: Digest,
+    blob: Blob,
+    plan: Plan,
+    body: Body,
+    /// Checks what is sent, if the file may have changed without a trace.
+    verifier: Option<Decoder>,
+}
+
+/// How the encoding of a blob ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     Complete,
     Changed,
-    /// Changed without a trace: a group does not match its hash.
+    /// Changed without a trace.
     Bad,
     Failed,
+}
+
+impl<L: Library + Clone> Answers<L> {
+    pub(super) fn new(library: L, request: Request) -> Self {
+        Answers { library, body: request.body, wants: request.wants.into_iter(), current: None }
+    }
+
+    pub(super) fn library(&self) -> L {
+        self.library.clone()
+    }
+
+    /// Fills a batch.
+    pub(super) fn fill(mut self, mut out: Out) -> Batch<L> {
+        out.filled = 0;
+        let (mut payload, mut answered, mut bad) = (0, Vec::new(), None);
+        // A bad blob ends its batch, so that one is all there is to report.
+        while !out.is_full() && bad.is_none() {
+            if let Some(encoder) = &mut self.current {
+                let (encoded, end) = encoder.encode(&mut out);
+                payload += encoded;
+                let Some(end) = end else { break };
+                bad = (end == End::Bad).then_some(encoder.digest);
+                answered.push(Served { digest: encoder.digest, outcome: end.outcome() });
+                self.current = None;
+            } else if let Some(want) = self.wants.next() {
+                match self.open(&want) {
+                    Ok((header, encoder)) => {
+                        out.put(&header.to_frame());
+                        out.expect(encoder.blob.tree().encoded_len(encoder.plan.ranges()));
+                        self.current = Some(encoder);
+                    }
+                    Err((header, outcome)) => {
+                        out.put(&header.to_frame());
+                        answered.push(Served { digest: want.digest, outcome });
+                    }
+                }
+            } else {
+                return Batch { out, payload, answered, bad, rest: None };
+            }
+        }
+        let is_done = self.current.is_none() && self.wants.len() == 0;
+        Batch { out, payload, answered, bad, rest: (!is_done).then_some(self) }
+    }
+
+    /// Finds what is here of what is wanted.
+    fn open(&self, want: &Want) -> Result<(Header, Encoder), (Header, Outcome)> {
+        match self.library.open(&want.digest) {
+            Ok(Some(blob)) => Ok(Encoder::new(blob, want, self.body)),
+            Ok(None) | Err(ReadError::NotHere) => Err((Header::NotFound, Outcome::NotFound)),
+            Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => {
+                Err((Header::Changed, Outcome::Changed))
+            }
+            Err(ReadError::Checking { .. }) => Err((Header::Busy, Outcome::Checking)),
+            Err(error) => {
+                tracing::debug!(digest = %want.digest, %error, "cannot serve");
+                Err((Header::Failed, Outcome::Unreadable))
+            }
+        }
+    }
 }
 
 impl End {
@@ -55,7 +131,7 @@ impl End {
         }
     }
 
-    pub(super) fn outcome(self) -> Outcome {
+    fn outcome(self) -> Outcome {
         match self {
             End::Complete => Outcome::Sent,
             End::Changed | End::Bad => Outcome::Changed,
@@ -79,39 +155,31 @@ impl From<ReadError> for End {
 }
 
 impl Encoder {
-    pub(super) fn new(blob: Blob, request: &Request, ranges: &GroupRanges) -> Self {
+    fn new(blob: Blob, want: &Want, body: Body) -> (Header, Self) {
         let tree = blob.tree();
-        let verifier = (blob.needs_verifying() && request.want == Want::Content)
-            .then(|| Decoder::new(request.digest, tree, ranges));
-        Encoder {
-            plan: tree.plan(ranges),
-            want: request.want,
-            verifier,
-            left: tree.encoded_len(ranges),
-            blob,
-        }
+        let asked = tree.clip(&want.ranges);
+        let held = asked.intersection(blob.ranges());
+        let chosen = match want.most {
+            Some(most) => held.first_groups(most),
+            None => held,
+        };
+        // A set cut short on its way out is as good as one that was held in part.
+        let here: GroupRanges = chosen.iter().take(MAX_RANGE_PAIRS).collect();
+        let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
+        let verifier =
+            (blob.needs_verifying() && body == Body::Content).then(|| Decoder::new(want.digest, tree, &here));
+        (header, Encoder { digest: want.digest, plan: tree.plan(&here), body, verifier, blob })
     }
 
-    /// A buffer for the next batch; empty if one batch will be all.
-    pub(super) fn buffer(&self) -> Vec<u8> {
-        if self.left > BATCH_LEN as u64 { vec![0; BATCH_LEN + SLACK_LEN] } else { Vec::new() }
-    }
-
-    /// Encodes the next batch after `prefix`.
-    pub(super) fn fill(mut self, prefix: &[u8], mut buffer: Vec<u8>) -> Batch {
-        if buffer.is_empty() {
-            let left = usize::try_from(self.left).unwrap_or(BATCH_LEN);
-            buffer.resize(left.min(BATCH_LEN) + SLACK_LEN, 0);
-        }
-        let mut out = Out { buffer: &mut buffer, filled: 0 };
-        out.put(prefix);
+    /// Encodes into what room the batch has. Gives the bytes of encoding, and how it ended if it did.
+    fn encode(&mut self, out: &mut Out) -> (u64, Option<End>) {
         let mark_at = out.filled;
         out.put(&[0; MARK_LEN]);
         let start = out.filled;
         let mut end = None;
-        while end.is_none() && out.filled - start < BATCH_LEN {
+        while end.is_none() && !out.is_full() {
             end = match self.plan.next() {
-                Some(step) => self.step(step, &mut out).err(),
+                Some(step) => self.step(step, out).err(),
                 None => Some(self.blob.recheck().map_or_else(End::from, |()| End::Complete)),
             };
         }
@@ -125,13 +193,10 @@ impl Encoder {
         if let Some(end) = end {
             out.put(&end.mark().to_bytes());
         }
-        let filled = out.filled;
-        let payload = payload as u64;
-        self.left = self.left.saturating_sub(payload);
-        Batch { buffer, filled, payload, next: end.map_or(Ok(self), Err) }
+        (payload as u64, end)
     }
 
-    fn step(&mut self, step: Step, out: &mut Out<'_>) -> Result<(), End> {
+    fn step(&mut self, step: Step, out: &mut Out) -> Result<(), End> {
         match step {
             Step::Parent { index, .. } => {
                 let pair = self.blob.parent(index)?;
@@ -140,10 +205,8 @@ impl Encoder {
                 }
                 out.put(&pair);
             }
-            Step::Leaf { offset, len, .. } if self.want == Want::Content => {
-                let Some(bytes) = out.space(len) else {
-                    return Err(End::Failed);
-                };
+            Step::Leaf { offset, len, .. } if self.body == Body::Content => {
+                let bytes = out.space(len);
                 self.blob.read_at(offset, bytes)?;
                 if let Some(verifier) = &mut self.verifier {
                     verifier.push_leaf(bytes).map_err(|_| End::Bad)?;
@@ -156,19 +219,43 @@ impl Encoder {
     }
 }
 
-/// A buffer that is filled from the front. It is as long as a batch can be, so that nothing is lost.
-struct Out<'a> {
-    buffer: &'a mut [u8],
+/// A buffer that is filled from the front, and keeps its memory from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    buffer: Vec<u8>,
     filled: usize,
 }
 
-impl Out<'_> {
-    fn space(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.buffer.get_mut(self.filled..)?.get_mut(..len)
+impl Out {
+    /// What was put.
+    pub(super) fn ready(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
+    fn is_full(&self) -> bool {
+        self.filled >= BATCH_LEN
+    }
+
+    /// Makes room for an encoding of this length, or for as much of it as goes into a batch.
+    fn expect(&mut self, encoded: u64) {
+        let wanted = encoded.saturating_add(OVERHEAD_LEN);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_add(self.filled);
+        let len = wanted.min(BATCH_LEN + SLACK_LEN);
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
+    }
+
+    fn space(&mut self, len: usize) -> &mut [u8] {
+        let end = self.filled + len;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        self.buffer.get_mut(self.filled..end).unwrap_or_default()
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        self.put_at(self.filled, bytes);
+        self.space(bytes.len()).copy_from_slice(bytes);
         self.filled += bytes.len();
     }
 

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn want() -> Want {
+    let ranges = [0..3, 8..9].into_iter().collect();
+    Want { digest: Digest::from_bytes([7; 32]), ranges, most: None }
+}
+
 fn request() -> Request {
-    Request {
-        digest: Digest::from_bytes([7; 32]),
-        ranges: [0..3, 8..9].into_iter().collect(),
-        want: Want::Content,
-        credential: None,
-    }
+    Request { wants: vec![want()], body: Body::Content, credential: None }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -37,16 +37,22 @@ fn requests_are_these_bytes() {
     check(
         &plain,
         &plain.to_frame(),
-        &format!("0000002c845820{digest}82820003820801{}", "00f6"),
+        &format!("0000002f8381835820{digest}82820003820801{}", "f600f6"),
         Request::decode,
     );
     let rich = Request {
-        ranges: GroupRanges::all(u64::MAX),
-        want: Want::HashesOnly,
+        wants: vec![
+            Want { ranges: GroupRanges::all(u64::MAX), most: Some(24), ..want() },
+            Want { ranges: GroupRanges::empty(), digest: Digest::from_bytes([8; 32]), most: Some(0) },
+        ],
+        body: Body::HashesOnly,
         credential: Some(b"hi".to_vec()),
-        ..plain
     };
-    let golden = format!("00000033845820{digest}8182001bffffffffffffffff01426869");
+    let golden = format!(
+        "0000005c8382835820{digest}8182001bffffffffffffffff1818835820{}8000{}",
+        "08".repeat(32),
+        "01426869"
+    );
     check(&rich, &rich.to_frame(), &golden, Request::decode);
 }
 
@@ -94,20 +100,23 @@ fn protocol_ids_name_the_network() {
 #[test]
 fn strict_decoding_refuses() {
     let digest = [0x58, 0x20].iter().copied().chain([7; 32]).collect::<Vec<u8>>();
-    let with = |tail: &[u8]| [&[0x84], digest.as_slice(), tail].concat();
-    assert!(Request::decode(&with(&[0x81, 0x82, 0, 3, 0, 0xf6])).is_ok());
+    let with = |tail: &[u8]| [&[0x83, 0x81, 0x83], digest.as_slice(), tail].concat();
+    assert!(Request::decode(&with(&[0x81, 0x82, 0, 3, 0xf6, 0, 0xf6])).is_ok());
     let bad: &[(&str, Vec<u8>)] = &[
         ("empty", vec![]),
-        ("unknown flag", with(&[0x81, 0x82, 0, 3, 2, 0xf6])),
-        ("empty range", with(&[0x81, 0x82, 0, 0, 0, 0xf6])),
-        ("ranges that touch", with(&[0x82, 0x82, 0, 3, 0x82, 3, 1, 0, 0xf6])),
-        ("unsorted ranges", with(&[0x82, 0x82, 9, 3, 0x82, 3, 1, 0, 0xf6])),
-        ("number in two bytes that fits one", with(&[0x81, 0x82, 0, 0x18, 3, 0, 0xf6])),
-        ("indefinite array", with(&[0x9f, 0x82, 0, 3, 0xff, 0, 0xf6])),
-        ("trailing byte", with(&[0x81, 0x82, 0, 3, 0, 0xf6, 0])),
-        ("missing field", with(&[0x81, 0x82, 0, 3, 0])),
+        ("no want", vec![0x83, 0x80, 0, 0xf6]),
+        ("unknown flag", with(&[0x81, 0x82, 0, 3, 0xf6, 2, 0xf6])),
+        ("empty range", with(&[0x81, 0x82, 0, 0, 0xf6, 0, 0xf6])),
+        ("ranges that touch", with(&[0x82, 0x82, 0, 3, 0x82, 3, 1, 0xf6, 0, 0xf6])),
+        ("unsorted ranges", with(&[0x82, 0x82, 9, 3, 0x82, 3, 1, 0xf6, 0, 0xf6])),
+        ("number in two bytes that fits one", with(&[0x81, 0x82, 0, 0x18, 3, 0xf6, 0, 0xf6])),
+        ("indefinite array", with(&[0x9f, 0x82, 0, 3, 0xff, 0xf6, 0, 0xf6])),
+        ("trailing byte", with(&[0x81, 0x82, 0, 3, 0xf6, 0, 0xf6, 0])),
+        ("missing field", with(&[0x81, 0x82, 0, 3, 0xf6, 0])),
         ("array length in the millions", with(&[0x9a, 0xff, 0xff, 0xff, 0xff, 0x82, 0, 3])),
-        ("float", with(&[0x81, 0x82, 0, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf6])),
+        ("wants in the millions", vec![0x83, 0x9a, 0xff, 0xff, 0xff, 0xff]),
+        ("float", with(&[0x81, 0x82, 0, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0xf6, 0, 0xf6])),
+        ("a number of groups below nothing", with(&[0x81, 0x82, 0, 3, 0x20, 0, 0xf6])),
     ];
     for (what, bytes) in bad {
         assert!(Request::decode(bytes).is_err(), "{what}");
@@ -119,10 +128,13 @@ fn strict_decoding_refuses() {
 #[test]
 fn a_request_with_more_ranges_than_allowed_is_refused() {
     let ranges = |count: u64| (0..count).map(|i| i * 2..i * 2 + 1).collect::<GroupRanges>();
-    let full = Request { ranges: ranges(1024), ..request() };
+    let one = |ranges| Request { wants: vec![Want { ranges, ..want() }], ..request() };
+    let full = one(ranges(1024));
     assert_eq!(Request::decode(&full.to_frame()[4..]).unwrap(), full);
-    let over = Request { ranges: ranges(1025), ..request() };
-    assert!(Request::decode(&over.to_frame()[4..]).is_err());
+    assert!(Request::decode(&one(ranges(1025)).to_frame()[4..]).is_err());
+    let many = |count| Request { wants: vec![want(); count], ..request() };
+    assert_eq!(Request::decode(&many(1024).to_frame()[4..]).unwrap(), many(1024));
+    assert!(Request::decode(&many(1025).to_frame()[4..]).is_err());
 }
 
 #[test]
@@ -130,8 +142,12 @@ fn the_largest_honest_messages_fit_their_caps() {
     let ranges: GroupRanges =
         (0..1024).map(|i| (u64::MAX >> 1) + i * 2..(u64::MAX >> 1) + i * 2 + 1).collect();
     let credential = Some(vec![0; MAX_CREDENTIAL_LEN]);
-    let request = Request { ranges: ranges.clone(), credential, ..request() };
-    assert!(request.to_frame().len() <= MAX_REQUEST_LEN);
+    let wants = vec![Want { ranges: ranges.clone(), ..want() }];
+    let one = Request { wants, credential: credential.clone(), ..request() };
+    assert!(one.to_frame().len() <= MAX_REQUEST_LEN);
+    let whole = Want { ranges: GroupRanges::all(u64::MAX), most: Some(u64::MAX), ..want() };
+    let many = Request { wants: vec![whole; MAX_WANTS], credential, ..request() };
+    assert!(many.to_frame().len() <= MAX_REQUEST_LEN);
     assert!(Header::Follows { size: u64::MAX, ranges: Some(ranges) }.to_frame().len() <= MAX_HEADER_LEN);
 }
 
@@ -142,8 +158,9 @@ fn lengths_are_checked_before_reading_and_truncation_is_an_error() {
         assert!(matches!(block_on(Request::read(&mut io)), Err(WireError::TooLong(len)) if len == length));
     }
     let frame = request().to_frame();
-    assert_eq!(block_on(Request::read(&mut Cursor::new(&frame))).unwrap(), request());
-    for cut in 0..frame.len() {
+    assert_eq!(block_on(Request::read(&mut Cursor::new(&frame))).unwrap(), Some(request()));
+    assert_eq!(block_on(Request::read(&mut Cursor::new([]))).unwrap(), None, "the end is no request");
+    for cut in 1..frame.len() {
         assert!(matches!(block_on(Request::read(&mut Cursor::new(&frame[..cut]))), Err(WireError::Io(_))));
     }
 }

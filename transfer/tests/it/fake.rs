@@ -15,8 +15,8 @@ use shoal_content::{GroupRanges, Step, Tree};
 use shoal_store::Partial;
 use shoal_transfer::wire::{Header, Mark, Request};
 use shoal_transfer::{
-    FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Open, OpenError, Pool, RangeStream, Source,
-    fetch,
+    FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, OpenError, Pool, RangeStream,
+    Source, fetch,
 };
 use tokio::task::JoinSet;
 use tokio_util::compat::TokioAsyncReadCompatExt;
@@ -68,6 +68,13 @@ pub(crate) enum Stop {
     Cut,
     /// …says that it is complete, or what else.
     Say(Mark),
+}
+
+/// What comes after an answer.
+#[derive(PartialEq)]
+enum Next {
+    Request,
+    End,
 }
 
 struct Peer {
@@ -133,12 +140,27 @@ impl Peer {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Answers until the fetcher has no more, or one answer ended the stream.
     async fn answer(self: Arc<Self>, mut stream: RangeStream) -> io::Result<()> {
-        let request = Request::read(&mut stream).await.unwrap();
-        if let Some(damage) = self.script.damage {
-            let peer = self.clone();
-            stream = RangeStream::new(Damaged { io: stream, damage, sent: 0, peer });
+        while let Some(request) = Request::read(&mut stream).await.unwrap() {
+            let [want] = request.wants.as_slice() else { panic!("{request:?}") };
+            if let Some(damage) = self.script.damage {
+                let peer = self.clone();
+                stream = RangeStream::new(Damaged { io: stream, damage, sent: 0, peer });
+            }
+            if self.answer_one(&mut stream, &want.ranges).await? == Next::End || self.script.damage.is_some()
+            {
+                break;
+            }
         }
+        stream.close().await
+    }
+
+    async fn answer_one(
+        self: &Arc<Self>,
+        stream: &mut RangeStream,
+        wanted: &GroupRanges,
+    ) -> io::Result<Next> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         let script = &self.script;
         if script.mute {
@@ -148,10 +170,10 @@ impl Peer {
         if let Some((header, _)) = script.refuses.as_ref().filter(|(_, times)| asked < *times) {
             self.fault();
             stream.write_all(&header.to_frame()).await?;
-            return stream.close().await;
+            return Ok(Next::End);
         }
         let tree = Tree::new(self.data.len() as u64);
-        let wanted = tree.clip(&request.ranges);
+        let wanted = tree.clip(wanted);
         let follows = script.holds.as_ref().map_or(wanted.clone(), |holds| holds.intersection(&wanted));
         if script.claims.is_some() {
             self.fault();
@@ -171,10 +193,10 @@ impl Peer {
                         stream.flush().await?;
                         return std::future::pending().await;
                     }
-                    Stop::Cut => return Ok(()),
+                    Stop::Cut => return Err(io::ErrorKind::BrokenPipe.into()),
                     Stop::Say(mark) => {
                         stream.write_all(&mark.to_bytes()).await?;
-                        return stream.close().await;
+                        return Ok(Next::End);
                     }
                 }
             }
@@ -200,7 +222,8 @@ impl Peer {
             self.fault();
         }
         stream.write_all(&script.ends.unwrap_or(Mark::Complete).to_bytes()).await?;
-        stream.close().await
+        stream.flush().await?;
+        Ok(Next::Request)
     }
 }
 
@@ -290,7 +313,7 @@ pub(crate) async fn get(
 ) -> (Result<Fetched, FetchError>, Vec<FetchEvent>) {
     let job = FetchJob {
         partial: partial.clone(),
-        opener,
+        lines: Lines::new(opener),
         pool: pool.clone(),
         sources: stream::iter(sources).boxed(),
         options,

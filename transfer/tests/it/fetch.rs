@@ -8,7 +8,9 @@ use futures::stream::{self, StreamExt};
 use libp2p::identity::Keypair;
 use shoal_content::{Digest, GROUP_LEN, SIZES};
 use shoal_store::Partial;
-use shoal_transfer::{Failure, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Open, Source, fetch};
+use shoal_transfer::{
+    Failure, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, Source, fetch,
+};
 use tokio::sync::watch;
 
 use crate::content::{Library, Threads, bytes, check_whole};
@@ -63,6 +65,24 @@ async fn every_size_arrives_whole_from_one_provider() {
 }
 
 #[tokio::test]
+async fn the_pieces_of_a_content_take_turns_on_few_streams() {
+    let (theirs, ours, pool) = (Library::new(), Library::new(), Threads::start());
+    let provider = Provider::start(&theirs.store, &pool).await;
+    let (node, _) = Node::start(Config::default()).await;
+    let data = bytes(64 * MIB, 1);
+    let digest = theirs.publish("a", &data);
+    let partial = ours.partial(&digest);
+    let opener = Arc::new(node.opener.clone());
+    let sources = vec![source(&provider.node)];
+    let (result, _) = soon(get(&partial, opener, &pool, sources, FetchOptions::default())).await;
+    result.unwrap();
+    let requests = provider.served.requests.load(Ordering::Relaxed);
+    let streams = provider.served.streams.load(Ordering::Relaxed);
+    assert!(requests > 3 && streams <= 3, "{requests} requests on {streams} streams");
+    assert_eq!(provider.served.failed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn three_providers_share_the_work() {
     let data = bytes(24 * MIB, 1);
     let pool = Threads::start();
@@ -97,7 +117,7 @@ async fn get_some(
     let (tell, mut heard) = watch::channel(0);
     let job = FetchJob {
         partial,
-        opener: Arc::new(node.opener.clone()),
+        lines: Lines::new(Arc::new(node.opener.clone())),
         pool: pool.clone(),
         sources: stream::iter([from]).chain(stream::pending()).boxed(),
         options: FetchOptions::default(),
@@ -171,7 +191,7 @@ async fn a_provider_that_restarts_goes_on_serving() {
     let (tell, mut heard) = watch::channel(0);
     let job = FetchJob {
         partial: partial.clone(),
-        opener: Arc::new(node.opener.clone()),
+        lines: Lines::new(Arc::new(node.opener.clone())),
         pool: pool.clone(),
         sources: stream::iter([source(&provider.node)]).boxed(),
         options: FetchOptions::default(),
@@ -215,7 +235,7 @@ async fn a_source_found_later_helps() {
     let late = source(&second.node);
     let job = FetchJob {
         partial: partial.clone(),
-        opener: Arc::new(node.opener.clone()),
+        lines: Lines::new(Arc::new(node.opener.clone())),
         pool: pool.clone(),
         sources: found.boxed(),
         options: FetchOptions::default(),

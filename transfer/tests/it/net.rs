@@ -13,7 +13,7 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, yamux};
 use shoal_content::NetworkName;
 use shoal_store::Store;
-use shoal_transfer::{Behaviour, Incoming, Limits, Opener, Outcome, Pool, Served, serve};
+use shoal_transfer::{Behaviour, Incoming, Limits, Opener, Outcome, Pool, ServeEvent, serve};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -127,6 +127,7 @@ pub(crate) struct Provider {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) bytes: AtomicU64,
+    pub(crate) streams: AtomicUsize,
     pub(crate) requests: AtomicUsize,
     pub(crate) changed: AtomicUsize,
     pub(crate) failed: AtomicUsize,
@@ -149,10 +150,11 @@ impl Provider {
                 let (store, pool, limits, counts) =
                     (store.clone(), pool.clone(), limits.clone(), counts.clone());
                 transfers.spawn(async move {
-                    let sent = |bytes| {
-                        counts.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    };
-                    counts.count(&serve(inbound, &store, &*pool, &limits, sent).await);
+                    counts.streams.fetch_add(1, Ordering::Relaxed);
+                    let observe = |event| counts.count(event);
+                    if serve(inbound, &store, &*pool, &limits, observe).await.is_err() {
+                        counts.failed.fetch_add(1, Ordering::Relaxed);
+                    }
                 });
             }
         });
@@ -161,16 +163,16 @@ impl Provider {
 }
 
 impl Counts {
-    fn count(&self, served: &Result<Served, shoal_transfer::ServeError>) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        match served {
-            Ok(served) if served.outcome == Outcome::Changed => {
-                self.changed.fetch_add(1, Ordering::Relaxed);
+    fn count(&self, event: ServeEvent) {
+        match event {
+            ServeEvent::Began => self.requests.fetch_add(1, Ordering::Relaxed),
+            ServeEvent::Served(served) if served.outcome == Outcome::Changed => {
+                self.changed.fetch_add(1, Ordering::Relaxed)
             }
-            Ok(_) => {}
-            Err(_) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-            }
+            _ => 0,
+        };
+        if let ServeEvent::Sent(bytes) = event {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 }

@@ -10,7 +10,7 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Digest, GroupRanges, NetworkName};
-use shoal_transfer::wire::{Header, Request, Want};
+use shoal_transfer::wire::{Header, Request};
 use shoal_transfer::{Behaviour, Incoming, Limits, OpenError, RangeStream};
 use tokio::task::JoinSet;
 
@@ -44,12 +44,7 @@ fn answer_all(mut incoming: Incoming) -> JoinSet<()> {
 }
 
 async fn ask(stream: &mut RangeStream) -> Header {
-    let request = Request {
-        digest: Digest::of(b""),
-        ranges: GroupRanges::all(1),
-        want: Want::Content,
-        credential: None,
-    };
+    let request = Request::one(Digest::of(b""), GroupRanges::all(1));
     stream.write_all(&request.to_frame()).await.unwrap();
     stream.flush().await.unwrap();
     Header::read(stream).await.unwrap()
@@ -75,7 +70,7 @@ async fn five_hundred_opens_at_once_lose_nothing() {
 
 #[tokio::test]
 async fn beyond_its_share_a_peer_is_told_that_we_are_busy() {
-    let (server, mut incoming) = Node::start(limits(|limits| limits.per_peer_transfers = 2)).await;
+    let (server, mut incoming) = Node::start(limits(|limits| limits.per_peer_inbound = 2)).await;
     let (client, _) = Node::start(Config::default()).await;
     let (other, _) = Node::start(Config::default()).await;
     let open =
@@ -102,7 +97,7 @@ async fn beyond_its_share_a_peer_is_told_that_we_are_busy() {
     let mut stream = open(&client).await;
     stream.write_all(b"x").await.unwrap();
     stream.flush().await.unwrap();
-    assert_eq!(soon(incoming.next()).await.unwrap().peer, client.id, "a permit came back");
+    assert_eq!(soon(incoming.next()).await.unwrap().peer, client.id, "a place came back");
 }
 
 #[tokio::test]
@@ -129,7 +124,7 @@ async fn a_flood_of_streams_takes_one_share_and_leaves_the_rest_to_others() {
         }
         served.push(inbound);
     }
-    assert_eq!(served.len(), Limits::default().per_peer_transfers);
+    assert_eq!(served.len(), Limits::default().per_peer_inbound);
     assert_eq!(*rude.connections.borrow(), 1, "the connection is not punished");
 }
 
