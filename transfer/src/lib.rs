@@ -20,6 +20,10 @@
 
 mod limits;
 
+mod rate;
+
+mod pace;
+
 pub mod wire;
 
 pub mod have;
@@ -42,6 +46,8 @@ pub use fetch::{
     fetch,
 };
 pub use limits::Limits;
+pub use pace::{Limiter, Meter, Pacer};
 pub use pool::{Pool, PoolClosed};
+pub use rate::Rate;
 pub use scheduler::Failure;
 pub use serve::{Library, Outcome, ServeError, ServeEvent, Served, serve};

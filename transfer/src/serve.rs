@@ -242,7 +242,12 @@ impl<'a> Writer<'a> {
         self.watchdog.touch();
         poll_fn(|cx| match step(Pin::new(&mut *self.stream), cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(ServeError::Io)),
-            Poll::Pending => self.watchdog.poll_stalled(cx).map(|()| Err(ServeError::Stalled)),
+            Poll::Pending => {
+                if self.stream.is_held_back() {
+                    self.watchdog.touch();
+                }
+                self.watchdog.poll_stalled(cx).map(|()| Err(ServeError::Stalled))
+            }
         })
         .await
     }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
-use futures::{AsyncRead, AsyncWrite};
+use futures::{AsyncRead, AsyncWrite, ready};
 
 use super::admission::Permit;
+use crate::Meter;
 
 /// One substream: requests go one way, their responses the other.
 ///
@@ -17,6 +18,9 @@ use super::admission::Permit;
 /// connection is kept alive.
 pub struct RangeStream {
     io: Pin<Box<dyn Duplex>>,
+    /// What holds reading and writing to a rate.
+    reads: Option<Meter>,
+    writes: Option<Meter>,
     _held: Held,
 }
 
@@ -36,15 +40,32 @@ enum Held {
 impl RangeStream {
     /// Wraps any byte stream, so that a source need not be a libp2p peer.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        RangeStream { io: Box::pin(io), _held: Held::Nothing }
+        RangeStream { io: Box::pin(io), reads: None, writes: None, _held: Held::Nothing }
     }
 
     pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
-        RangeStream { io: Box::pin(io), _held: Held::Slot(slot) }
+        RangeStream { _held: Held::Slot(slot), ..Self::new(io) }
     }
 
     pub(super) fn with_place(self, place: Permit) -> Self {
         RangeStream { _held: Held::Place(place), ..self }
+    }
+
+    /// Reads no faster than `meter` lets it.
+    #[must_use]
+    pub fn paced_reads(self, meter: Meter) -> Self {
+        RangeStream { reads: Some(meter), ..self }
+    }
+
+    /// Writes no faster than `meter` lets it.
+    #[must_use]
+    pub fn paced_writes(self, meter: Meter) -> Self {
+        RangeStream { writes: Some(meter), ..self }
+    }
+
+    /// Whether it waits for its turn under a limit of ours, so that nobody else is to blame for its silence.
+    pub(crate) fn is_held_back(&self) -> bool {
+        [&self.reads, &self.writes].into_iter().flatten().any(Meter::is_held_back)
     }
 }
 
@@ -56,13 +77,29 @@ impl std::fmt::Debug for RangeStream {
 
 impl AsyncRead for RangeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.io.as_mut().poll_read(cx, buf)
+        let Some(meter) = &mut self.reads else {
+            return self.io.as_mut().poll_read(cx, buf);
+        };
+        let piece = ready!(meter.poll_turn(cx)).min(buf.len());
+        let read = ready!(self.io.as_mut().poll_read(cx, buf.get_mut(..piece).unwrap_or_default()))?;
+        if let Some(meter) = &mut self.reads {
+            meter.moved(read);
+        }
+        Poll::Ready(Ok(read))
     }
 }
 
 impl AsyncWrite for RangeStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.as_mut().poll_write(cx, buf)
+        let Some(meter) = &mut self.writes else {
+            return self.io.as_mut().poll_write(cx, buf);
+        };
+        let piece = ready!(meter.poll_turn(cx)).min(buf.len());
+        let written = ready!(self.io.as_mut().poll_write(cx, buf.get(..piece).unwrap_or_default()))?;
+        if let Some(meter) = &mut self.writes {
+            meter.moved(written);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
