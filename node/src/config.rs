@@ -6,7 +6,7 @@ use libp2p::Multiaddr;
 use shoal_content::NetworkName;
 use shoal_dht::Scopes;
 
-use crate::{Node, StartError};
+use crate::{Node, Rates, StartError};
 
 /// The port that a node listens on unless told otherwise, or where it is taken any free one.
 pub const DEFAULT_PORT: u16 = 4001;
@@ -120,6 +120,7 @@ pub struct Builder {
     pub(crate) transient: bool,
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
+    pub(crate) rates: Rates,
 }
 
 impl Default for Builder {
@@ -136,6 +137,7 @@ impl Default for Builder {
             transient: false,
             transport: Transport::default(),
             limits: Limits::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -206,6 +208,12 @@ impl Builder {
     /// Replaces the limits on what peers can make this node hold.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// How fast content may move. There is no limit by default; [`Node::set_rates`] changes it while the node runs.
+    pub fn rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
         self
     }
 

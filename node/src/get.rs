@@ -24,7 +24,7 @@ use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
 use shoal_store::PartialError;
-use shoal_transfer::Lines;
+use shoal_transfer::{Limiter, Lines, Rate};
 use tokio::sync::watch;
 
 use self::{
@@ -42,6 +42,7 @@ use crate::{
     events::Event,
     job::Job,
     node::{Inner, Node},
+    rates::PacedOpener,
 };
 
 /// How long a get waits for another one to let go of the same part.
@@ -96,6 +97,7 @@ struct Order {
     seed: bool,
     timeout: Duration,
     hints: Vec<Multiaddr>,
+    down: Option<Rate>,
 }
 
 impl Order {
@@ -125,6 +127,7 @@ impl GetRequest {
             seed: true,
             timeout: DEFAULT_TIMEOUT,
             hints,
+            down: None,
         };
         Self { node, job }
     }
@@ -157,6 +160,12 @@ impl GetRequest {
     /// How long to wait without any verified progress. [`DEFAULT_TIMEOUT`] by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.job.timeout = timeout;
+        self
+    }
+
+    /// Receives no faster than this, whatever the node may. No limit by default.
+    pub fn down(mut self, rate: Option<Rate>) -> Self {
+        self.job.down = rate;
         self
     }
 
@@ -221,7 +230,11 @@ impl Task {
             crowd,
             gather: std::sync::Mutex::new(Some(gather)),
             reporter,
-            lines: Lines::new(Arc::new(inner.opener.clone())),
+            lines: Lines::new(Arc::new(PacedOpener {
+                opener: inner.opener.clone(),
+                down: inner.pacers.down.clone(),
+                own: Limiter::new(order.down),
+            })),
             timeout: order.timeout,
             hints: order.hints.clone(),
         }

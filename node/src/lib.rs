@@ -34,6 +34,7 @@ mod net;
 mod node;
 mod offline;
 mod publish;
+mod rates;
 mod seek;
 mod serve;
 mod status;
@@ -47,6 +48,7 @@ pub use shoal_content::{
 };
 pub use shoal_dht::{Scope, Scopes};
 pub use shoal_store::{Published, Selector, Share, ShareState, SkipReason, Skipped};
+pub use shoal_transfer::Rate;
 
 pub use self::{
     config::{Builder, DEFAULT_ANNOUNCED_FILES, DEFAULT_PORT, DEFAULT_TIMEOUT, Limits, Transport},
@@ -63,6 +65,7 @@ pub use self::{
     node::{Node, StopError},
     offline::{Naming, NamingError, VerifyError, name_of, verify_file},
     publish::{Announced, Publish, PublishError, PublishProgress, PublishRequest, Shared},
+    rates::Rates,
     seek::Via,
     status::Status,
 };

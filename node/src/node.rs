@@ -29,6 +29,7 @@ use crate::{
     listen,
     net::{self, Driver, Net, PeerInfo, Wiring},
     publish::{self, PublishRequest},
+    rates::{Pacers, Rates},
     seek::Seek,
     serve,
     status::Status,
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) events: Sink,
     pub(crate) announcer: Announcer,
     pub(crate) traffic: Traffic,
+    pub(crate) pacers: Pacers,
     started: Instant,
     mdns_failure: Option<String>,
     jobs: watch::Sender<usize>,
@@ -176,6 +178,7 @@ impl Node {
             files: config.announced_files,
         };
         let traffic = Traffic::default();
+        let pacers = Pacers::new(config.rates);
         tasks.spawn("network", driver.run());
         tasks.spawn_until_stop(
             "serve",
@@ -184,6 +187,7 @@ impl Node {
                 library,
                 tasks.clone(),
                 traffic.clone(),
+                pacers.clone(),
                 config.limits.of_transfer(),
             ),
         );
@@ -209,6 +213,7 @@ impl Node {
             events,
             announcer,
             traffic,
+            pacers,
             started,
             mdns_failure: parts.mdns_failure,
             jobs: watch::Sender::new(0),
@@ -326,8 +331,19 @@ impl Node {
             jobs: *inner.jobs.borrow(),
             panics: inner.tasks.panics(),
             mdns_failure: inner.mdns_failure.clone(),
+            rates: self.rates(),
             limits: limits.list(),
         }
+    }
+
+    /// How fast content may move.
+    pub fn rates(&self) -> Rates {
+        self.inner.pacers.rates()
+    }
+
+    /// Changes how fast content may move, for what is under way too.
+    pub fn set_rates(&self, rates: Rates) {
+        self.inner.pacers.set(rates);
     }
 
     /// The connected peers.

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use futures::{FutureExt, StreamExt};
 use shoal_transfer::{Incoming, Limits, ServeEvent, have};
 
-use crate::{library::Library, net::Answer, node::Traffic, tasks::Tasks};
+use crate::{library::Library, net::Answer, node::Traffic, rates::Pacers, tasks::Tasks};
 
 /// How the Swarm's task answers the questions of peers.
 pub(crate) fn answers(library: Library) -> Answer {
@@ -33,12 +33,14 @@ pub(crate) async fn serve_all(
     library: Library,
     tasks: Tasks,
     traffic: Traffic,
+    pacers: Pacers,
     limits: Limits,
 ) {
-    while let Some(inbound) = incoming.next().await {
+    while let Some(mut inbound) = incoming.next().await {
         let (library, pool, traffic, limits) =
             (library.clone(), tasks.clone(), traffic.clone(), limits.clone());
         let peer = inbound.peer;
+        inbound.stream = inbound.stream.paced_writes(pacers.up.meter(peer));
         tasks.spawn_until_stop("send", async move {
             let mut sending = None;
             let observe = |event| match event {

@@ -6,6 +6,8 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
 use shoal_dht::{Scope, Scopes};
 
+use crate::Rates;
+
 /// The state of a node at one moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -48,6 +50,8 @@ pub struct Status {
     pub panics: u64,
     /// Why multicast discovery is off although it was asked for.
     pub mdns_failure: Option<String>,
+    /// How fast content may move.
+    pub rates: Rates,
     /// The bounds that it keeps to, by name.
     pub limits: Vec<(&'static str, u64)>,
 }

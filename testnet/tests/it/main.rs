@@ -8,4 +8,5 @@ mod processes;
 mod resuming;
 mod sharing;
 mod sources;
+mod speed;
 mod stage;

@@ -1,0 +1,89 @@
+//! Limits on how fast content moves: they hold, they can be changed, and they are never taken for a peer's fault.
+
+use std::time::{Duration, Instant};
+
+use shoal_node::{Rate, Rates};
+use shoal_testnet::{Cluster, Shape, wait};
+
+use crate::stage::{LARGE, assert_same, file, publish, watch};
+
+/// What passes in the first moment, before a limit bites: pieces of every stream, and a burst.
+const SLACK: u64 = 256 << 10;
+
+fn rate(bytes: u64) -> Option<Rate> {
+    Rate::per_second(bytes)
+}
+
+/// The least that `bytes` take at `per_second`. Nothing is said of the most: a busy machine may take longer.
+fn least(bytes: u64, per_second: u64) -> Duration {
+    Duration::from_millis((bytes - SLACK) * 1000 / per_second)
+}
+
+async fn check(upper: Rates, lower: Rates) {
+    const SIZE: u64 = 4 << 20;
+    const SPEED: u64 = 2_000_000;
+    let cluster = Cluster::start(3, Shape::Star).await.unwrap();
+    cluster.converged().await.unwrap();
+    let (provider, getter) = (cluster.node(1), cluster.node(2));
+    let path = file(&cluster, "original", 1, SIZE);
+    let cid = publish(provider, &path).await;
+    provider.set_rates(upper);
+    getter.set_rates(lower);
+    let target = cluster.dir().join("got");
+    let start = Instant::now();
+    wait::within("the get", getter.get(cid).to(&target).start()).await.unwrap().unwrap();
+    assert!(start.elapsed() >= least(SIZE, SPEED), "{:?}", start.elapsed());
+    assert_same(&path, &target);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_limited() {
+    check(Rates { up: rate(2_000_000), ..Rates::default() }, Rates::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_received_is_limited() {
+    check(Rates::default(), Rates { down: rate(2_000_000), ..Rates::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_peer_is_limited() {
+    check(Rates { up_per_peer: rate(2_000_000), ..Rates::default() }, Rates::default()).await;
+    check(Rates::default(), Rates { down_per_peer: rate(2_000_000), ..Rates::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_get_is_limited_alone() {
+    const SIZE: u64 = 3 << 20;
+    let cluster = Cluster::start(2, Shape::Star).await.unwrap();
+    let (provider, getter) = (cluster.node(0), cluster.node(1));
+    let (slow, fast) = (file(&cluster, "slow", 1, SIZE), file(&cluster, "fast", 2, LARGE));
+    let (slow_cid, fast_cid) = (publish(provider, &slow).await, publish(provider, &fast).await);
+    let start = Instant::now();
+    let slow_get = getter.get(slow_cid).to(cluster.dir().join("slow.got")).down(rate(1_000_000)).start();
+    wait::within("the other", getter.get(fast_cid).to(cluster.dir().join("fast.got")).start())
+        .await
+        .unwrap()
+        .unwrap();
+    wait::within("the limited get", slow_get).await.unwrap().unwrap();
+    assert!(start.elapsed() >= least(SIZE, 1_000_000), "{:?}", start.elapsed());
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_lifted_while_it_bites() {
+    let cluster = Cluster::start(2, Shape::Star).await.unwrap();
+    let (provider, getter) = (cluster.node(0), cluster.node(1));
+    let path = file(&cluster, "original", 1, LARGE);
+    let cid = publish(provider, &path).await;
+    // At this rate it would take most of an hour, and every stream waits for its turn for seconds.
+    provider.set_rates(Rates { up: rate(20_000), ..Rates::default() });
+    let target = cluster.dir().join("got");
+    let mut get = getter.get(cid).to(&target).start();
+    assert!(watch(&mut get, |progress| progress.verified > 0).await.is_some());
+    provider.set_rates(Rates::default());
+    wait::within("the get", get).await.unwrap().unwrap();
+    assert_same(&path, &target);
+    cluster.stop().await.unwrap();
+}
