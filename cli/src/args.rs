@@ -6,12 +6,13 @@ mod values;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser, ValueEnum};
-use shoal_node::{Builder, Multiaddr, NetworkName, Node, Scopes};
+use shoal_gateway::json;
+use shoal_node::{Builder, Multiaddr, NetworkName, Node, Rates, Scopes};
 
 use crate::commands::Command;
 
 pub(crate) use layers::{Rejected, command, failure_of, parse};
-pub(crate) use values::{duration, link_text, own_address, peer_address};
+pub(crate) use values::{Speed, duration, link_text, own_address, peer_address};
 
 const AFTER_HELP: &str = "\
 Options can also be set in the environment (--no-seed is SHOAL_NO_SEED=true; lists are separated by commas), and \
@@ -83,6 +84,18 @@ pub(crate) struct NodeArgs {
     /// Do not look for peers on the local network by multicast
     #[arg(long)]
     pub(crate) no_mdns: bool,
+    /// Send no more than this per second, like 500k, 2M or 1GiB [default: none, for no limit]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) up: Option<Speed>,
+    /// Receive no more than this per second
+    #[arg(long, value_name = "RATE")]
+    pub(crate) down: Option<Speed>,
+    /// Send no more than this per second to each peer
+    #[arg(long, value_name = "RATE")]
+    pub(crate) up_per_peer: Option<Speed>,
+    /// Receive no more than this per second from each peer
+    #[arg(long, value_name = "RATE")]
+    pub(crate) down_per_peer: Option<Speed>,
 }
 
 /// Where a node announces and looks up.
@@ -106,7 +119,37 @@ impl NodeArgs {
         }
         builder = self.listen.iter().cloned().fold(builder, Builder::listen);
         builder = self.peer.iter().cloned().fold(builder, Builder::peer);
+        builder = builder.rates(self.rates());
         self.external.iter().cloned().fold(builder, Builder::external)
+    }
+
+    fn rates(&self) -> Rates {
+        let rate = |speed: Option<Speed>| speed.and_then(|speed| speed.0);
+        Rates {
+            up: rate(self.up),
+            down: rate(self.down),
+            up_per_peer: rate(self.up_per_peer),
+            down_per_peer: rate(self.down_per_peer),
+        }
+    }
+
+    /// The limit of a single get, as an API request tells it.
+    pub(crate) fn down(&self) -> u64 {
+        self.down.map_or(0, Speed::bytes)
+    }
+
+    /// The options that ask for another speed than that of a node that runs already. A limit of what is received is not
+    /// among them: a get brings it along, and no other command receives anything.
+    pub(crate) fn other_speeds(&self, running: &json::Rates) -> Vec<&'static str> {
+        let asked = [
+            ("--up", self.up, running.up),
+            ("--up-per-peer", self.up_per_peer, running.up_per_peer),
+            ("--down-per-peer", self.down_per_peer, running.down_per_peer),
+        ];
+        let differs = |asked: Option<Speed>, runs: Option<u64>| {
+            asked.is_some_and(|asked| asked.bytes() != runs.unwrap_or(0))
+        };
+        asked.into_iter().filter(|(_, asked, runs)| differs(*asked, *runs)).map(|(name, ..)| name).collect()
     }
 
     /// The network to join.

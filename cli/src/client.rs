@@ -52,6 +52,11 @@ impl Client {
         self.ask(Method::POST, R::PATH, body.into()).await
     }
 
+    /// Asks for a small change, and what is so afterwards in one event.
+    pub(crate) async fn post_one<R: Request>(&self, request: &R) -> Result<Event, Failure> {
+        only_one(self.post(request).await?).await
+    }
+
     /// Asks for what the node knows.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.ask(Method::GET, path, Bytes::new()).await
@@ -59,10 +64,7 @@ impl Client {
 
     /// Asks for what the node knows in one event.
     pub(crate) async fn get_one(&self, path: &str) -> Result<Event, Failure> {
-        let mut answer = self.get(path).await?;
-        let event = answer.next().await?.ok_or_else(broken_off)?;
-        answer.next().await?;
-        Ok(event)
+        only_one(self.get(path).await?).await
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
@@ -114,6 +116,12 @@ impl Patience {
         let in_time = tokio::time::timeout(SILENCE, work).await;
         in_time.map_err(|_| no_answer(&paths.home, holder(&paths.home).unwrap_or_default()))
     }
+}
+
+async fn only_one(mut answer: Answer) -> Result<Event, Failure> {
+    let event = answer.next().await?.ok_or_else(broken_off)?;
+    answer.next().await?;
+    Ok(event)
 }
 
 async fn open<Io>(

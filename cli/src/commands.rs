@@ -4,6 +4,7 @@ mod completions;
 mod find;
 mod get;
 mod id;
+mod limit;
 mod ls;
 mod paths;
 mod peers;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Find(find::Args),
     Status(status::Args),
     Peers(peers::Args),
+    Limit(limit::Args),
     Id(id::Args),
     Paths(paths::Args),
     Stop(stop::Args),
@@ -48,6 +50,7 @@ pub(crate) async fn run(command: Command, cx: &Context) -> Result<(), Failure> {
         Command::Find(args) => find::run(cx, &args).await,
         Command::Status(args) => status::run(cx, &args).await,
         Command::Peers(args) => peers::run(cx, &args).await,
+        Command::Limit(args) => limit::run(cx, &args).await,
         Command::Id(args) => id::run(cx, &args).await,
         Command::Paths(args) => paths::run(cx, &args),
         Command::Stop(args) => stop::run(cx, &args).await,

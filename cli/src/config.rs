@@ -13,6 +13,8 @@ use crate::{
 /// Options that the file may set, by their long names. What describes one single run is not among them.
 const KEYS: &[&str] = &[
     "color",
+    "down",
+    "down-per-peer",
     "external",
     "lan",
     "listen",
@@ -24,6 +26,8 @@ const KEYS: &[&str] = &[
     "quiet",
     "scope",
     "timeout",
+    "up",
+    "up-per-peer",
     "verbose",
 ];
 

@@ -75,6 +75,7 @@ pub(crate) async fn with_node<T>(
         let client = Client::There(cx.places.node.clone());
         if let Some(status) = cx.unless_stopped(probe(&client, deadline)).await? {
             refuse_other_network(options, &status)?;
+            note_other_speeds(cx, options, &status);
             return work(&Session { client, own: None }).await;
         }
         wait_for_answer(cx, deadline, pid).await?;
@@ -225,6 +226,15 @@ fn refuse_other_network(options: &NodeArgs, status: &Status) -> Result<(), Failu
     match &options.network {
         Some(wanted) if wanted.as_str() != status.network => Err(other_network(wanted, status)),
         _ => Ok(()),
+    }
+}
+
+/// A limit that this command was given is not the running node's: say so, and how to change that.
+fn note_other_speeds(cx: &Context, options: &NodeArgs, status: &Status) {
+    for option in options.other_speeds(&status.rates) {
+        cx.printer.note(&format!(
+            "{option} does not change the running node, whose limits `shoal limit` shows and changes"
+        ));
     }
 }
 

@@ -18,12 +18,13 @@ pub use self::{
     convert::events_of_naming,
     event::{
         AddressNamed, Announced, Bytes, CidNamed, Done, Dropped, Entry, Event, Fetched, Holder, Identity,
-        Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Ready, Share, Skipped,
-        Stage, Status, Verified, Warning,
+        Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Ready, Share,
+        Skipped, Stage, Status, Verified, Warning,
     },
     failure::Failure,
     request::{
-        Cat, Contents, Find, Follow, Get, PEERS, Publish, Replace, Request, SHARES, STATUS, Stop, Unpublish,
+        Cat, Contents, Find, Follow, Get, PEERS, Publish, RATES, Replace, Request, SHARES, STATUS, SetRates,
+        Stop, Unpublish, rate,
     },
 };
 

@@ -30,6 +30,7 @@ pub(crate) fn router(node: Node) -> Router {
         .route(json::Unpublish::PATH, post(share::unpublish))
         .route(json::STATUS, get(state::status))
         .route(json::PEERS, get(state::peers))
+        .route(json::RATES, get(state::rates).post(state::set_rates))
         .route(json::Follow::PATH, post(state::follow))
         .route(json::Stop::PATH, post(state::stop))
         .fallback(no_such_route)

@@ -63,7 +63,10 @@ pub(crate) fn command() -> clap::Command {
 
 fn command_with(values: Values<'_>) -> clap::Command {
     let fill = |arg| fill_in(arg, values);
-    Cli::command().mut_args(fill).mut_subcommands(|subcommand| subcommand.mut_args(fill))
+    Cli::command().mut_args(fill).mut_subcommands(|subcommand| {
+        // What it does not name it leaves as it is, so nothing may name it for its user.
+        if subcommand.get_name() == "limit" { subcommand } else { subcommand.mut_args(fill) }
+    })
 }
 
 fn parse_with(args: &[OsString], values: Values<'_>) -> Result<Cli, clap::Error> {

@@ -1,8 +1,8 @@
 //! Values of options as people write them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use shoal_node::{Link, Multiaddr, ParseLinkError};
+use shoal_node::{Link, Multiaddr, ParseLinkError, Rate};
 
 /// The longest time that an option takes: a year, far from where adding it to a clock overflows.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -25,6 +25,61 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Some(Duration::ZERO) => Err("must be more than nothing".into()),
         Some(duration) if duration <= MAX_DURATION => Ok(duration),
         _ => Err("must be at most a year".into()),
+    }
+}
+
+/// A limit on how fast content moves, or the word that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Speed(pub(crate) Option<Rate>);
+
+impl Speed {
+    /// Bytes per second as an API request tells them, 0 for no limit.
+    pub(crate) fn bytes(self) -> u64 {
+        self.0.map_or(0, Rate::bytes)
+    }
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    /// Reads `500k`, `2M`, `1.5MB/s`, `1GiB`, `none`, `0`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected bytes per second like 500k, 2M or 1GiB, or none".to_owned();
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let text = text.strip_suffix("/s").unwrap_or(text);
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let unit = unit.trim();
+        let (unit, step) = match unit.strip_suffix('B').unwrap_or(unit) {
+            binary if binary.ends_with('i') => (binary.trim_end_matches('i'), 1024_u64),
+            decimal => (decimal, 1000),
+        };
+        let unit = match (unit, step) {
+            ("", 1000) => 1,
+            ("k" | "K", _) => step,
+            ("M", _) => step.pow(2),
+            ("G", _) => step.pow(3),
+            ("T", _) => step.pow(4),
+            _ => return Err(wrong()),
+        };
+        let whole: u64 = whole.parse().map_err(|_| wrong())?;
+        // Nine digits are finer than a byte of a gigabyte.
+        let fraction = fraction.get(..9).unwrap_or(fraction);
+        let parts = 10_u64.pow(u32::try_from(fraction.len()).unwrap_or(0));
+        let part: u64 = fraction.parse().map_err(|_| wrong())?;
+        let part = u128::from(part) * u128::from(unit) / u128::from(parts);
+        let bytes = u128::from(whole) * u128::from(unit) + part;
+        match u64::try_from(bytes) {
+            Ok(0) => Ok(Self(None)),
+            Ok(bytes) => {
+                let too_low = || format!("at least {} bytes per second, or none for no limit", Rate::MIN);
+                Rate::per_second(bytes).map(|rate| Self(Some(rate))).ok_or_else(too_low)
+            }
+            Err(_) => Err("is more than any network carries".into()),
+        }
     }
 }
 
@@ -86,6 +141,32 @@ mod tests {
         for wrong in ["", "s", "-1s", "1.5s", "5 parsecs", "0", "99999999999h", "18446744073709551615h", "²s"]
         {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn speeds() {
+        let bytes = |text: &str| text.parse().map(Speed::bytes);
+        let cases = [
+            ("none", 0),
+            ("0", 0),
+            ("1000", 1000),
+            ("500k", 500_000),
+            ("500kB/s", 500_000),
+            ("2M", 2_000_000),
+            ("12.5M", 12_500_000),
+            ("1.5 MB", 1_500_000),
+            ("64Ki", 65_536),
+            ("1GiB", 1 << 30),
+            ("1T", 1_000_000_000_000),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for wrong in
+            ["", "M", "-1M", "1.M", ".5M", "1..5M", "1Mbit", "1i", "5 parsecs", "1", "999", "99999999T"]
+        {
+            assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -108,6 +108,7 @@ async fn get(cx: &Context, args: &Args, to: String, session: &Session) -> Result
         seed: !args.no_seed,
         timeout_ms: args.patience.millis(),
         peers: args.node.peers(),
+        down: args.node.down(),
     };
     let mut answer = session.client.post(&request).await?;
     let mut drawing = Drawing::new(&cx.printer);
@@ -119,8 +120,12 @@ async fn get(cx: &Context, args: &Args, to: String, session: &Session) -> Result
 }
 
 async fn cat(cx: &Context, args: &Args, session: &Session) -> Result<(), Failure> {
-    let request =
-        json::Cat { link: args.link.clone(), timeout_ms: args.patience.millis(), peers: args.node.peers() };
+    let request = json::Cat {
+        link: args.link.clone(),
+        timeout_ms: args.patience.millis(),
+        peers: args.node.peers(),
+        down: args.node.down(),
+    };
     let mut answer = session.client.post(&request).await?;
     let mut drawing = Drawing::new(&cx.printer);
     while let Some(event) = answer.next().await? {

@@ -53,6 +53,7 @@ fn report(cx: &Context, status: &Status) {
     printer.note(&format!("node     {}", status.peer_id));
     printer.note(&format!("network  {}, scope {}", status.network, status.scope));
     printer.note(&format!("home     {}", status.home));
+    printer.note(&format!("speed    {}", super::limit::line(&status.rates)));
     printer.note(&format!("limits   {}", super::status::limits(status)));
     if let Some(reason) = &status.mdns_failure {
         // For people, the node has logged it.

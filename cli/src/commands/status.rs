@@ -47,6 +47,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ("sent", format!("{}, {} transfers now", size(status.sent), status.sending)),
         ("received", size(status.received)),
         ("jobs", status.jobs.to_string()),
+        ("speed", super::limit::line(&status.rates)),
         ("limits", limits(status)),
     ]);
     rows.extend(status.mdns_failure.iter().map(|failure| ("mdns", format!("off: {failure}"))));

@@ -24,7 +24,9 @@ fn an_unknown_key_is_an_error_with_a_suggestion() {
     assert_eq!(failure("peers = []").hint.as_deref(), Some("did you mean peer?"));
     let unlike = failure("frobnicate = 1");
     assert_eq!(unlike.message, "unknown key frobnicate");
-    assert!(unlike.hint.is_some_and(|hint| hint.starts_with("the keys are color, external")));
+    assert!(
+        unlike.hint.is_some_and(|hint| hint.starts_with("the keys are color, down, down-per-peer, external"))
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "start",
     "publish",
     "get",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 13] = [
     "find",
     "status",
     "peers",
+    "limit",
     "id",
     "paths",
     "stop",

@@ -5,5 +5,6 @@
 mod exit_codes;
 mod guests;
 mod help;
+mod limit;
 mod output;
 mod sandbox;

@@ -11,7 +11,7 @@ use shoal_node::{
 
 use super::{
     AddressNamed, Announced, CidNamed, Dropped, Entry, Event, Fetched, Holder, Looked, Missed, Peer,
-    PeerBytes, PeerNamed, Progress, Published, Share, Skipped, Stage, Status, Warning,
+    PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -218,7 +218,20 @@ impl Status {
             jobs: count(status.jobs),
             panics: status.panics,
             mdns_failure: status.mdns_failure.clone(),
+            rates: status.rates.into(),
             limits: status.limits.iter().map(|(name, limit)| (name.replace(' ', "_"), *limit)).collect(),
+        }
+    }
+}
+
+impl From<shoal_node::Rates> for Rates {
+    fn from(rates: shoal_node::Rates) -> Self {
+        let bytes = |rate: Option<shoal_node::Rate>| rate.map(shoal_node::Rate::bytes);
+        Self {
+            up: bytes(rates.up),
+            down: bytes(rates.down),
+            up_per_peer: bytes(rates.up_per_peer),
+            down_per_peer: bytes(rates.down_per_peer),
         }
     }
 }

@@ -6,7 +6,9 @@ mod work;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    state::{AddressNamed, CidNamed, Holder, Identity, Looked, Missed, PathList, Peer, Ready, Share, Status},
+    state::{
+        AddressNamed, CidNamed, Holder, Identity, Looked, Missed, PathList, Peer, Rates, Ready, Share, Status,
+    },
     work::{
         Announced, Bytes, Dropped, Entry, Fetched, PeerBytes, PeerNamed, Progress, Published, Skipped, Stage,
         Verified, Warning,
@@ -52,6 +54,8 @@ pub enum Event {
     Unpublished(Share),
     /// The state of the node.
     Status(Box<Status>),
+    /// How fast content may move.
+    Rates(Rates),
     /// One connected peer.
     Peer(Peer),
     /// Local bytes have the hash they should have (`verify`).

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use shoal_node::{ErrorKind, Selector};
+use shoal_node::{ErrorKind, Rate, Rates, Selector};
 
 use super::Failure;
 
@@ -11,6 +11,8 @@ use super::Failure;
 pub const STATUS: &str = "/v1/status";
 /// The route of the connected peers, for `GET`.
 pub const PEERS: &str = "/v1/peers";
+/// The route of how fast content may move, for `GET`.
+pub const RATES: &str = "/v1/rates";
 /// The route of what is shared, for `GET`.
 pub const SHARES: &str = "/v1/shares";
 
@@ -60,6 +62,9 @@ pub struct Get {
     /// Addresses of peers to ask first.
     #[serde(default)]
     pub peers: Vec<String>,
+    /// Bytes per second that this get receives at most; 0 is no limit but the node's.
+    #[serde(default)]
+    pub down: u64,
 }
 
 /// What to do about an existing target with other bytes.
@@ -87,6 +92,9 @@ pub struct Cat {
     /// As in [`Get`].
     #[serde(default)]
     pub peers: Vec<String>,
+    /// As in [`Get`].
+    #[serde(default)]
+    pub down: u64,
 }
 
 /// Lists the files of a directory without fetching them.
@@ -129,6 +137,24 @@ pub enum Unpublish {
 #[serde(deny_unknown_fields)]
 pub struct Follow {}
 
+/// Changes how fast content may move, in bytes per second. What is not given stays as it is; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetRates {
+    /// Sent, to all peers together.
+    #[serde(default)]
+    pub up: Option<u64>,
+    /// Received, from all peers together.
+    #[serde(default)]
+    pub down: Option<u64>,
+    /// Sent to each peer.
+    #[serde(default)]
+    pub up_per_peer: Option<u64>,
+    /// Received from each peer.
+    #[serde(default)]
+    pub down_per_peer: Option<u64>,
+}
+
 /// Stops the node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,8 +188,46 @@ impl Request for Follow {
     const PATH: &'static str = "/v1/events";
 }
 
+impl Request for SetRates {
+    const PATH: &'static str = RATES;
+}
+
 impl Request for Stop {
     const PATH: &'static str = "/v1/stop";
+}
+
+/// Bytes per second as a limit, 0 as none.
+///
+/// # Errors
+///
+/// It is less than anything could be fetched at.
+pub fn rate(bytes: u64) -> Result<Option<Rate>, Failure> {
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let too_low =
+        || Failure::new(ErrorKind::Usage, format!("{bytes} bytes per second are too few to get anywhere"));
+    Rate::per_second(bytes)
+        .map(Some)
+        .ok_or_else(too_low)
+        .map_err(|failure| failure.hint(format!("at least {}, or 0 for no limit", Rate::MIN)))
+}
+
+impl SetRates {
+    /// The new limits where these are the old ones.
+    ///
+    /// # Errors
+    ///
+    /// One of them is too low.
+    pub fn over(&self, old: Rates) -> Result<Rates, Failure> {
+        let new = |wanted: Option<u64>, old| wanted.map_or(Ok(old), rate);
+        Ok(Rates {
+            up: new(self.up, old.up)?,
+            down: new(self.down, old.down)?,
+            up_per_peer: new(self.up_per_peer, old.up_per_peer)?,
+            down_per_peer: new(self.down_per_peer, old.down_per_peer)?,
+        })
+    }
 }
 
 impl Unpublish {

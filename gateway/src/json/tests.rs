@@ -184,9 +184,14 @@ fn events_of_the_node() {
             jobs: 0,
             panics: 0,
             mdns_failure: None,
+            rates: Rates { up: Some(500_000), ..Rates::default() },
             limits: [(text("connections"), 384)].into(),
         })),
-        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"mdns_failure":null,"limits":{"connections":384}}"#,
+        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
+    );
+    golden(
+        &Event::Rates(Rates { down: Some(1000), ..Rates::default() }),
+        r#"{"v":1,"event":"rates","up":null,"down":1000,"up_per_peer":null,"down_per_peer":null}"#,
     );
     golden(
         &Event::Peer(Peer {
@@ -277,9 +282,10 @@ fn requests_are_small_and_strict() {
         seed: true,
         timeout_ms: None,
         peers: Vec::new(),
+        down: 0,
     };
     assert_eq!(get, expected);
-    let written = r#"{"link":"bafk","to":"/t","include":[],"replace":"never","seed":true,"timeout_ms":null,"peers":[]}"#;
+    let written = r#"{"link":"bafk","to":"/t","include":[],"replace":"never","seed":true,"timeout_ms":null,"peers":[],"down":0}"#;
     assert_eq!(serde_json::to_string(&get).unwrap(), written);
     assert!(serde_json::from_str::<Get>(r#"{"link":"bafk","to":"/t","sede":false}"#).is_err());
     assert_eq!(serde_json::to_string(&Unpublish::Cid(text("bafk"))).unwrap(), r#"{"cid":"bafk"}"#);

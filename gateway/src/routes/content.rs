@@ -30,7 +30,8 @@ pub(crate) async fn get(State(node): State<Node>, Asked(request): Asked<json::Ge
         let mut work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
             .to(path(&request.to)?)
             .replace(request.replace.into())
-            .seed(request.seed);
+            .seed(request.seed)
+            .down(json::rate(request.down)?);
         if let Some(include) = include {
             work = work.include(include);
         }
@@ -49,7 +50,10 @@ pub(crate) async fn cat(State(node): State<Node>, Asked(request): Asked<json::Ca
         }
         let folder = Temporary::new(&node.paths().temporary)?;
         let file = folder.0.join("content");
-        let work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?.to(&file).seed(false);
+        let work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
+            .to(&file)
+            .seed(false)
+            .down(json::rate(request.down)?);
         let fetched = follow(work.start(), &out).await?;
         out.event(Event::Fetched(json::Fetched { path: None, ..fetched.clone().into() })).await;
         out.event(Event::Bytes(json::Bytes { size: fetched.size })).await;

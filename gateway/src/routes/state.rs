@@ -28,6 +28,21 @@ pub(crate) async fn peers(State(node): State<Node>) -> Response {
     })
 }
 
+pub(crate) async fn rates(State(node): State<Node>) -> Response {
+    lines(|out| async move {
+        out.event(Event::Rates(node.rates().into())).await;
+        Ok(())
+    })
+}
+
+pub(crate) async fn set_rates(State(node): State<Node>, Asked(request): Asked<json::SetRates>) -> Response {
+    lines(|out| async move {
+        node.set_rates(request.over(node.rates())?);
+        out.event(Event::Rates(node.rates().into())).await;
+        Ok(())
+    })
+}
+
 pub(crate) async fn follow(State(node): State<Node>, Asked(_): Asked<json::Follow>) -> Response {
     lines(|out| async move {
         // The caller's handle keeps the events open, so they cannot be what tells that the node stops.

@@ -117,8 +117,24 @@ pub struct Status {
     pub panics: u64,
     /// Why peers on the local network are not found by multicast although that was asked for.
     pub mdns_failure: Option<String>,
+    /// How fast content may move.
+    #[serde(default)]
+    pub rates: Rates,
     /// The limits in force.
     pub limits: BTreeMap<String, u64>,
+}
+
+/// How fast content may move, in bytes per second; null is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rates {
+    /// Sent, to all peers together.
+    pub up: Option<u64>,
+    /// Received, from all peers together.
+    pub down: Option<u64>,
+    /// Sent to each peer.
+    pub up_per_peer: Option<u64>,
+    /// Received from each peer.
+    pub down_per_peer: Option<u64>,
 }
 
 /// One connected peer.
