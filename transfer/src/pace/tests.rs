@@ -1,3 +1,5 @@
+//! Meters: who waits for whom, who is woken, and what is left behind.
+
 use std::sync::atomic::AtomicUsize;
 
 use futures::task::{ArcWake, waker};

@@ -1,3 +1,5 @@
+//! A bucket on simulated time: exact, fair, and quick to take a new rate.
+
 use super::*;
 
 fn rate(bytes: u64) -> Rate {
