@@ -1,13 +1,14 @@
 //! Finds the node that a command works with: the one that holds the home, or one that this process starts.
 
 use std::{
+    convert::Infallible,
     pin::pin,
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use shoal_gateway::{
-    json::{self, Event, Status},
+    json::{self, Event, Status, Warning},
     unix,
 };
 use shoal_node::{ErrorKind, NetworkName, Node, StartError, holder};
@@ -52,6 +53,21 @@ impl Session {
             () = cx.stop.cancelled() => {}
             () = asked => {}
         }
+    }
+}
+
+impl Session {
+    /// Warns of peers that this process's node was told to connect to and cannot use, for as long as it is polled.
+    pub(crate) async fn warn_of_unreached(&self, cx: &Context) -> Infallible {
+        if let Some(node) = &self.own {
+            let mut unreached = pin!(node.unreached());
+            while let Some(peer) = unreached.next().await {
+                let warning = Warning::from(&peer);
+                cx.printer.warning(&format!("{}; trying again", warning.message));
+                cx.printer.event(&Event::Warning(warning));
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -19,7 +19,7 @@ pub use self::{
     event::{
         AddressNamed, Announced, Bytes, CidNamed, Done, Dropped, Entry, Event, Fetched, Holder, Identity,
         Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Ready, Share,
-        Skipped, Stage, Status, Verified, Warning,
+        Skipped, Stage, Status, Unreached, Verified, Warning,
     },
     failure::Failure,
     request::{

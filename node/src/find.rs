@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, pin_mut};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{Cid, Tree};
+use shoal_content::{Link, Tree};
 use tokio::sync::watch;
 
 use crate::{
+    hint::{Hint, Unreached},
     job::Job,
     node::Inner,
     seek::{self, Finding, Via},
@@ -44,13 +45,19 @@ pub struct FindSummary {
     pub silent: usize,
     /// Nodes of the overlay that were asked.
     pub asked: usize,
+    /// Peers that the caller named and that cannot be used.
+    pub unreached: Vec<Unreached>,
     /// From the start of the search.
     pub elapsed: Duration,
 }
 
 /// Starts a search of one round.
-pub(crate) fn find(inner: &Inner, cid: Cid, hints: Vec<Multiaddr>) -> Find {
-    let search = inner.seek(cid.digest(), hints).start();
+pub(crate) fn find(inner: &Inner, link: &Link, peers: Vec<Multiaddr>) -> Find {
+    let mut hints = Hint::of(link);
+    for address in peers {
+        Hint::add(&mut hints, address, false);
+    }
+    let search = inner.seek(link.cid().digest(), hints).start();
     let working = inner.working();
     let work = |progress: watch::Sender<FindSummary>| async move {
         let _working = working;
@@ -61,6 +68,8 @@ pub(crate) fn find(inner: &Inner, cid: Cid, hints: Vec<Multiaddr>) -> Find {
             summary.elapsed = start.elapsed();
             match finding {
                 Finding::Holder(holder) => summary.add(holder),
+                Finding::Unreached { peer, provider: false } => summary.unreached.push(peer),
+                Finding::Unreached { .. } | Finding::Asking(_) | Finding::Without(_) => continue,
                 Finding::Round(round) => {
                     summary.silent = round.named.saturating_sub(summary.holders.len());
                     summary.asked = round.walked;

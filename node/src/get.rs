@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt;
 use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
@@ -40,9 +41,11 @@ pub use self::{
 use crate::{
     config::DEFAULT_TIMEOUT,
     events::Event,
+    hint::Hint,
     job::Job,
     node::{Inner, Node},
     rates::PacedOpener,
+    seek::Finding,
 };
 
 /// How long a get waits for another one to let go of the same part.
@@ -96,7 +99,7 @@ struct Order {
     replace: Replace,
     seed: bool,
     timeout: Duration,
-    hints: Vec<Multiaddr>,
+    hints: Vec<Hint>,
     down: Option<Rate>,
 }
 
@@ -110,12 +113,10 @@ impl Order {
 
 impl GetRequest {
     pub(crate) fn new(node: Node, link: Link) -> Self {
-        let (cid, name, size, hints) = match link {
-            Link::Cid(cid) => (cid, None, None, Vec::new()),
-            Link::Ticket(ticket) => {
-                let hints = ticket.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-                (ticket.cid, ticket.name, ticket.size, hints)
-            }
+        let hints = Hint::of(&link);
+        let (cid, name, size) = match link {
+            Link::Cid(cid) => (cid, None, None),
+            Link::Ticket(ticket) => (ticket.cid, ticket.name, ticket.size),
         };
         let job = Order {
             cid,
@@ -171,7 +172,7 @@ impl GetRequest {
 
     /// Adds the address of a peer that may have it.
     pub fn peer(mut self, address: Multiaddr) -> Self {
-        self.job.hints.push(address);
+        Hint::add(&mut self.job.hints, address, false);
         self
     }
 
@@ -195,7 +196,8 @@ impl GetRequest {
     pub async fn contents(self) -> Result<Contents, GetError> {
         let Self { node, job } = self;
         let task = Task::new(&node.inner, &job, Reporter::silent());
-        task.while_gathering(directory::contents(&task, job.cid)).await
+        let contents = task.while_gathering(directory::contents(&task, job.cid)).await?;
+        Ok(Contents { unreached: task.reporter.snapshot().unreached, ..contents })
     }
 }
 
@@ -218,7 +220,7 @@ struct Task {
     /// The streams to holders, shared by all its files.
     lines: Arc<Lines>,
     timeout: Duration,
-    hints: Vec<Multiaddr>,
+    hints: Vec<Hint>,
 }
 
 impl Task {
@@ -244,9 +246,14 @@ impl Task {
     async fn while_gathering<T>(&self, work: impl Future<Output = T>) -> T {
         let gather = self.gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let search = self.inner.seek(self.cid.digest(), self.hints.clone()).start();
+        let told = search.inspect(|finding| {
+            if let Finding::Unreached { peer, provider: false } = finding {
+                self.reporter.unreached(peer.clone());
+            }
+        });
         let gathering = async {
             if let Some(gather) = gather {
-                gather.run(search).await;
+                gather.run(told).await;
             }
             std::future::pending::<std::convert::Infallible>().await
         };
@@ -254,6 +261,14 @@ impl Task {
             done = work => done,
             never = gathering => match never {},
         }
+    }
+
+    /// Everyone who was asked for content, or whether they have it, and had time to say something and did not.
+    fn silent(&self, seen: &GetProgress) -> Vec<PeerId> {
+        let unanswered = self.crowd.silent(Instant::now());
+        let mut silent = seen.silent();
+        silent.extend(unanswered.into_iter().filter(|peer| !seen.mentions(peer)));
+        silent
     }
 
     /// Runs a blocking piece of work that may take long.
@@ -309,7 +324,7 @@ async fn get(
         files: placed.files,
         received: seen.received(),
         elapsed: start.elapsed(),
-        silent: seen.silent(),
+        silent: task.silent(&seen),
         sources: seen.sources,
         dropped: seen.dropped,
         already_there: placed.already_there,

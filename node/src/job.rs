@@ -69,7 +69,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn snapshots_of<P: Clone + Send + Sync + 'static>(
+pub(crate) fn snapshots_of<P: Clone + Send + Sync + 'static>(
     receiver: watch::Receiver<P>,
 ) -> impl Stream<Item = P> + Send {
     futures::stream::unfold(receiver, |mut receiver| async move {

@@ -1,25 +1,46 @@
 //! Gets a node into its network, and back into it when it has lost everyone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::{Multiaddr, PeerId};
+use shoal_content::{Digest, NetworkName, ProviderKey};
+use tokio::sync::watch;
 
-use crate::{net::Net, seek::peer_in};
+use crate::{
+    hint::{Hint, Unreached},
+    net::Net,
+};
 
 /// Peers of earlier runs dialled at a time. Some are gone; the rest of the network is learnt from those that are not.
 const OLD_FRIENDS: usize = 8;
 /// Pauses between tries while nobody answers: they start short, since peers often start at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a peer may take to start before anybody is told that it is not there.
+const STARTING: Duration = Duration::from_secs(1);
 
-/// Dials the peers that the user named and those known from before whenever the node is alone.
-pub(crate) async fn stay_joined(mut net: Net, named: Vec<Multiaddr>, known: Vec<(PeerId, Vec<Multiaddr>)>) {
+/// Dials the peers that the user named and those known from before whenever the node is alone. Tells which of the named
+/// ones are of no use, and why.
+pub(crate) async fn stay_joined(
+    mut net: Net,
+    network: NetworkName,
+    named: Vec<Multiaddr>,
+    known: Vec<(PeerId, Vec<Multiaddr>)>,
+    tell: watch::Sender<Vec<Unreached>>,
+) {
     if named.is_empty() && known.is_empty() {
         return;
     }
+    let start = Instant::now();
+    // Any question tells whether a peer is of this network, and everybody knows the answer to this one.
+    let question = ProviderKey::derive(&network, &Digest::of(b""));
+    let mut hints = Vec::new();
+    for address in named {
+        Hint::add(&mut hints, address, false);
+    }
     let mut pause = FIRST_PAUSE;
-    let mut unreached = named.clone();
+    let mut unreached = hints.clone();
     loop {
         if unreached.is_empty() && !alone(&net).await {
             pause = FIRST_PAUSE;
@@ -28,9 +49,14 @@ pub(crate) async fn stay_joined(mut net: Net, named: Vec<Multiaddr>, known: Vec<
             continue;
         }
         if unreached.is_empty() {
-            unreached.clone_from(&named);
+            unreached.clone_from(&hints);
         }
-        unreached = dial_all(&net, unreached).await;
+        let failed = ask_all(&net, unreached, question).await;
+        let (why, left): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+        unreached = left;
+        if start.elapsed() >= STARTING || why.is_empty() {
+            tell.send_if_modified(|told| std::mem::replace(told, why.clone()) != why);
+        }
         if alone(&net).await {
             greet_old_friends(&net, &known).await;
         }
@@ -43,18 +69,14 @@ async fn alone(net: &Net) -> bool {
     !net.peers().await.iter().any(|info| info.member)
 }
 
-/// Dials each address; returns those that did not answer.
-async fn dial_all(net: &Net, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-    let dials = addresses.into_iter().map(|address| async move {
-        match net.dial(peer_in(&address), vec![address.clone()]).await {
-            Ok(_) => None,
-            Err(error) => {
-                tracing::debug!(%address, %error, "a named peer cannot be reached yet");
-                Some(address)
-            }
-        }
+/// Asks each peer; returns those that are of no use now.
+async fn ask_all(net: &Net, hints: Vec<Hint>, question: ProviderKey) -> Vec<(Unreached, Hint)> {
+    let asked = hints.into_iter().map(|hint| async move {
+        let error = hint.ask(net, question).await.err()?;
+        tracing::debug!(addresses = ?hint.addresses, %error, "a named peer is of no use yet");
+        Some((hint.unreached(&error), hint))
     });
-    dials.collect::<FuturesUnordered<_>>().filter_map(futures::future::ready).collect().await
+    asked.collect::<FuturesUnordered<_>>().filter_map(futures::future::ready).collect().await
 }
 
 async fn greet_old_friends(net: &Net, known: &[(PeerId, Vec<Multiaddr>)]) {

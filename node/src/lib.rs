@@ -25,6 +25,7 @@ mod error;
 mod events;
 mod find;
 mod get;
+mod hint;
 mod home;
 mod job;
 mod join;
@@ -59,6 +60,7 @@ pub use self::{
         Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace,
         SourceStat, Stage,
     },
+    hint::Unreached,
     home::{Home, HomeError, Paths, holder},
     job::Job,
     net::PeerInfo,

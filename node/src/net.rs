@@ -128,9 +128,11 @@ pub(crate) struct Overlay {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum NetError {
-    #[error("the peer cannot be reached: {0}")]
+    #[error("{0}")]
     Unreachable(Arc<str>),
-    #[error("the peer did not answer")]
+    #[error("it is not a node of this network")]
+    NotMember,
+    #[error("it does not answer")]
     NoAnswer,
     #[error("the node is stopping")]
     Stopping,

@@ -1,6 +1,7 @@
 //! The handle to a running node, and how it starts and stops.
 
 use std::{
+    collections::HashSet,
     future::Future,
     path::Path,
     sync::{
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey, Ticket, TicketError, safe_file_name};
 use shoal_store::{Selector, Share, Store};
@@ -23,8 +25,9 @@ use crate::{
     events::{Events, Sink},
     find::{self, Find},
     get::GetRequest,
+    hint::{Hint, Unreached},
     home::{Home, Paths},
-    join,
+    job, join,
     library::Library,
     listen,
     net::{self, Driver, Net, PeerInfo, Wiring},
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) pacers: Pacers,
     started: Instant,
     mdns_failure: Option<String>,
+    unreached: watch::Receiver<Vec<Unreached>>,
     jobs: watch::Sender<usize>,
     stop_asked: CancellationToken,
     trust: Mutex<Trust>,
@@ -110,7 +114,7 @@ impl Inner {
     }
 
     /// A search for holders of `digest`.
-    pub(crate) fn seek(&self, digest: Digest, hints: Vec<Multiaddr>) -> Seek {
+    pub(crate) fn seek(&self, digest: Digest, hints: Vec<Hint>) -> Seek {
         Seek {
             net: self.net.clone(),
             me: self.me,
@@ -193,7 +197,10 @@ impl Node {
         );
         tasks.spawn_until_stop("withdraw", announcer.clone().withdraw_broken(found_broken, events.clone()));
         tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
-        tasks.spawn_until_stop("join", join::stay_joined(net.clone(), config.peers.clone(), known));
+        let (tell, unreached) = watch::channel(Vec::new());
+        let named = config.peers.clone();
+        let joining = join::stay_joined(net.clone(), config.network.clone(), named, known, tell);
+        tasks.spawn_until_stop("join", joining);
         if let Some(reason) = &parts.mdns_failure {
             tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
         }
@@ -216,6 +223,7 @@ impl Node {
             pacers,
             started,
             mdns_failure: parts.mdns_failure,
+            unreached,
             jobs: watch::Sender::new(0),
             stop_asked: CancellationToken::new(),
             trust: Mutex::default(),
@@ -256,9 +264,9 @@ impl Node {
         GetRequest::new(self.clone(), link.into())
     }
 
-    /// Finds out who has content, whole or in part; `hints` are addresses to ask besides.
-    pub fn find(&self, cid: Cid, hints: Vec<Multiaddr>) -> Find {
-        find::find(&self.inner, cid, hints)
+    /// Finds out who has content, whole or in part; `peers` are addresses to ask besides.
+    pub fn find(&self, link: impl Into<Link>, peers: Vec<Multiaddr>) -> Find {
+        find::find(&self.inner, &link.into(), peers)
     }
 
     /// Everything that this node shares, and whether it still is what was published.
@@ -278,8 +286,7 @@ impl Node {
     pub async fn unpublish(&self, what: Selector) -> Result<Vec<Share>, StoreError> {
         let before = self.inner.announcer.everything().await;
         let removed = self.inner.on_store(move |store| store.unpublish(&what)).await?;
-        let after: std::collections::HashSet<_> =
-            self.inner.announcer.everything().await.into_iter().collect();
+        let after: HashSet<_> = self.inner.announcer.everything().await.into_iter().collect();
         let gone: Vec<_> = before.into_iter().filter(|digest| !after.contains(digest)).collect();
         drop(tokio::time::timeout(WITHDRAWING, self.inner.announcer.withdraw(&gone)).await);
         Ok(removed)
@@ -332,6 +339,7 @@ impl Node {
             panics: inner.tasks.panics(),
             mdns_failure: inner.mdns_failure.clone(),
             rates: self.rates(),
+            unreached: inner.unreached.borrow().clone(),
             limits: limits.list(),
         }
     }
@@ -353,6 +361,15 @@ impl Node {
     /// Nothing is lost by dropping the future.
     pub async fn peers(&self) -> Vec<PeerInfo> {
         self.inner.net.peers().await
+    }
+
+    /// Tells which of the peers that the builder was given cannot be used, as that is found: each reason once.
+    pub fn unreached(&self) -> impl Stream<Item = Unreached> + Send + 'static + use<> {
+        let mut lists = self.inner.unreached.clone();
+        lists.mark_changed();
+        let mut told = HashSet::new();
+        let peers = job::snapshots_of(lists).flat_map(futures::stream::iter);
+        peers.filter(move |peer| futures::future::ready(told.insert(peer.clone())))
     }
 
     /// Watches what happens from now on.

@@ -13,10 +13,13 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::FuturesUnordered};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
-use shoal_transfer::have::{Have, Holding, Request, Response};
+use shoal_transfer::have::{Answer, Have, Holding, Request, Response};
 use tokio::sync::mpsc;
 
-use crate::net::{Net, NetError};
+use crate::{
+    hint::{Hint, Unreached},
+    net::{Net, NetError},
+};
 
 /// Questions out at once. More would open more connections than a lookup is worth.
 const ASKING: usize = 32;
@@ -68,6 +71,16 @@ pub(crate) struct Holder {
 #[derive(Debug, Clone)]
 pub(crate) enum Finding {
     Holder(Holder),
+    /// Somebody who is said to have it is asked.
+    Asking(PeerId),
+    /// Somebody who was asked says that it does not have it, or is gone.
+    Without(PeerId),
+    /// A peer that was named by its addresses is of no use; told once.
+    Unreached {
+        peer: Unreached,
+        /// It was named as one who has the content.
+        provider: bool,
+    },
     Round(Round),
 }
 
@@ -89,7 +102,7 @@ pub(crate) struct Seek {
     pub(crate) me: PeerId,
     pub(crate) key: ProviderKey,
     /// Addresses that the caller was given together with the name of the content.
-    pub(crate) hints: Vec<Multiaddr>,
+    pub(crate) hints: Vec<Hint>,
     /// When the node started.
     pub(crate) started: Instant,
 }
@@ -102,10 +115,9 @@ struct Candidate {
 }
 
 /// What became of one question.
-struct Asked {
-    candidate: Option<Candidate>,
-    answer: Result<Response, NetError>,
-    round_trip: Duration,
+enum Asked {
+    Candidate { candidate: Candidate, answer: Result<Answer, NetError>, round_trip: Duration },
+    NoUse { hint: Hint, error: NetError },
 }
 
 impl Seek {
@@ -127,8 +139,9 @@ impl Seek {
     async fn run(mut self, tell: mpsc::Sender<Finding>) {
         let mut pause = FIRST_PAUSE;
         let mut found_any = false;
+        let mut told = HashSet::new();
         loop {
-            let Some((round, found)) = self.round(&tell).await else { return };
+            let Some((round, found)) = self.round(&tell, &mut told).await else { return };
             found_any |= found;
             let young = self.started.elapsed() < SETTLING;
             // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
@@ -150,8 +163,12 @@ impl Seek {
         drop(tokio::time::timeout(at_most, self.net.changes.changed()).await);
     }
 
-    /// Asks everyone once; `None` when the caller is gone.
-    async fn round(&self, tell: &mpsc::Sender<Finding>) -> Option<(Round, bool)> {
+    /// Asks everyone once; `None` when the caller is gone. `told` are the peers of no use that it knows of.
+    async fn round(
+        &self,
+        tell: &mpsc::Sender<Finding>,
+        told: &mut HashSet<Vec<Multiaddr>>,
+    ) -> Option<(Round, bool)> {
         let mut round = Round::default();
         let mut found_any = false;
         let mut queue = VecDeque::new();
@@ -160,6 +177,7 @@ impl Seek {
         let (providers, walk) = self.net.find(self.key).await;
         pin_mut!(providers);
         let mut walking = true;
+        round.named = self.hints.iter().filter(|hint| hint.provider).count();
         asking.extend(self.hints.iter().cloned().map(|hint| self.ask_hint(hint).boxed()));
         for candidate in self.neighbours().await {
             enqueue(&mut queue, &mut known, candidate);
@@ -168,6 +186,9 @@ impl Seek {
             while asking.len() < ASKING
                 && let Some(candidate) = queue.pop_front()
             {
+                if candidate.via != Via::Neighbour {
+                    tell.send(Finding::Asking(candidate.peer)).await.ok()?;
+                }
                 asking.push(self.ask(candidate).boxed());
             }
             if !walking && asking.is_empty() {
@@ -183,9 +204,26 @@ impl Seek {
                     None => walking = false,
                 },
                 Some(asked) = asking.next() => {
-                    let Some(candidate) = asked.candidate else { continue };
+                    let (candidate, answer, round_trip) = match asked {
+                        Asked::Candidate { candidate, answer, round_trip } => (candidate, answer, round_trip),
+                        Asked::NoUse { hint, error } => {
+                            if told.insert(hint.addresses.clone()) {
+                                let peer = hint.unreached(&error);
+                                let provider = hint.provider;
+                                tell.send(Finding::Unreached { peer, provider }).await.ok()?;
+                            }
+                            continue;
+                        }
+                    };
                     known.insert(candidate.peer);
-                    let Ok(Response::Answer(answer)) = asked.answer else { continue };
+                    let answer = match answer {
+                        Ok(answer) => answer,
+                        Err(NetError::NoAnswer) => continue,
+                        Err(_) => {
+                            tell.send(Finding::Without(candidate.peer)).await.ok()?;
+                            continue;
+                        }
+                    };
                     round.answered += 1;
                     for holder in answer.others {
                         round.named += 1;
@@ -195,8 +233,10 @@ impl Seek {
                     if let Some(holding) = answer.holding {
                         found_any = true;
                         let Candidate { peer, addresses, via } = candidate;
-                        let holder = Holder { peer, addresses, holding, via, round_trip: asked.round_trip };
+                        let holder = Holder { peer, addresses, holding, via, round_trip };
                         tell.send(Finding::Holder(holder)).await.ok()?;
+                    } else if candidate.via != Via::Neighbour {
+                        tell.send(Finding::Without(candidate.peer)).await.ok()?;
                     }
                 }
                 () = tell.closed() => return None,
@@ -221,21 +261,22 @@ impl Seek {
         let start = Instant::now();
         let question = Request::Have(Have { key: self.key });
         let answer = self.net.ask(candidate.peer, candidate.addresses.clone(), question).await;
-        Asked { candidate: Some(candidate), answer, round_trip: start.elapsed() }
+        let answer = answer.and_then(|response| match response {
+            Response::Answer(answer) => Ok(answer),
+            Response::Ack => Err(NetError::NoAnswer),
+        });
+        Asked::Candidate { candidate, answer, round_trip: start.elapsed() }
     }
 
-    /// Asks whoever lives at an address.
-    async fn ask_hint(&self, address: Multiaddr) -> Asked {
-        let peer = match peer_in(&address) {
-            Some(peer) => Ok(peer),
-            None => self.net.dial(None, vec![address.clone()]).await,
-        };
-        match peer {
-            Ok(peer) => self.ask(Candidate { peer, addresses: vec![address], via: Via::Hint }).await,
-            Err(error) => {
-                tracing::debug!(%address, %error, "a hint leads nowhere");
-                Asked { candidate: None, answer: Err(error), round_trip: Duration::ZERO }
+    /// Asks a peer that was named.
+    async fn ask_hint(&self, hint: Hint) -> Asked {
+        let start = Instant::now();
+        match hint.ask(&self.net, self.key).await {
+            Ok((peer, answer)) => {
+                let candidate = Candidate { peer, addresses: hint.addresses, via: Via::Hint };
+                Asked::Candidate { candidate, answer: Ok(answer), round_trip: start.elapsed() }
             }
+            Err(error) => Asked::NoUse { hint, error },
         }
     }
 }
@@ -243,13 +284,5 @@ impl Seek {
 fn enqueue(queue: &mut VecDeque<Candidate>, known: &mut HashSet<PeerId>, candidate: Candidate) {
     if known.len() < MAX_CANDIDATES && known.insert(candidate.peer) {
         queue.push_back(candidate);
-    }
-}
-
-/// The peer id at the end of an address, if it names one.
-pub(crate) fn peer_in(address: &Multiaddr) -> Option<PeerId> {
-    match address.iter().last() {
-        Some(libp2p::multiaddr::Protocol::P2p(peer)) => Some(peer),
-        _ => None,
     }
 }

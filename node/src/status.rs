@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
 use shoal_dht::{Scope, Scopes};
 
-use crate::Rates;
+use crate::{Rates, Unreached};
 
 /// The state of a node at one moment.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct Status {
     pub panics: u64,
     /// Why multicast discovery is off although it was asked for.
     pub mdns_failure: Option<String>,
+    /// Peers that the builder was given and that cannot be used now.
+    pub unreached: Vec<Unreached>,
     /// How fast content may move.
     pub rates: Rates,
     /// The bounds that it keeps to, by name.

@@ -34,6 +34,7 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
                 match &event {
                     Event::Holder(holder) => show_holder(cx, holder),
                     Event::Looked(looked) => show_summary(cx, looked),
+                    Event::Warning(warning) => cx.printer.warning(&warning.message),
                     _ => {}
                 }
             }

@@ -167,6 +167,9 @@ async fn list(cx: &Context, args: &Args, session: &Session) -> Result<(), Failur
     let (mut files, mut bytes) = (0_u64, 0_u64);
     while let Some(event) = answer.next().await? {
         cx.printer.event(&event);
+        if let Event::Warning(warning) = &event {
+            cx.printer.warning(&warning.message);
+        }
         if let Event::Entry(entry) = &event {
             files += 1;
             bytes = bytes.saturating_add(entry.size);

@@ -66,7 +66,14 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
         return only_hash(cx, args).await;
     }
     let paths = args.paths.iter().map(|path| absolute_text(path)).collect::<Result<Vec<_>, _>>()?;
-    session::with_node(cx, &args.node, async |session| publish(cx, args, &paths, session).await).await
+    session::with_node(cx, &args.node, async |session| {
+        tokio::select! {
+            biased;
+            never = session.warn_of_unreached(cx) => match never {},
+            result = publish(cx, args, &paths, session) => result,
+        }
+    })
+    .await
 }
 
 async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session) -> Result<(), Failure> {

@@ -33,8 +33,10 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
             return Err(broken_off());
         };
         report(cx, &status);
-        session.stopping(cx).await;
-        Ok(())
+        tokio::select! {
+            () = session.stopping(cx) => Ok(()),
+            never = session.warn_of_unreached(cx) => match never {},
+        }
     })
     .await
 }

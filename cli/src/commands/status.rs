@@ -50,6 +50,12 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ("speed", super::limit::line(&status.rates)),
         ("limits", limits(status)),
     ]);
+    rows.extend(
+        status
+            .unreached
+            .iter()
+            .map(|peer| ("unreached", format!("{}: {}", peer.addresses.join(" or "), peer.reason))),
+    );
     rows.extend(status.mdns_failure.iter().map(|failure| ("mdns", format!("off: {failure}"))));
     if status.panics > 0 {
         rows.push(("crashes", format!("{}; please report this", status.panics)));

@@ -6,5 +6,6 @@ mod exit_codes;
 mod guests;
 mod help;
 mod limit;
+mod named_peers;
 mod output;
 mod sandbox;

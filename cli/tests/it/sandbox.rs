@@ -79,10 +79,25 @@ impl Sandbox {
     /// A daemon that is ready, which knows the peer at `peer`.
     pub(crate) fn daemon(&self, home: &str, peer: Option<&Running>) -> Running {
         let args = peer.map_or_else(|| "start".to_owned(), |peer| format!("start --peer {}", peer.address));
-        let mut daemon = self.spawn(home, &args);
+        self.daemon_with(home, &args)
+    }
+
+    /// A daemon that was started so and is ready.
+    pub(crate) fn daemon_with(&self, home: &str, args: &str) -> Running {
+        let mut daemon = self.spawn(home, args);
         daemon.wait_until_ready();
         daemon
     }
+}
+
+/// Waits for a line on stderr that begins so, and kills the process.
+#[track_caller]
+pub(crate) fn wait_for_line(mut child: Child, start: &str) -> String {
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines.map(Result::unwrap).find(|line| line.starts_with(start));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    found.unwrap_or_else(|| panic!("it ended without a line that begins with {start:?}"))
 }
 
 /// A command that has ended.

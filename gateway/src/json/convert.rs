@@ -11,7 +11,7 @@ use shoal_node::{
 
 use super::{
     AddressNamed, Announced, CidNamed, Dropped, Entry, Event, Fetched, Holder, Looked, Missed, Peer,
-    PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Warning,
+    PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Unreached, Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -59,6 +59,19 @@ impl From<&shoal_node::Dropped> for Dropped {
 impl From<&shoal_node::Skipped> for Skipped {
     fn from(skipped: &shoal_node::Skipped) -> Self {
         Self { path: text(&skipped.path), reason: skipped.reason.to_string() }
+    }
+}
+
+impl From<&shoal_node::Unreached> for Warning {
+    fn from(peer: &shoal_node::Unreached) -> Self {
+        Self { message: peer.to_string() }
+    }
+}
+
+impl From<&shoal_node::Unreached> for Unreached {
+    fn from(peer: &shoal_node::Unreached) -> Self {
+        let addresses = peer.addresses.iter().map(ToString::to_string).collect();
+        Self { addresses, reason: peer.reason.clone() }
     }
 }
 
@@ -217,6 +230,7 @@ impl Status {
             sending: count(status.sending),
             jobs: count(status.jobs),
             panics: status.panics,
+            unreached: status.unreached.iter().map(Into::into).collect(),
             mdns_failure: status.mdns_failure.clone(),
             rates: status.rates.into(),
             limits: status.limits.iter().map(|(name, limit)| (name.replace(' ', "_"), *limit)).collect(),

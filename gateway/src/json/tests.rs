@@ -183,11 +183,12 @@ fn events_of_the_node() {
             sending: 1,
             jobs: 0,
             panics: 0,
+            unreached: vec![Unreached { addresses: vec![text("/memory/1")], reason: text("timed out") }],
             mdns_failure: None,
             rates: Rates { up: Some(500_000), ..Rates::default() },
             limits: [(text("connections"), 384)].into(),
         })),
-        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
+        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"unreached":[{"addresses":["/memory/1"],"reason":"timed out"}],"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
     );
     golden(
         &Event::Rates(Rates { down: Some(1000), ..Rates::default() }),

@@ -64,6 +64,9 @@ pub(crate) async fn cat(State(node): State<Node>, Asked(request): Asked<json::Ca
 pub(crate) async fn contents(State(node): State<Node>, Asked(request): Asked<json::Contents>) -> Response {
     lines(|out| async move {
         let contents = prepare(&node, &request.link, request.timeout_ms, &request.peers)?.contents().await?;
+        for peer in &contents.unreached {
+            out.event(Event::Warning(peer.into())).await;
+        }
         for entry in contents.entries {
             out.event(Event::Entry(entry.into())).await;
         }
@@ -73,10 +76,16 @@ pub(crate) async fn contents(State(node): State<Node>, Asked(request): Asked<jso
 
 pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::Find>) -> Response {
     lines(|out| async move {
-        let cid = link(&request.link)?.cid();
-        let mut job = node.find(cid, peers(&request.peers)?);
+        let link = link(&request.link)?;
+        let cid = link.cid();
+        let mut job = node.find(link, peers(&request.peers)?);
         let mut told = HashSet::new();
+        let mut warned = 0;
         while let Some(summary) = job.next().await {
+            for peer in summary.unreached.iter().skip(warned) {
+                out.event(Event::Warning(peer.into())).await;
+            }
+            warned = summary.unreached.len();
             for holder in summary.holders {
                 if told.insert(holder.peer) {
                     out.event(Event::Holder(holder.into())).await;
@@ -114,6 +123,7 @@ async fn follow(mut job: Get, out: &Out) -> Result<Fetched, Failure> {
     let mut pace = Pace::default();
     let mut senders = HashSet::new();
     let mut dropped = 0;
+    let mut warned = 0;
     while let Some(now) = job.next().await {
         for source in &now.sources {
             if senders.insert(source.peer) {
@@ -124,6 +134,10 @@ async fn follow(mut job: Get, out: &Out) -> Result<Fetched, Failure> {
             out.event(Event::Dropped(peer.into())).await;
         }
         dropped = now.dropped.len();
+        for peer in now.unreached.iter().skip(warned) {
+            out.event(Event::Warning(peer.into())).await;
+        }
+        warned = now.unreached.len();
         let progress = Progress::from(now);
         if pace.due(progress.stage) {
             out.event(Event::Progress(progress)).await;

@@ -1,9 +1,10 @@
 //! Everyone who was found to hold the root of a get, shared by all its files.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt};
@@ -12,10 +13,17 @@ use shoal_content::Cid;
 use tokio::sync::watch;
 
 use super::GetError;
-use crate::seek::{Finding, Holder, Round};
+use crate::{
+    hint::Unreached,
+    seek::{Finding, Holder, Round},
+};
 
 /// Holders remembered. A get cannot use more of them, and they are what peers say they are.
 const MAX_HOLDERS: usize = 128;
+
+/// Those who are said to have it and were asked later than this before the end are not called silent: their answer may be
+/// on its way.
+const ANSWERING: Duration = Duration::from_secs(1);
 
 /// What the search has found so far.
 #[derive(Debug, Default)]
@@ -26,6 +34,9 @@ struct Seen {
     forgotten: usize,
     rounds: usize,
     last_round: Round,
+    /// Who is said to have it and has not answered, since when.
+    unanswered: HashMap<PeerId, Instant>,
+    unreached: Vec<Unreached>,
 }
 
 impl Seen {
@@ -84,7 +95,17 @@ impl Gather {
         let mut search = pin!(search);
         while let Some(finding) = search.next().await {
             self.0.send_modify(|seen| match finding {
-                Finding::Holder(holder) => seen.add(holder),
+                Finding::Holder(holder) => {
+                    seen.unanswered.remove(&holder.peer);
+                    seen.add(holder);
+                }
+                Finding::Asking(peer) => {
+                    seen.unanswered.entry(peer).or_insert_with(Instant::now);
+                }
+                Finding::Without(peer) => {
+                    seen.unanswered.remove(&peer);
+                }
+                Finding::Unreached { peer, .. } => seen.unreached.push(peer),
                 Finding::Round(round) => {
                     seen.last_round = round;
                     seen.rounds += 1;
@@ -134,11 +155,24 @@ impl Crowd {
 
     /// Why nobody was found.
     pub(crate) fn nobody(&self, cid: Cid) -> GetError {
-        let round = self.0.borrow().last_round;
-        match round.named {
-            0 => GetError::NoProvider { cid, asked: round.walked },
-            named => GetError::Unreachable { cid, named, dropped: Vec::new() },
+        let seen = self.0.borrow();
+        let unreached = seen.unreached.clone();
+        match seen.last_round.named {
+            0 => GetError::NoProvider { cid, asked: seen.last_round.walked, unreached },
+            named => GetError::Unreachable { cid, named, dropped: Vec::new(), unreached },
         }
+    }
+
+    /// Those who are said to have it, were asked a while ago, and say nothing.
+    pub(crate) fn silent(&self, now: Instant) -> Vec<PeerId> {
+        let seen = self.0.borrow();
+        let old = |since: &Instant| now.saturating_duration_since(*since) >= ANSWERING;
+        seen.unanswered.iter().filter(|(_, since)| old(since)).map(|(peer, _)| *peer).collect()
+    }
+
+    /// The peers that were named and cannot be used.
+    pub(crate) fn unreached(&self) -> Vec<Unreached> {
+        self.0.borrow().unreached.clone()
     }
 
     /// The name under which a holder offers it.

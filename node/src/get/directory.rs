@@ -16,6 +16,7 @@ use super::{
     progress::Stage,
     target,
 };
+use crate::hint::Unreached;
 
 /// Requests to one holder at a time: fewer than the eight that it serves, since it counts each for a moment after we have
 /// read its end, and being refused costs more than waiting. A small file takes one, and a large one two, the next always
@@ -37,6 +38,8 @@ pub struct Contents {
     pub size: u64,
     /// The files of a directory; a file is the only entry of itself.
     pub entries: Vec<ContentsEntry>,
+    /// Peers that the caller named and that cannot be used.
+    pub unreached: Vec<Unreached>,
 }
 
 /// One file of a directory.
@@ -72,7 +75,8 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
         let path = name.as_deref().and_then(|name| RelPath::parse(name).ok());
         let path = path.or_else(|| RelPath::parse(&cid.to_string()).ok());
         let entry = path.map(|path| ContentsEntry { path, cid, size, executable: false });
-        return Ok(Contents { cid, name, size, entries: entry.into_iter().collect() });
+        let (entries, unreached) = (entry.into_iter().collect(), Vec::new());
+        return Ok(Contents { cid, name, size, entries, unreached });
     }
     let manifest = manifest(task).await?;
     let name = match super::held_name(task, cid).await? {
@@ -80,7 +84,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
         None => task.crowd.name(),
     };
     let entries = manifest.entries().iter().map(ContentsEntry::from).collect();
-    Ok(Contents { cid, name, size: manifest.total_size(), entries })
+    Ok(Contents { cid, name, size: manifest.total_size(), entries, unreached: Vec::new() })
 }
 
 /// Fetches a directory to `target`.

@@ -7,22 +7,27 @@ use shoal_content::{Cid, ManifestError};
 use shoal_store::{FinishError, PartialError, WriteError};
 
 use super::progress::Dropped;
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, hint::Unreached};
 
 /// Why content could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GetError {
     /// Nobody says that they have it.
-    #[error("nobody offers {cid}")]
+    #[error("nobody offers {cid}{}", peers(unreached))]
     NoProvider {
         /// What was wanted.
         cid: Cid,
         /// Nodes that were asked who does.
         asked: usize,
+        /// Peers that were named by their addresses and cannot be used.
+        unreached: Vec<Unreached>,
     },
     /// Providers are known, and none can be reached or serves it.
-    #[error("{cid} has {} known to have it, and none could be reached{}", providers(*named), reasons(dropped))]
+    #[error(
+        "{cid} has {} known to have it, and none could be reached{}{}",
+        providers(*named), reasons(dropped), peers(unreached)
+    )]
     Unreachable {
         /// What was wanted.
         cid: Cid,
@@ -30,6 +35,8 @@ pub enum GetError {
         named: usize,
         /// What went wrong with each.
         dropped: Vec<Dropped>,
+        /// Peers that were named by their addresses and cannot be used.
+        unreached: Vec<Unreached>,
     },
     /// All who offer it sent something else.
     #[error("what was sent is not {cid}{}", reasons(dropped))]
@@ -111,6 +118,10 @@ fn reasons(dropped: &[Dropped]) -> String {
     dropped.iter().map(|dropped| format!("; …{}: {}", short(&dropped.peer), dropped.reason)).collect()
 }
 
+fn peers(unreached: &[Unreached]) -> String {
+    unreached.iter().map(|peer| format!("; {peer}")).collect()
+}
+
 impl GetError {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
@@ -129,13 +140,13 @@ impl GetError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoProvider { asked: 0, .. } => {
-                Some(
-                    "no other node of this network is connected: name one with --peer, check the one that was named, \
-                     or use a ticket"
-                        .into(),
-                )
-            }
+            Self::NoProvider { asked: 0, unreached, .. } if unreached.is_empty() => Some(
+                "no other node of this network is connected: name one with --peer, or use a ticket".into(),
+            ),
+            Self::NoProvider { asked: 0, .. } => Some(
+                "is it running there? `shoal status` on its machine shows its addresses and its network"
+                    .into(),
+            ),
             Self::NoProvider { .. } => {
                 Some("is it published on this --network, and is its publisher running?".into())
             }

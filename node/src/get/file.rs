@@ -168,7 +168,8 @@ fn explain(task: &Task, crowd: &Crowd, reporter: &Reporter, failure: FetchError)
             if !failed.is_empty() && failed.iter().all(|source| source.reason.is_proof()) {
                 return GetError::Mismatch { cid, dropped };
             }
-            GetError::Unreachable { cid, named: failed.len().max(crowd.len()), dropped }
+            let named = failed.len().max(crowd.len());
+            GetError::Unreachable { cid, named, dropped, unreached: crowd.unreached() }
         }
         FetchError::TimedOut { after, .. } => GetError::TimedOut { waited: after, dropped },
         FetchError::Write(error) => error::of_write(error),

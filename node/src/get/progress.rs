@@ -8,6 +8,8 @@ use std::sync::{
 use libp2p::PeerId;
 use tokio::sync::watch;
 
+use crate::hint::Unreached;
+
 /// What a get is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -69,6 +71,8 @@ pub struct GetProgress {
     pub dropped: Vec<Dropped>,
     /// Everyone who was asked for something of a blob that is whole now, and sent nothing of it.
     pub(crate) silent: Vec<PeerId>,
+    /// Peers that the caller named and that cannot be used.
+    pub unreached: Vec<Unreached>,
 }
 
 impl GetProgress {
@@ -77,11 +81,19 @@ impl GetProgress {
         self.sources.iter().map(|source| source.bytes).sum()
     }
 
-    /// Everyone who was asked and is not accounted for otherwise.
+    /// Everyone who was asked for something, and neither sent any of it nor was dropped.
     pub(crate) fn silent(&self) -> Vec<PeerId> {
-        let sent = |peer: &PeerId| self.sources.iter().any(|source| source.peer == *peer);
-        let dropped = |peer: &PeerId| self.dropped.iter().any(|dropped| dropped.peer == *peer);
-        self.silent.iter().filter(|peer| !sent(peer) && !dropped(peer)).copied().collect()
+        self.silent.iter().filter(|peer| !self.acted(peer)).copied().collect()
+    }
+
+    /// Whether the report tells of this peer.
+    pub(crate) fn mentions(&self, peer: &PeerId) -> bool {
+        self.acted(peer) || self.silent.contains(peer)
+    }
+
+    fn acted(&self, peer: &PeerId) -> bool {
+        self.sources.iter().any(|source| source.peer == *peer)
+            || self.dropped.iter().any(|dropped| dropped.peer == *peer)
     }
 }
 
@@ -150,6 +162,10 @@ impl Reporter {
                 progress.dropped.push(dropped);
             }
         });
+    }
+
+    pub(crate) fn unreached(&self, peer: Unreached) {
+        self.progress.send_modify(|progress| progress.unreached.push(peer));
     }
 
     pub(crate) fn silent_ones(&self, peers: &[PeerId]) {

@@ -5,6 +5,7 @@
 //! Tells: each caller its answer; watchers, when the node may know more peers than before.
 //! Ends: when the node stops, after its connections are closed.
 
+mod failure;
 mod peers;
 mod waiting;
 
@@ -205,7 +206,7 @@ impl Driver {
         match self.swarm.dial(options) {
             Ok(()) => self.waiting.dial(connection, peer, reply),
             Err(DialError::DialPeerConditionFalse(_)) => self.waiting.dial(connection, peer, reply),
-            Err(error) => drop(reply.send(Err(NetError::Unreachable(describe(&error).into())))),
+            Err(error) => drop(reply.send(Err(NetError::Unreachable(failure::of_dial(&error).into())))),
         }
     }
 
@@ -247,8 +248,8 @@ impl Driver {
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
-                tracing::debug!(peer = ?peer_id, error = %describe(&error), "a dial failed");
-                self.waiting.dial_failed(connection_id, peer_id, &describe(&error));
+                tracing::debug!(peer = ?peer_id, error = %failure::of_dial(&error), "a dial failed");
+                self.waiting.dial_failed(connection_id, peer_id, &failure::of_dial(&error));
             }
             _ => {}
         }
@@ -335,13 +336,7 @@ impl Driver {
             },
             request_response::Event::OutboundFailure { request_id, error, .. } => {
                 if let Some(reply) = self.waiting.asks.remove(&request_id) {
-                    let why = match error {
-                        request_response::OutboundFailure::DialFailure => {
-                            NetError::Unreachable("no address of it answers".into())
-                        }
-                        _ => NetError::NoAnswer,
-                    };
-                    drop(reply.send(Err(why)));
+                    drop(reply.send(Err(failure::of_question(&error))));
                 }
             }
             _ => {}
@@ -402,26 +397,4 @@ impl Driver {
             tracing::debug!("some connections did not close in time");
         }
     }
-}
-
-/// A failed dial in words, with the cause that the system gave for the first address.
-fn describe(error: &DialError) -> String {
-    match error {
-        DialError::Transport(failures) => match failures.first() {
-            Some((address, error)) => format!("{address}: {}", root_cause(error)),
-            None => "no address".into(),
-        },
-        DialError::NoAddresses => "no address is known".into(),
-        DialError::WrongPeerId { obtained, .. } => format!("another peer lives there ({obtained})"),
-        DialError::LocalPeerId { .. } => "it is this node itself".into(),
-        other => root_cause(other),
-    }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

@@ -115,6 +115,9 @@ pub struct Status {
     pub jobs: u64,
     /// Parts of the program that crashed; other than 0 is a defect worth reporting.
     pub panics: u64,
+    /// Peers that it was started with and that it cannot use now.
+    #[serde(default)]
+    pub unreached: Vec<Unreached>,
     /// Why peers on the local network are not found by multicast although that was asked for.
     pub mdns_failure: Option<String>,
     /// How fast content may move.
@@ -135,6 +138,15 @@ pub struct Rates {
     pub up_per_peer: Option<u64>,
     /// Received from each peer.
     pub down_per_peer: Option<u64>,
+}
+
+/// A peer that was named by its addresses and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreached {
+    /// Where it should be.
+    pub addresses: Vec<String>,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// One connected peer.
