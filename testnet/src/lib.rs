@@ -6,8 +6,10 @@
 //! | put a peer among them that lies | [`Liar`] |
 //! | run real `shoal` processes | [`Shoal`](shoal::Shoal), [`Daemon`](shoal::Daemon) |
 //! | see what they must manage | [`scenarios`] |
+//! | measure what they cost | `shoal-testnet bench` |
 //! | make files and compare them | [`sample`], [`Snapshot`], [`SIZES`] |
 
+mod bench;
 mod cluster;
 mod faults;
 mod netns;

@@ -35,23 +35,26 @@ impl Launcher {
     ///
     /// The program cannot be started, or everything was ended by [`Launcher::close`].
     pub fn start(&self, command: &mut Command) -> Result<Process> {
+        let child = self.spawn(command.stdout(Stdio::piped()))?;
+        let stdout = lock(&child).stdout.take().context("a process has no standard output")?;
+        let pid = lock(&child).id();
+        let (sender, events) = channel();
+        thread::spawn(move || read_events(stdout, &sender));
+        Ok(Process { pid, child, events })
+    }
+
+    /// Starts any program, which may print what and where it likes. Whoever drops it has to end it.
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<Arc<Mutex<Child>>> {
         let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if started.closed {
             bail!("interrupted");
         }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("could not start {}", command.get_program().display()))?;
-        let stdout = child.stdout.take().context("a process has no standard output")?;
-        let pid = child.id();
+        let child = command.stdin(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("could not start {}", command.get_program().display()))?;
         let child = Arc::new(Mutex::new(child));
         started.processes.retain(|process| process.strong_count() > 0);
         started.processes.push(Arc::downgrade(&child));
-        let (sender, events) = channel();
-        thread::spawn(move || read_events(stdout, &sender));
-        Ok(Process { pid, child, events })
+        Ok(child)
     }
 
     /// Kills every process that still runs, and lets no other start.

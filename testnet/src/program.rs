@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    bench,
     process::Launcher,
     scenarios::{self, demo, hosts, kill},
     shoal::{AS_SHOAL, Shoal},
@@ -66,6 +67,14 @@ enum Command {
     },
     /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
     Hosts,
+    /// Measure Shoal beside the least that the work costs and beside other programs
+    Bench(bench::Options),
+    /// One side of the least that a transfer costs; `bench` starts it
+    #[command(hide = true)]
+    Floor {
+        #[command(subcommand)]
+        side: bench::FloorSide,
+    },
 }
 
 /// Runs the program with the arguments of this process.
@@ -84,7 +93,7 @@ pub fn main() -> ExitCode {
 fn run(args: Args) -> ExitCode {
     let launcher = Launcher::default();
     let ours = launcher.clone();
-    match until_signal(&launcher, move || scenario(&args.command, ours)) {
+    match until_signal(&launcher, move || scenario(&args.command, &ours)) {
         Ok(None) => ExitCode::from(INTERRUPTED),
         Ok(Some(Ok(()))) => ExitCode::SUCCESS,
         Ok(Some(Err(error))) | Err(error) => {
@@ -95,10 +104,18 @@ fn run(args: Args) -> ExitCode {
     }
 }
 
-fn scenario(command: &Command, launcher: Launcher) -> Result<()> {
-    let dir = tempfile::Builder::new().prefix("shoal-").tempdir()?;
+fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
+    if let Command::Floor { side } = command {
+        return bench::run_floor(side);
+    }
+    let mut builder = tempfile::Builder::new();
+    let named = builder.prefix("shoal-");
+    let dir = match command {
+        Command::Bench(options) if let Some(dir) = options.dir() => named.tempdir_in(dir)?,
+        _ => named.tempdir()?,
+    };
     let network = format!("testnet-{}", std::process::id());
-    let shoal = Shoal::new(&env::current_exe()?, launcher, network);
+    let shoal = Shoal::new(&env::current_exe()?, launcher.clone(), network);
     let (dir, out) = (dir.path(), &mut io::stdout());
     scenarios::with_logs(
         dir,
@@ -111,6 +128,8 @@ fn scenario(command: &Command, launcher: Launcher) -> Result<()> {
                 kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),
+            Command::Bench(options) => bench::run(&shoal, launcher, dir, options, out),
+            Command::Floor { side } => bench::run_floor(side),
         },
     )
 }

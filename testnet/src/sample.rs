@@ -59,6 +59,24 @@ pub fn write_tree(root: &Path, seed: u64, files: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Files that one folder of [`write_equal`] holds: what people's folders of photos or sources have at most.
+const FILES_PER_FOLDER: u64 = 1000;
+
+/// Writes `files` files of `size` bytes each, no two the same, into folders below `root`.
+///
+/// # Errors
+///
+/// The tree exists, or the disk does not take it.
+pub fn write_equal(root: &Path, seed: u64, files: u64, size: u64) -> io::Result<()> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    fs::create_dir_all(root)?;
+    for number in 0..files {
+        let folder = root.join(format!("{:03}", number / FILES_PER_FOLDER));
+        write_seeded(&folder.join(format!("{number:06}.dat")), &mut rng, size, false)?;
+    }
+    Ok(())
+}
+
 fn write_seeded(path: &Path, rng: &mut StdRng, size: u64, executable: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -97,6 +115,19 @@ mod tests {
         assert_eq!(first.files(), 60);
         assert_eq!(first.difference(&same), None);
         assert!(first.difference(&other).is_some());
+    }
+
+    #[test]
+    fn equal_files_are_of_equal_size_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("many");
+        write_equal(&root, 3, 1001, 16).unwrap();
+        let snapshot = Snapshot::of(&root).unwrap();
+        assert_eq!(snapshot.files(), 1001);
+        let (first, last) = (fs::read(root.join("000/000000.dat")), fs::read(root.join("001/001000.dat")));
+        let (first, last) = (first.unwrap(), last.unwrap());
+        assert_eq!((first.len(), last.len()), (16, 16));
+        assert_ne!(first, last);
     }
 
     #[test]

@@ -223,12 +223,16 @@ impl Daemon {
     ///
     /// As [`Daemon::run`].
     pub fn publish(&self, path: &Path) -> Result<String> {
-        let events = self.run(&[OsStr::new("publish"), path.as_os_str(), OsStr::new("--wait")])?;
-        let published = events.into_iter().find_map(|event| match event {
-            Event::Published(published) => Some(published.cid),
-            _ => None,
-        });
-        published.context("nothing was published")
+        cid_of(self.run(&[OsStr::new("publish"), path.as_os_str(), OsStr::new("--wait")])?)
+    }
+
+    /// Publishes `path` without waiting until anybody else knows, and gives the CID.
+    ///
+    /// # Errors
+    ///
+    /// As [`Daemon::run`].
+    pub fn publish_alone(&self, path: &Path) -> Result<String> {
+        cid_of(self.run(&[OsStr::new("publish"), path.as_os_str()])?)
     }
 
     /// The state of the daemon.
@@ -269,4 +273,12 @@ impl Daemon {
         *self = Self::start(&self.shoal, &self.home, &self.options)?;
         Ok(())
     }
+}
+
+fn cid_of(events: Vec<Event>) -> Result<String> {
+    let published = events.into_iter().find_map(|event| match event {
+        Event::Published(published) => Some(published.cid),
+        _ => None,
+    });
+    published.context("nothing was published")
 }

@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+// What processes use is read from /proc.
+#[cfg(target_os = "linux")]
+mod bench;
 mod lifecycle;
 mod lying;
 mod processes;
