@@ -20,7 +20,7 @@ use crate::neighbours::Neighbours;
 use crate::overlay::Overlay;
 use crate::provide::{AnnounceId, Task};
 use crate::record_store::MAX_AGE;
-use crate::scope::{AddressClass, Scope};
+use crate::scope::Scope;
 use crate::tally::Tally;
 
 /// Deadlines, renewals and expiry are this exact. A shorter tick would only wake an idle machine.
@@ -128,9 +128,8 @@ impl Behaviour {
     /// This is what fills the tables: a peer that serves an overlay joins it with those of its addresses
     /// that belong there, and one that does not leaves it.
     pub fn identified(&mut self, peer: PeerId, info: &identify::Info, connected_over: &Multiaddr) {
-        let over = AddressClass::of(connected_over);
         for overlay in self.overlays() {
-            overlay.identified(peer, &info.protocols, &info.listen_addrs, over);
+            overlay.identified(peer, &info.protocols, &info.listen_addrs, connected_over);
         }
         self.wake();
     }
@@ -151,15 +150,16 @@ impl Behaviour {
     /// Names are not resolved here: dial them, and [`Behaviour::identified`] does the rest.
     pub fn add_known_peer(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
         for overlay in self.overlays() {
-            overlay.add_peer(peer, addresses, AddressClass::Loopback);
+            overlay.add_known_peer(peer, addresses);
         }
         self.wake();
     }
 
     /// Meets more of the network now. It happens by itself when a table gains peers, and every few minutes.
     pub fn bootstrap(&mut self) {
+        let now = Instant::now();
         for overlay in self.overlays() {
-            overlay.bootstrap();
+            overlay.bootstrap(now);
         }
         self.wake();
     }
@@ -201,7 +201,7 @@ impl Behaviour {
         let now = Instant::now();
         let held: Vec<_> = self.overlays().flat_map(|overlay| overlay.recall(&key, now)).collect();
         for (provider, addresses) in held {
-            self.on_found(id, provider, addresses);
+            self.on_found(id, provider, addresses, 0);
         }
         self.wake();
     }
@@ -253,8 +253,8 @@ impl Behaviour {
         }
     }
 
-    fn on_found(&mut self, id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>) {
-        if let Some(addresses) = self.lookups.found(id, provider, addresses) {
+    fn on_found(&mut self, id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>, hops: u8) {
+        if let Some(addresses) = self.lookups.found(id, provider, addresses, hops) {
             self.events.push_back(Event::Found { id, provider, addresses });
         }
     }

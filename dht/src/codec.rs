@@ -3,6 +3,8 @@
 //! Signatures are checked here, in the task of the connection that brought them, so that a flood of
 //! announcements does not stop the task that runs the swarm.
 
+mod find;
+
 use std::io;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use shoal_content::NetworkName;
 
 use crate::scope::Scope;
 use crate::wire::{MAX_RECEIPT_LEN, MAX_REQUEST_LEN, Receipt, Sealed};
+pub(crate) use find::FindCodec;
 
 /// The codec of the announce protocol of one scope.
 #[derive(Clone)]

@@ -24,6 +24,13 @@ pub enum Event {
         id: LookupId,
         /// How many nodes answered.
         asked: usize,
+        /// How many referrals led to the first provider: 0 when we held its record ourselves, 1 when a node of our
+        /// table did. When nothing was found, how many led to the farthest answer.
+        hops: u8,
+        /// How many questions were sent.
+        messages: u32,
+        /// How many of them were not answered in time.
+        timeouts: u32,
         /// Why it ended.
         outcome: Outcome,
     },

@@ -10,9 +10,12 @@
 //! | know which address goes where | [`AddressClass`], [`Scope`] |
 //! | read what travels | `wire`, `codec` |
 //! | follow an announcement | `provide`, then `record_store` at the other end |
-//! | follow a lookup | `lookup`, `overlay` |
+//! | follow a lookup | `lookup`, `search`, `walk`, then `overlay` |
+//! | know who is in the tables | `refresh`, `overlay::table` |
 
+mod absent;
 mod behaviour;
+mod check;
 mod codec;
 mod config;
 mod event;
@@ -20,10 +23,18 @@ mod gate;
 mod lookup;
 mod neighbours;
 mod overlay;
+mod pace;
+mod position;
 mod provide;
 mod record_store;
+mod refresh;
 mod scope;
+mod search;
+#[cfg(test)]
+mod simulation;
+mod size;
 mod tally;
+mod walk;
 mod wire;
 
 pub use behaviour::{Behaviour, MdnsError, Stats};

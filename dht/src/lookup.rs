@@ -11,6 +11,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
 use crate::scope::{MAX_ADDRESSES, Scope};
+use crate::walk::Effort;
 
 /// Providers reported to one lookup. A key that strangers squat on must not fill the caller's memory.
 const MAX_FOUND: usize = 256;
@@ -45,7 +46,8 @@ pub enum Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) id: LookupId,
-    pub(crate) asked: usize,
+    /// What it cost; its hops are those to the first provider, or to the farthest answer.
+    pub(crate) effort: Effort,
     pub(crate) outcome: Outcome,
 }
 
@@ -77,21 +79,25 @@ struct Lookup {
     started: Option<Instant>,
     walks: BTreeMap<Scope, WalkState>,
     found: HashMap<PeerId, Vec<Multiaddr>>,
+    /// Referrals to the first provider.
+    found_at: Option<u8>,
+    /// What walks cost that were walked again.
+    spent: Effort,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WalkState {
     /// Nobody to ask in this scope yet.
     Waiting,
-    /// `asked` have answered so far; `grown`: the table gained peers since the walk began.
+    /// `grown`: the table gained peers since the walk began.
     Running {
-        asked: usize,
+        effort: Effort,
         grown: bool,
     },
     /// To be walked once more.
     Again,
     Done {
-        asked: usize,
+        effort: Effort,
     },
 }
 
@@ -113,11 +119,19 @@ impl Lookups {
             return;
         }
         if self.lookups.len() >= MAX_WAITING {
-            self.ended.push(Ended { id, asked: 0, outcome: Outcome::Refused });
+            self.ended.push(Ended { id, effort: Effort::default(), outcome: Outcome::Refused });
             return;
         }
         let walks = scopes.map(|scope| (scope, WalkState::Waiting)).collect();
-        let lookup = Lookup { id, key, started: None, walks, found: HashMap::new() };
+        let lookup = Lookup {
+            id,
+            key,
+            started: None,
+            walks,
+            found: HashMap::new(),
+            found_at: None,
+            spent: Effort::default(),
+        };
         self.by_id.insert(id, self.next_age);
         self.lookups.insert(self.next_age, lookup);
         self.next_age += 1;
@@ -136,7 +150,7 @@ impl Lookups {
             lookup.started.get_or_insert(now);
             for (&scope, state) in &mut lookup.walks {
                 if matches!(state, WalkState::Waiting | WalkState::Again) && has_peers(scope) {
-                    *state = WalkState::Running { asked: 0, grown: false };
+                    *state = WalkState::Running { effort: Effort::default(), grown: false };
                     walks.push(Walk { id: lookup.id, scope, key: lookup.key });
                 }
             }
@@ -150,8 +164,10 @@ impl Lookups {
         id: LookupId,
         provider: PeerId,
         addresses: Vec<Multiaddr>,
+        hops: u8,
     ) -> Option<Vec<Multiaddr>> {
         let lookup = self.lookups.get_mut(self.by_id.get(&id)?)?;
+        lookup.found_at.get_or_insert(hops);
         let first = !lookup.found.contains_key(&provider);
         if first && lookup.found.len() >= MAX_FOUND {
             return None;
@@ -164,18 +180,19 @@ impl Lookups {
         (first || !fresh.is_empty()).then_some(fresh)
     }
 
-    /// Notes how many have answered a walk so far.
-    pub(crate) fn answered(&mut self, id: LookupId, scope: Scope, answers: usize) {
+    /// Notes what a walk cost so far.
+    pub(crate) fn answered(&mut self, id: LookupId, scope: Scope, so_far: Effort) {
         let lookup = self.by_id.get(&id).and_then(|age| self.lookups.get_mut(age));
-        if let Some(WalkState::Running { asked, .. }) = lookup.and_then(|lookup| lookup.walks.get_mut(&scope))
+        if let Some(WalkState::Running { effort, .. }) =
+            lookup.and_then(|lookup| lookup.walks.get_mut(&scope))
         {
-            *asked = answers;
+            *effort = so_far;
         }
     }
 
     /// Notes that a walk is over. It is walked again when peers came meanwhile and fewer than `enough` of
     /// them could be asked: a node that has just started meets its network while it searches.
-    pub(crate) fn walk_ended(&mut self, id: LookupId, scope: Scope, asked: usize, enough: usize) {
+    pub(crate) fn walk_ended(&mut self, id: LookupId, scope: Scope, effort: Effort, enough: usize) {
         let Some(age) = self.by_id.get(&id).copied() else {
             return;
         };
@@ -186,13 +203,16 @@ impl Lookups {
             return;
         };
         *state = match *state {
-            WalkState::Running { grown: true, .. } if asked < enough => WalkState::Again,
-            _ => WalkState::Done { asked },
+            WalkState::Running { grown: true, .. } if effort.answers < enough => {
+                lookup.spent.add(Effort { answers: 0, ..effort });
+                WalkState::Again
+            }
+            _ => WalkState::Done { effort },
         };
         // A scope without peers is waited for only while no other scope has answered.
         let going = |state: &WalkState| matches!(state, WalkState::Running { .. } | WalkState::Again);
         if !lookup.walks.values().any(going) {
-            let outcome = if lookup.asked() > 0 { Outcome::Finished } else { Outcome::NoPeers };
+            let outcome = if lookup.effort().answers > 0 { Outcome::Finished } else { Outcome::NoPeers };
             self.end(age, outcome);
         }
     }
@@ -232,7 +252,7 @@ impl Lookups {
     fn end(&mut self, age: u64, outcome: Outcome) {
         if let Some(lookup) = self.lookups.remove(&age) {
             self.by_id.remove(&lookup.id);
-            self.ended.push(Ended { id: lookup.id, asked: lookup.asked(), outcome });
+            self.ended.push(Ended { id: lookup.id, effort: lookup.effort(), outcome });
         }
     }
 }
@@ -242,12 +262,15 @@ impl Lookup {
         self.walks.values().all(|state| *state == WalkState::Waiting)
     }
 
-    fn asked(&self) -> usize {
-        let asked = |state: &WalkState| match *state {
-            WalkState::Running { asked, .. } | WalkState::Done { asked } => asked,
-            WalkState::Waiting | WalkState::Again => 0,
-        };
-        self.walks.values().map(asked).sum()
+    fn effort(&self) -> Effort {
+        let mut all = self.spent;
+        for state in self.walks.values() {
+            if let WalkState::Running { effort, .. } | WalkState::Done { effort } = state {
+                all.add(*effort);
+            }
+        }
+        all.hops = self.found_at.unwrap_or(all.hops);
+        all
     }
 }
 

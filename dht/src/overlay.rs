@@ -1,42 +1,48 @@
-//! One overlay on the wire: Kademlia and the announce protocol, kept within their scope.
+//! One overlay on the wire: Kademlia, our own walks and the announce protocol, kept within their scope.
 //!
-//! Owns: the routing table, the records, the announcer.  Hears: what the swarm and strangers say, keys to
-//! find, announce and withdraw.  Tells: providers found, walks ended, how announcements go.
+//! Owns: the routing table, the records, the announcer, the searches.  Hears: what the swarm and strangers say,
+//! keys to find, announce and withdraw.  Tells: providers found, searches ended, how announcements go.
 //! Invariant: of the addresses that strangers tell, only those of this scope are stored, handed on or
 //! dialled, and a connection from outside the scope is not offered these protocols.
 
 mod hearing;
 mod kad_store;
 mod remote;
+mod searching;
+mod table;
 mod wiring;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use futures_timer::Delay;
 use libp2p::identity::Keypair;
-use libp2p::kad::{self, QueryId, RecordKey};
+use libp2p::kad;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use shoal_content::{NetworkName, ProviderKey};
 
-use crate::codec::Codec;
+use crate::absent::Absent;
+use crate::check::Check;
+use crate::codec::{Codec, FindCodec};
 use crate::config::Config;
 use crate::lookup::LookupId;
-use crate::provide::{self, Note, Provide, Task};
+use crate::pace::{self, Pace};
+use crate::position::Position;
+use crate::provide::{Note, Provide, Task};
 use crate::record_store::RecordStore;
+use crate::refresh::Refresh;
 use crate::scope::{AddressClass, Scope};
+use crate::size::Size;
+use crate::walk::Effort;
 use kad_store::KadStore;
 use remote::Remote;
+use searching::Searches;
 
 /// Bytes of one Kademlia message: forty peers with all their addresses. The library's 16 KiB would make
 /// a full answer undecodable.
 const MAX_KAD_MESSAGE: usize = 64 * 1024;
-
-/// Requests that one walk keeps open. With the library's three, three dead peers stall a walk for as long
-/// as it takes to find out.
-const WALK_PARALLELISM: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// An announcement and its receipt must be through within this.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,33 +51,51 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// hold a whole message in memory.
 const ANNOUNCE_STREAMS: usize = 4;
 
+/// Questions of walks per connection, both ways; further ones wait, and a stranger's are dropped. Sixteen lookups
+/// may ask the same node at once.
+const FIND_STREAMS: usize = 32;
+
+/// How long a full bucket waits for its least recently seen node to answer a dial before it takes another node in
+/// its place: longer than a dial may take.
+const BUCKET_CHECK: Duration = Duration::from_secs(15);
+
 /// Failed dials in a row after which a peer leaves the table. Every walk that meets a dead peer waits for
 /// it; one failure may be a lost packet.
 const MAX_DIAL_FAILURES: u8 = 2;
+
+/// How long after a failure a peer of the table is dialled again, to know whether it is gone.
+const SECOND_TRY: Duration = Duration::from_secs(5);
 
 /// How often expired records and other leftovers are dropped. Records are not told any more as soon as they
 /// expire.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// The two protocols of a scope, within it.
+/// The protocols of a scope, within it.
 pub struct Overlay {
     scope: Scope,
     network: NetworkName,
     keypair: Keypair,
     local: PeerId,
+    /// Where we are ourselves.
+    position: Position,
     kad_protocol: StreamProtocol,
     protocols: Protocols,
     provide: Provide,
-    queries: HashMap<QueryId, Query>,
+    searches: Searches,
+    pace: Pace,
+    absent: Absent,
+    size: Size,
+    refresh: Refresh,
+    check: Check,
     connections: HashMap<ConnectionId, Remote>,
-    dial_failures: HashMap<PeerId, u8>,
+    dial_failures: HashMap<PeerId, Failures>,
     /// Peers in the routing table.
     peers: usize,
-    /// How strangers' loopback addresses are taken: see [`Overlay::refresh_table`].
-    believes: AddressClass,
     last_sequence: u64,
     next_sweep: Instant,
     events: VecDeque<Event>,
+    /// Rings when somebody is late, or the next search is due.
+    alarm: Option<(Instant, Delay)>,
 }
 
 /// The behaviours underneath.
@@ -79,28 +103,29 @@ pub struct Overlay {
 pub struct Protocols {
     kad: kad::Behaviour<KadStore>,
     announce: request_response::Behaviour<Codec>,
+    find: request_response::Behaviour<FindCodec>,
+}
+
+/// How often in a row a peer of the table could not be reached, and when last.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u8,
+    last: Instant,
 }
 
 /// What an overlay tells the façade.
 #[derive(Debug)]
 pub enum Event {
-    /// A lookup met a provider.
-    Found { id: LookupId, provider: PeerId, addresses: Vec<Multiaddr> },
-    /// So many nodes have answered a lookup's walk through this overlay; perhaps it is over.
-    Walked { id: LookupId, asked: usize, over: bool },
+    /// A lookup met a provider, so many referrals away.
+    Found { id: LookupId, provider: PeerId, addresses: Vec<Multiaddr>, hops: u8 },
+    /// What a lookup's search of this overlay cost so far; perhaps it is over.
+    Walked { id: LookupId, effort: Effort, over: bool },
     /// A task went on.
     Task(Task, Note),
     /// The routing table gained a peer.
     TableGrew,
     /// The routing table lost a peer, or an address changed.
     TableChanged,
-}
-
-/// Why a Kademlia query runs.
-#[derive(Clone, Copy)]
-enum Query {
-    Lookup(LookupId),
-    Walk(provide::Walk),
 }
 
 impl Overlay {
@@ -112,9 +137,10 @@ impl Overlay {
         let mut kad_config = kad::Config::new(kad_protocol.clone());
         kad_config
             .set_max_packet_size(MAX_KAD_MESSAGE)
-            .set_parallelism(WALK_PARALLELISM)
-            .set_query_timeout(config.limits.lookup_deadline)
             .set_kbucket_inserts(kad::BucketInserts::Manual)
+            .set_kbucket_pending_timeout(BUCKET_CHECK)
+            // Searches are our own: see `Overlay::silence_kademlia`.
+            .set_periodic_bootstrap_interval(None)
             // Announcements come signed, by a protocol of their own, and are renewed by our own list.
             .set_record_filtering(kad::StoreInserts::FilterBoth)
             .set_caching(kad::Caching::Disabled)
@@ -133,22 +159,35 @@ impl Overlay {
                 .with_request_timeout(ANNOUNCE_TIMEOUT)
                 .with_max_concurrent_streams(ANNOUNCE_STREAMS),
         );
+        let find = request_response::Behaviour::with_codec(
+            FindCodec,
+            [(protocol(&config.network, scope, "find"), ProtocolSupport::Full)],
+            request_response::Config::default()
+                .with_request_timeout(pace::LONGEST)
+                .with_max_concurrent_streams(FIND_STREAMS),
+        );
         Self {
             scope,
             network: config.network.clone(),
             keypair: config.keypair.clone(),
             local,
+            position: Position::of_peer(&local),
             kad_protocol,
-            protocols: Protocols { kad, announce },
+            protocols: Protocols { kad, announce, find },
             provide: Provide::default(),
-            queries: HashMap::new(),
+            searches: Searches::default(),
+            pace: Pace::default(),
+            absent: Absent::default(),
+            size: Size::default(),
+            refresh: Refresh::default(),
+            check: Check::default(),
             connections: HashMap::new(),
             dial_failures: HashMap::new(),
             peers: 0,
-            believes: AddressClass::Private,
             last_sequence: 0,
             next_sweep: now,
             events: VecDeque::new(),
+            alarm: None,
         }
     }
 
@@ -183,57 +222,14 @@ impl Overlay {
         }
         self.protocols.kad.store_mut().set_own_addresses(own);
         self.provide.renew_all(now);
+        // We are on another network than before, perhaps: old failures say nothing, and neighbours must hear of us.
+        self.absent.clear();
+        self.refresh.begin_anew(now);
     }
 
-    /// Takes what identify learned over a connection of class `over`: a peer that serves this overlay joins
-    /// the table, one that does not leaves it.
-    pub(crate) fn identified(
-        &mut self,
-        peer: PeerId,
-        protocols: &[StreamProtocol],
-        listen: &[Multiaddr],
-        over: AddressClass,
-    ) {
-        if !self.scope.speaks_over(over) {
-            return;
-        }
-        if protocols.contains(&self.kad_protocol) {
-            self.add_peer(peer, listen, over);
-        } else {
-            self.remove_peer(&peer);
-        }
-    }
-
-    /// Adds addresses that a peer connected over `over` told, or our own user for [`AddressClass::Loopback`].
-    pub(crate) fn add_peer(&mut self, peer: PeerId, addresses: &[Multiaddr], over: AddressClass) {
-        for address in self.scope.usable(addresses, over) {
-            self.protocols.kad.add_address(&peer, address);
-        }
-    }
-
-    pub(crate) fn remove_peer(&mut self, peer: &PeerId) {
-        self.dial_failures.remove(peer);
-        if self.protocols.kad.remove_peer(peer).is_some() {
-            self.refresh_table();
-            self.events.push_back(Event::TableChanged);
-        }
-    }
-
-    pub(crate) fn bootstrap(&mut self) {
-        // The only error is an empty table, which fills by itself or not at all.
-        let _ = self.protocols.kad.bootstrap();
-    }
-
-    pub(crate) fn table(&mut self) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let kad = &mut self.protocols.kad;
-        kad.kbuckets()
-            .flat_map(|bucket| {
-                let peers = bucket
-                    .iter()
-                    .map(|entry| (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect()));
-                peers.collect::<Vec<_>>()
-            })
-            .collect()
+    /// Looks around ourselves now, as a newcomer does.
+    pub(crate) fn bootstrap(&mut self, now: Instant) {
+        self.refresh.begin_anew(now);
     }
 
     pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
@@ -251,23 +247,6 @@ impl Overlay {
         self.protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), now)
     }
 
-    /// Begins a lookup's walk.
-    pub(crate) fn find(&mut self, id: LookupId, key: ProviderKey) {
-        let query = self.protocols.kad.get_providers(RecordKey::new(key.as_bytes()));
-        self.queries.insert(query, Query::Lookup(id));
-    }
-
-    /// Ends every walk of a lookup.
-    pub(crate) fn stop_find(&mut self, id: LookupId) {
-        self.queries.retain(|query, why| {
-            let stop = matches!(why, Query::Lookup(other) if *other == id);
-            if stop && let Some(mut running) = self.protocols.kad.query_mut(query) {
-                running.finish();
-            }
-            !stop
-        });
-    }
-
     /// Notes that time has passed.
     pub(crate) fn tick(&mut self, now: Instant) {
         if now >= self.next_sweep {
@@ -276,7 +255,7 @@ impl Overlay {
             let table: HashSet<_> = self.table().into_iter().map(|(peer, _)| peer).collect();
             self.dial_failures.retain(|peer, _| table.contains(peer));
         }
-        self.refresh_table();
+        self.try_again(now);
         self.provide.table_size(self.peers, now);
         self.provide.tick(now);
     }

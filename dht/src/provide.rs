@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
+use crate::position::{Node, Position};
 use crate::wire::{MAX_KEYS, Sealed};
 use ledger::Ledger;
 pub(crate) use ledger::Parcel;
 use outbox::Outbox;
-pub(crate) use region::Node;
-use region::{Position, Region};
+use region::Region;
 
 /// Walks at once. Each keeps several dials open; more would crowd out the lookups of our user.
 const MAX_WALKS: usize = 16;
@@ -77,11 +77,11 @@ pub(crate) enum Answer {
     Withdrawn,
 }
 
-/// A walk to begin: the node to look for is at the key.
+/// A walk to begin, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Walk {
     job: JobId,
-    pub(crate) key: ProviderKey,
+    pub(crate) target: Position,
 }
 
 type JobId = u64;
@@ -188,11 +188,14 @@ impl Provide {
         for (id, job) in &self.jobs {
             let mut from = Bound::Unbounded;
             while self.walks.len() < MAX_WALKS {
-                let Some((position, key)) = job.waiting.range((from, Bound::Unbounded)).next() else { break };
+                let Some(position) = job.waiting.range((from, Bound::Unbounded)).next().map(|(at, _)| *at)
+                else {
+                    break;
+                };
                 from = Bound::Excluded(*position.neighbourhood(bits).end());
-                if !self.walks.iter().any(|other| other.shared_bits(*position) >= bits) {
-                    self.walks.push(*position);
-                    walks.push(Walk { job: *id, key: *key });
+                if !self.walks.iter().any(|other| other.shared_bits(position) >= bits) {
+                    self.walks.push(position);
+                    walks.push(Walk { job: *id, target: position });
                 }
             }
         }
@@ -204,14 +207,13 @@ impl Provide {
 
     /// Notes the nodes that a walk found closest to its key.
     pub(crate) fn walk_ended(&mut self, walk: Walk, nodes: Vec<Node>, now: Instant) {
-        let target = Position::of_key(&walk.key);
-        self.walks.retain(|position| *position != target);
+        self.walks.retain(|position| *position != walk.target);
         self.stale = true;
         if nodes.is_empty() {
             self.pause = Some(now + RETRY);
             return;
         }
-        self.regions.push_back(Region::new(target, nodes, now));
+        self.regions.push_back(Region::new(walk.target, nodes, now));
         if self.regions.len() > MAX_REGIONS {
             self.regions.pop_front();
         }

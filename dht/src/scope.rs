@@ -142,6 +142,37 @@ impl AddressClass {
     }
 }
 
+/// A block of the internet that one owner may have: the /24 of an IPv4 address, the /48 of an IPv6 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Group {
+    Ip4([u8; 3]),
+    Ip6([u16; 3]),
+}
+
+impl Group {
+    /// The block of a global address. Others have none: everybody may have any private address.
+    pub(crate) fn of(address: &Multiaddr) -> Option<Self> {
+        if AddressClass::of(address) != AddressClass::Global {
+            return None;
+        }
+        let of_ip4 = |ip: Ipv4Addr| {
+            let [a, b, c, _] = ip.octets();
+            Self::Ip4([a, b, c])
+        };
+        match address.iter().next()? {
+            Protocol::Ip4(ip) => Some(of_ip4(ip)),
+            Protocol::Ip6(ip) => Some(ip.to_ipv4_mapped().map_or_else(
+                || {
+                    let [a, b, c, ..] = ip.segments();
+                    Self::Ip6([a, b, c])
+                },
+                of_ip4,
+            )),
+            _ => None,
+        }
+    }
+}
+
 fn of_ip4(ip: Ipv4Addr) -> AddressClass {
     let [a, b, c, _] = ip.octets();
     let carrier_nat = a == 100 && (64..128).contains(&b);

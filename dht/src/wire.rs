@@ -5,6 +5,8 @@
 //! string of 32 bytes each in ascending order, and the signature covers the network's name and the body.
 //! A receiver checks the signature, not the sender, so that an announcement can be handed on.
 
+pub(crate) mod find;
+
 use std::collections::BTreeSet;
 
 use libp2p::identity::{Keypair, PublicKey, SigningError};

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::{
     hint::{Hint, Unreached},
     job::Job,
+    net::Walk,
     node::Inner,
     seek::{self, Finding, Via},
 };
@@ -45,6 +46,13 @@ pub struct FindSummary {
     pub silent: usize,
     /// Nodes of the overlay that were asked.
     pub asked: usize,
+    /// Referrals that led to the first node that knew a provider: 0 when this node did, 1 when one of its table did.
+    /// When nobody knew one, those that led to the farthest answer.
+    pub hops: u8,
+    /// Questions that the walk through the overlay sent.
+    pub messages: u32,
+    /// Those of them that were not answered in time.
+    pub timeouts: u32,
     /// Peers that the caller named and that cannot be used.
     pub unreached: Vec<Unreached>,
     /// From the start of the search.
@@ -72,7 +80,9 @@ pub(crate) fn find(inner: &Inner, link: &Link, peers: Vec<Multiaddr>) -> Find {
                 Finding::Unreached { .. } | Finding::Asking(_) | Finding::Without(_) => continue,
                 Finding::Round(round) => {
                     summary.silent = round.named.saturating_sub(summary.holders.len());
-                    summary.asked = round.walked;
+                    let Walk { asked, hops, messages, timeouts } = round.walk;
+                    (summary.asked, summary.hops) = (asked, hops);
+                    (summary.messages, summary.timeouts) = (messages, timeouts);
                     break;
                 }
             }

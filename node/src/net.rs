@@ -81,8 +81,14 @@ pub(crate) struct Provider {
 /// How a lookup ended.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Walk {
-    /// Nodes that were asked.
+    /// Nodes that answered.
     pub(crate) asked: usize,
+    /// Referrals to the first provider, or to the farthest answer.
+    pub(crate) hops: u8,
+    /// Questions sent.
+    pub(crate) messages: u32,
+    /// Those of them that were not answered in time.
+    pub(crate) timeouts: u32,
 }
 
 /// How far an announcement has got.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     hint::{Hint, Unreached},
-    net::{Net, NetError},
+    net::{Net, NetError, Walk},
 };
 
 /// Questions out at once. More would open more connections than a lookup is worth.
@@ -91,8 +91,8 @@ pub(crate) struct Round {
     pub(crate) named: usize,
     /// Peers that answered.
     pub(crate) answered: usize,
-    /// Nodes of the overlay that were asked who provides it.
-    pub(crate) walked: usize,
+    /// What the walk through the overlay took.
+    pub(crate) walk: Walk,
 }
 
 /// One search.
@@ -242,7 +242,7 @@ impl Seek {
                 () = tell.closed() => return None,
             }
         }
-        round.walked = walk.await.unwrap_or_default().asked;
+        round.walk = walk.await.unwrap_or_default();
         Some((round, found_any))
     }
 

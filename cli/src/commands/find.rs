@@ -65,9 +65,10 @@ fn show_holder(cx: &Context, holder: &Holder) {
 
 fn show_summary(cx: &Context, looked: &Looked) {
     let mut text = format!(
-        "{} found, {} asked in {}",
+        "{} found, {} asked over {} in {}",
         count(looked.holders, "holder"),
         count(looked.asked, "node"),
+        count(looked.hops, "hop"),
         elapsed(Duration::from_millis(looked.elapsed_ms))
     );
     if looked.silent > 0 {

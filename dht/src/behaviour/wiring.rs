@@ -20,6 +20,7 @@ use crate::overlay::{self, Overlay};
 use crate::provide::Task;
 use crate::scope::Scope;
 use crate::tally::Standing;
+use crate::walk::Effort;
 
 impl Behaviour {
     fn on_inner(&mut self, event: InnerEvent) {
@@ -41,10 +42,12 @@ impl Behaviour {
 
     fn on_overlay(&mut self, scope: Scope, event: overlay::Event) {
         match event {
-            overlay::Event::Found { id, provider, addresses } => self.on_found(id, provider, addresses),
-            overlay::Event::Walked { id, asked, over: false } => self.lookups.answered(id, scope, asked),
-            overlay::Event::Walked { id, asked, over: true } => {
-                self.lookups.walk_ended(id, scope, asked, ENOUGH);
+            overlay::Event::Found { id, provider, addresses, hops } => {
+                self.on_found(id, provider, addresses, hops);
+            }
+            overlay::Event::Walked { id, effort, over: false } => self.lookups.answered(id, scope, effort),
+            overlay::Event::Walked { id, effort, over: true } => {
+                self.lookups.walk_ended(id, scope, effort, ENOUGH);
             }
             overlay::Event::Task(task, note) => self.tally.note(scope, task, note),
             overlay::Event::TableGrew => {
@@ -63,14 +66,15 @@ impl Behaviour {
         let began = !walks.is_empty();
         for walk in walks {
             if let Some(overlay) = self.overlay(walk.scope) {
-                overlay.find(walk.id, walk.key);
+                overlay.find(walk.id, walk.key, now);
             }
         }
-        for Ended { id, asked, outcome } in self.lookups.take_ended() {
+        for Ended { id, effort, outcome } in self.lookups.take_ended() {
             for overlay in self.overlays() {
                 overlay.stop_find(id);
             }
-            self.events.push_back(Event::LookupEnded { id, asked, outcome });
+            let Effort { answers: asked, hops, messages, timeouts } = effort;
+            self.events.push_back(Event::LookupEnded { id, asked, hops, messages, timeouts, outcome });
         }
         for Standing { task, asked, acknowledged, done } in self.tally.take_changed() {
             match task {

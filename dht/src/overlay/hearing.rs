@@ -3,30 +3,30 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use libp2p::core::Endpoint;
-use libp2p::kad::{self, GetClosestPeersError, GetClosestPeersOk, GetProvidersOk, QueryResult};
+use libp2p::PeerId;
+use libp2p::kad;
 use libp2p::request_response::{self, OutboundFailure};
-use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::swarm::ConnectionId;
 
-use super::{Event, MAX_DIAL_FAILURES, Overlay, ProtocolsEvent, Query};
-use crate::lookup::LookupId;
-use crate::provide::{Answer, Node, Parcel};
+use super::{Event, Overlay, ProtocolsEvent};
+use crate::provide::{Answer, Parcel};
 use crate::record_store::Offer;
-use crate::scope::AddressClass;
 use crate::wire::{Announcement, Receipt, Sealed, Term};
 
 impl Overlay {
     /// Begins what may begin now: walks, and messages. True when the protocols have something new to do.
     pub(super) fn work(&mut self, now: Instant) -> bool {
-        let mut began = false;
         if self.can_announce() {
             for walk in self.provide.next_walks(now) {
-                let query = self.protocols.kad.get_closest_peers(walk.key.as_bytes().to_vec());
-                self.queries.insert(query, Query::Walk(walk));
-                began = true;
+                self.search_holders(walk, now);
             }
         }
+        if self.has_peers()
+            && let Some(aim) = self.refresh.next(now)
+        {
+            self.search_peers(aim, now);
+        }
+        let mut began = self.drive_searches(now);
         let Self { provide, protocols, network, keypair, scope, last_sequence, .. } = self;
         let own_addresses = protocols.kad.store_mut().own_addresses();
         let mut seal = |parcel: &Parcel<'_>| {
@@ -53,111 +53,25 @@ impl Overlay {
         match event {
             ProtocolsEvent::Kad(event) => self.on_kad(event, now),
             ProtocolsEvent::Announce(event) => self.on_announce(event, now),
+            ProtocolsEvent::Find(event) => self.on_find(event, now),
         }
     }
 
     fn on_kad(&mut self, event: kad::Event, now: Instant) {
         match event {
-            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
-                let why = self.queries.get(&id).copied();
-                if step.last {
-                    self.queries.remove(&id);
-                }
-                match (why, result) {
-                    (Some(Query::Lookup(id)), QueryResult::GetProviders(result)) => {
-                        if let Ok(GetProvidersOk::FoundProviders { providers, .. }) = result {
-                            self.on_providers(id, providers);
-                        }
-                        let asked = usize::try_from(stats.num_successes()).unwrap_or(usize::MAX);
-                        self.events.push_back(Event::Walked { id, asked, over: step.last });
-                    }
-                    (Some(Query::Walk(walk)), QueryResult::GetClosestPeers(result)) => {
-                        let (Ok(GetClosestPeersOk { peers, .. })
-                        | Err(GetClosestPeersError::Timeout { peers, .. })) = result;
-                        let node = |info: kad::PeerInfo| Node {
-                            peer: info.peer_id,
-                            addresses: self.scope.usable(&info.addrs, self.believes),
-                        };
-                        let nodes = peers.into_iter().map(node).collect();
-                        self.provide.walk_ended(walk, nodes, now);
-                    }
-                    _ => {}
-                }
-            }
+            // A bootstrap goes on to the next bucket unless it is ended there too.
+            kad::Event::OutboundQueryProgressed { .. } => self.end_kademlia_queries(),
             kad::Event::RoutingUpdated { peer, is_new_peer, addresses, .. } => {
                 self.keep_in_scope(&peer, &addresses.into_vec());
-                self.refresh_table();
+                self.count_peers();
                 self.provide.table_size(self.peers, now);
+                if is_new_peer {
+                    self.refresh.grew(self.peers, now);
+                }
                 self.events.push_back(if is_new_peer { Event::TableGrew } else { Event::TableChanged });
             }
             _ => {}
         }
-    }
-
-    /// Tells the providers that somebody named, with the addresses that came along.
-    ///
-    /// Kademlia does not report those, but would dial them; so it is asked for what it would dial. They are
-    /// not signed, and need not be: whoever answers a walk can invent providers that sign anything, and what
-    /// a provider is worth shows when it is dialled.
-    fn on_providers(&mut self, id: LookupId, providers: impl IntoIterator<Item = PeerId>) {
-        for provider in providers {
-            if provider == self.local {
-                continue;
-            }
-            let addresses = self.dial_addresses(provider);
-            if !addresses.is_empty() || self.protocols.announce.is_connected(&provider) {
-                self.events.push_back(Event::Found { id, provider, addresses });
-            }
-        }
-    }
-
-    /// The addresses of a peer that may be dialled: those in our table, which were checked when they came,
-    /// and of those that running walks heard, the ones in scope.
-    pub(super) fn dial_addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
-        let no_connection = ConnectionId::new_unchecked(usize::MAX);
-        let kad = &mut self.protocols.kad;
-        let heard = kad.handle_pending_outbound_connection(no_connection, Some(peer), &[], Endpoint::Dialer);
-        let mut addresses = self.table_addresses(&peer);
-        addresses.extend(self.scope.usable(&heard.unwrap_or_default(), self.believes));
-        self.scope.usable(&addresses, AddressClass::Loopback)
-    }
-
-    /// Drops what does not belong into the table: Kademlia adds each address it dialled, whatever its scope.
-    fn keep_in_scope(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
-        // Every address in the table was vouched for when it came.
-        let kept = self.scope.usable(addresses, AddressClass::Loopback);
-        for address in addresses {
-            let bare = self.scope.usable([address], AddressClass::Loopback);
-            if !bare.iter().any(|bare| kept.contains(bare)) {
-                self.protocols.kad.remove_address(peer, address);
-            }
-        }
-    }
-
-    /// Counts the table, and finds out whether strangers' loopback addresses mean anything: they do when
-    /// somebody in it, who was vouched for over loopback, lives on this machine.
-    pub(super) fn refresh_table(&mut self) {
-        self.peers = 0;
-        self.believes = AddressClass::Private;
-        for bucket in self.protocols.kad.kbuckets() {
-            for entry in bucket.iter() {
-                self.peers += 1;
-                let class = |address| AddressClass::of(address);
-                if entry.node.value.iter().map(class).any(|class| class == AddressClass::Loopback) {
-                    self.believes = AddressClass::Loopback;
-                }
-            }
-        }
-    }
-
-    fn table_addresses(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
-        let mut addresses = Vec::new();
-        if let Some(bucket) = self.protocols.kad.kbucket(*peer) {
-            for entry in bucket.iter().filter(|entry| entry.node.key.preimage() == peer) {
-                addresses.extend(entry.node.value.iter().cloned());
-            }
-        }
-        addresses
     }
 
     fn on_announce(&mut self, event: request_response::Event<Arc<Sealed>, Receipt>, now: Instant) {
@@ -207,7 +121,7 @@ impl Overlay {
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
         };
         // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced.
-        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !remote.spend(keys, now)) {
+        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !remote.may_announce(keys, now)) {
             return refusal;
         }
         if announcement.provider == self.local {
@@ -222,23 +136,5 @@ impl Overlay {
             ttl,
         };
         self.protocols.kad.store_mut().records.apply(offer, &announcement.keys)
-    }
-
-    /// Counts failed dials of peers in the table, and lets those go that seem dead.
-    pub(super) fn on_dial_failure(&mut self, peer: PeerId, error: &DialError) {
-        if let DialError::WrongPeerId { address, .. } = error {
-            self.protocols.kad.remove_address(&peer, address);
-        }
-        let is_their_fault =
-            matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. });
-        // When nobody at all can be reached it is our own network that is down.
-        if !is_their_fault || self.connections.is_empty() || self.table_addresses(&peer).is_empty() {
-            return;
-        }
-        let failures = self.dial_failures.entry(peer).or_default();
-        *failures += 1;
-        if *failures >= MAX_DIAL_FAILURES {
-            self.remove_peer(&peer);
-        }
     }
 }

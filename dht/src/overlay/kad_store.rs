@@ -10,6 +10,7 @@ use libp2p::kad::{K_VALUE, ProviderRecord, Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
+use crate::position::Node;
 use crate::record_store::RecordStore;
 
 /// Our own keys and strangers' records. The two never compete for room.
@@ -43,6 +44,16 @@ impl KadStore {
     pub(crate) fn own_addresses(&self) -> &[Multiaddr] {
         &self.own_addresses
     }
+
+    /// Up to `max` providers of a key, ourselves first.
+    pub(crate) fn known(&self, key: &ProviderKey, max: usize, now: Instant) -> Vec<Node> {
+        // Without an address in this scope Kademlia would fill in all of ours, whatever their scope.
+        let is_own = self.own.contains(key) && !self.own_addresses.is_empty();
+        let own = is_own.then(|| Node { peer: self.local, addresses: self.own_addresses.clone() });
+        let strangers = self.records.sample(key, max, now);
+        let node = |(peer, addresses)| Node { peer, addresses };
+        own.into_iter().chain(strangers.into_iter().map(node)).take(max).collect()
+    }
 }
 
 /// Kademlia's own ways to store are refused: everything arrives as a signed announcement.
@@ -72,15 +83,9 @@ impl KadRecordStore for KadStore {
         let Ok(bytes) = <[u8; 32]>::try_from(key.as_ref()) else {
             return Vec::new();
         };
-        let provider_key = ProviderKey::from_bytes(bytes);
-        // Without an address in this scope Kademlia would fill in all of ours, whatever their scope.
-        let is_own = self.own.contains(&provider_key) && !self.own_addresses.is_empty();
-        let own = is_own.then(|| (self.local, self.own_addresses.clone()));
-        let strangers = self.records.sample(&provider_key, K_VALUE.get(), Instant::now());
-        own.into_iter()
-            .chain(strangers)
-            .map(|(provider, addresses)| ProviderRecord::new(key.clone(), provider, addresses))
-            .collect()
+        let known = self.known(&ProviderKey::from_bytes(bytes), K_VALUE.get(), Instant::now());
+        let record = |node: Node| ProviderRecord::new(key.clone(), node.peer, node.addresses);
+        known.into_iter().map(record).collect()
     }
 
     fn provided(&self) -> Self::ProvidedIter<'_> {

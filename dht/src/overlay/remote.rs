@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use libp2p::{Multiaddr, PeerId};
+
 use crate::scope::AddressClass;
 
 /// Keys that one connection may announce at once: as many as a store takes, and again when the network has
@@ -12,30 +14,66 @@ const KEYS_AT_ONCE: usize = 256 * 1024;
 /// task busy.
 const KEYS_PER_SECOND: usize = 4096;
 
+/// Questions that one connection may ask at once, and per second for long. One lookup asks one question of a
+/// node; whoever looks up hundreds of things a second is not served by one node.
+const QUESTIONS_AT_ONCE: usize = 1024;
+const QUESTIONS_PER_SECOND: usize = 128;
+
 /// One connection's other end.
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) class: AddressClass,
-    keys_left: usize,
+    /// Whom we dialled, and where; none when they dialled us.
+    pub(super) dialled: Option<(PeerId, Multiaddr)>,
+    keys: Allowance,
+    questions: Allowance,
+}
+
+/// What may be spent at once, and earned again with time.
+#[derive(Debug)]
+struct Allowance {
+    left: usize,
+    most: usize,
+    per_second: usize,
     since: Instant,
 }
 
 impl Remote {
-    pub(super) fn new(class: AddressClass, now: Instant) -> Self {
-        Self { class, keys_left: KEYS_AT_ONCE, since: now }
+    pub(super) fn new(class: AddressClass, dialled: Option<(PeerId, Multiaddr)>, now: Instant) -> Self {
+        Self {
+            class,
+            dialled,
+            keys: Allowance::new(KEYS_AT_ONCE, KEYS_PER_SECOND, now),
+            questions: Allowance::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_SECOND, now),
+        }
     }
 
     /// Takes `keys` out of what it may announce; false when that is more than is left.
-    pub(super) fn spend(&mut self, keys: usize, now: Instant) -> bool {
+    pub(super) fn may_announce(&mut self, keys: usize, now: Instant) -> bool {
+        self.keys.spend(keys, now)
+    }
+
+    /// Takes one question out of what it may ask; false when none is left.
+    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+        self.questions.spend(1, now)
+    }
+}
+
+impl Allowance {
+    fn new(most: usize, per_second: usize, now: Instant) -> Self {
+        Self { left: most, most, per_second, since: now }
+    }
+
+    fn spend(&mut self, amount: usize, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.since).as_secs();
         if seconds > 0 {
-            let earned = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(KEYS_PER_SECOND);
-            self.keys_left = self.keys_left.saturating_add(earned).min(KEYS_AT_ONCE);
+            let earned = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(self.per_second);
+            self.left = self.left.saturating_add(earned).min(self.most);
             self.since = now;
         }
-        match self.keys_left.checked_sub(keys) {
+        match self.left.checked_sub(amount) {
             Some(left) => {
-                self.keys_left = left;
+                self.left = left;
                 true
             }
             None => false,

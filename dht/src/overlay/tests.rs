@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::task::{Context, Waker};
 
+use libp2p::kad::RecordKey;
 use libp2p::kad::store::RecordStore as _;
 use libp2p::swarm::DialError;
 
@@ -36,11 +37,25 @@ fn key() -> ProviderKey {
     ProviderKey::from_bytes([7; 32])
 }
 
+/// An address of a class.
+fn place(class: AddressClass) -> Multiaddr {
+    let text = match class {
+        AddressClass::Loopback => LOOPBACK,
+        AddressClass::Private => PRIVATE,
+        _ => GLOBAL,
+    };
+    text.parse().expect("an address")
+}
+
 impl Overlay {
-    /// Lets a peer that serves this overlay be identified over a connection; tells what the table says.
+    /// Lets a peer that we dialled and that serves this overlay be identified; tells what the table says.
     fn meet(&mut self, peer: PeerId, listen: &[&str], over: AddressClass) -> Vec<String> {
         let protocols = [self.kad_protocol.clone()];
-        self.identified(peer, &protocols, &addresses(listen), over);
+        let dialled = Some((peer, place(over)));
+        let connection = ConnectionId::new_unchecked(1000 + self.connections.len());
+        self.connections.insert(connection, Remote::new(over, dialled, Instant::now()));
+        self.identified(peer, &protocols, &addresses(listen), &place(over));
+        self.connections.remove(&connection);
         self.settle();
         self.known(&peer)
     }
@@ -67,13 +82,13 @@ impl Overlay {
 
     fn hear_from(&mut self, provider: PeerId, said: &[&str], term: Term, over: AddressClass) -> Receipt {
         let connection = ConnectionId::new_unchecked(1);
-        self.connections.insert(connection, Remote::new(over, Instant::now()));
+        self.connections.insert(connection, Remote::new(over, None, Instant::now()));
         let keys = BTreeSet::from([key()]);
         let said = Announcement { provider, sequence: 1, term, addresses: addresses(said), keys };
         self.receive(provider, connection, &said, Instant::now())
     }
 
-    fn answer(&mut self) -> Vec<Vec<Multiaddr>> {
+    fn told(&mut self) -> Vec<Vec<Multiaddr>> {
         let records = self.protocols.kad.store_mut().providers(&RecordKey::new(key().as_bytes()));
         records.into_iter().map(|record| record.addresses).collect()
     }
@@ -107,9 +122,9 @@ fn a_peer_that_stops_serving_leaves_the_table() {
     let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
     lan.meet(peer, &[PRIVATE], AddressClass::Private);
     // Over the internet it does not offer this overlay to us, which says nothing about it.
-    lan.identified(peer, &[], &[], AddressClass::Global);
+    lan.identified(peer, &[], &[], &place(AddressClass::Global));
     assert_eq!(lan.peers(), 1);
-    lan.identified(peer, &[], &[], AddressClass::Private);
+    lan.identified(peer, &[], &[], &place(AddressClass::Private));
     assert_eq!((lan.peers(), lan.has_peers()), (0, false));
 }
 
@@ -153,22 +168,22 @@ fn only_what_is_reachable_is_announced_and_makes_a_server() {
 fn our_own_keys_are_answered_with_addresses_of_the_scope_or_not_at_all() {
     let mut wan = overlay(Scope::Wan);
     wan.announce(Task::Renew, &[key()], Duration::from_secs(60));
-    assert!(wan.answer().is_empty(), "kademlia would fill in every address that we listen on");
+    assert!(wan.told().is_empty(), "kademlia would fill in every address that we listen on");
     wan.set_own_addresses(&[], &addresses(&[PRIVATE, GLOBAL]), Instant::now());
-    assert_eq!(wan.answer(), [addresses(&[GLOBAL])]);
+    assert_eq!(wan.told(), [addresses(&[GLOBAL])]);
     wan.withdraw(Task::Withdraw(1), &[key()], Instant::now());
-    assert!(wan.answer().is_empty());
+    assert!(wan.told().is_empty());
 }
 
 #[test]
 fn announced_loopback_addresses_are_believed_over_loopback_only() {
     let mut lan = overlay(Scope::Lan);
     assert_eq!(lan.hear(&[LOOPBACK], SOME_DAY, AddressClass::Private), REFUSED);
-    assert!(lan.answer().is_empty());
+    assert!(lan.told().is_empty());
     assert_eq!(lan.hear(&[LOOPBACK, PRIVATE], SOME_DAY, AddressClass::Private), STORED);
-    assert_eq!(lan.answer(), [addresses(&[PRIVATE])]);
+    assert_eq!(lan.told(), [addresses(&[PRIVATE])]);
     assert_eq!(lan.hear(&[LOOPBACK], SOME_DAY, AddressClass::Loopback), STORED);
-    assert_eq!(lan.answer().len(), 2);
+    assert_eq!(lan.told().len(), 2);
     assert_eq!(overlay(Scope::Wan).hear(&[LOOPBACK, PRIVATE], SOME_DAY, AddressClass::Loopback), REFUSED);
 }
 
@@ -190,7 +205,7 @@ fn a_withdrawal_needs_no_address() {
     let withdrawal =
         Announcement { provider: peer, sequence: 2, term: Term::Withdrawn, addresses: Vec::new(), keys };
     assert_eq!(lan.receive(peer, connection, &withdrawal, Instant::now()), STORED);
-    assert!(lan.answer().is_empty());
+    assert!(lan.told().is_empty());
 }
 
 #[test]
@@ -198,18 +213,18 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
     let (mut lan, dead) = (overlay(Scope::Lan), PeerId::random());
     lan.meet(dead, &[PRIVATE], AddressClass::Private);
     for _ in 0..10 {
-        lan.on_dial_failure(dead, &DialError::NoAddresses);
+        lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
     }
     assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
     lan.connections
-        .insert(ConnectionId::new_unchecked(1), Remote::new(AddressClass::Private, Instant::now()));
-    lan.on_dial_failure(dead, &DialError::Aborted);
+        .insert(ConnectionId::new_unchecked(1), Remote::new(AddressClass::Private, None, Instant::now()));
+    lan.on_dial_failure(dead, &DialError::Aborted, Instant::now());
     for failure in 1..=MAX_DIAL_FAILURES {
         assert_eq!(lan.peers(), 1, "before failure {failure}");
-        lan.on_dial_failure(dead, &DialError::NoAddresses);
+        lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
     }
     assert_eq!(lan.peers(), 0);
-    lan.on_dial_failure(dead, &DialError::NoAddresses);
+    lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
     assert!(lan.dial_failures.is_empty(), "strangers outside the table are not counted");
 }
 
@@ -219,6 +234,6 @@ fn an_address_of_somebody_else_is_dropped_at_once() {
     lan.meet(peer, &[PRIVATE, "/ip4/192.168.0.2/tcp/1"], AddressClass::Private);
     let error =
         DialError::WrongPeerId { obtained: PeerId::random(), address: PRIVATE.parse().expect("an address") };
-    lan.on_dial_failure(peer, &error);
+    lan.on_dial_failure(peer, &error, Instant::now());
     assert_eq!(lan.known(&peer), ["/ip4/192.168.0.2/tcp/1"]);
 }

@@ -3,8 +3,11 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures::FutureExt;
+use futures_timer::Delay;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
     ToSwarm,
@@ -20,6 +23,28 @@ impl Overlay {
     fn gate<H>(&self, handler: H, remote: &Multiaddr) -> Gate<H> {
         let is_ours = self.scope.speaks_over(AddressClass::of(remote));
         Gate::new(handler, if is_ours { Offer::Open } else { Offer::Closed })
+    }
+}
+
+impl Overlay {
+    /// Whether the alarm rings, which is set here to what is due next.
+    fn rings(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = [self.searches.next_due(), self.refresh.next_due().filter(|_| self.has_peers())];
+        let Some(due) = due.into_iter().flatten().min() else {
+            self.alarm = None;
+            return false;
+        };
+        let wait = || due.saturating_duration_since(Instant::now());
+        let (at, delay) = self.alarm.get_or_insert_with(|| (due, Delay::new(wait())));
+        if *at != due {
+            *at = due;
+            delay.reset(wait());
+        }
+        let rings = delay.poll_unpin(cx).is_ready();
+        if rings {
+            self.alarm = None;
+        }
+        rings
     }
 }
 
@@ -45,7 +70,7 @@ impl NetworkBehaviour for Overlay {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        Ok(peer.map(|peer| self.dial_addresses(peer)).unwrap_or_default())
+        Ok(peer.map(|peer| self.table_addresses(&peer)).unwrap_or_default())
     }
 
     fn handle_established_outbound_connection(
@@ -66,18 +91,23 @@ impl NetworkBehaviour for Overlay {
         self.protocols.on_swarm_event(event);
         match event {
             FromSwarm::ConnectionEstablished(established) => {
-                let class = AddressClass::of(established.endpoint.get_remote_address());
-                self.connections.insert(established.connection_id, Remote::new(class, Instant::now()));
+                let address = established.endpoint.get_remote_address();
+                let dialled =
+                    established.endpoint.is_dialer().then(|| (established.peer_id, address.clone()));
+                let remote = Remote::new(AddressClass::of(address), dialled, Instant::now());
+                self.connections.insert(established.connection_id, remote);
                 self.dial_failures.remove(&established.peer_id);
+                self.absent.heard(&established.peer_id);
             }
             FromSwarm::ConnectionClosed(closed) => {
                 self.connections.remove(&closed.connection_id);
             }
             FromSwarm::DialFailure(failure) => {
                 if let Some(peer) = failure.peer_id {
-                    self.on_dial_failure(peer, failure.error);
+                    self.on_dial_failure(peer, failure.error, Instant::now());
                 }
             }
+            FromSwarm::NewListenAddr(_) => self.silence_kademlia(),
             _ => {}
         }
     }
@@ -100,9 +130,21 @@ impl NetworkBehaviour for Overlay {
                 Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_protocols(event, Instant::now()),
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
                 Poll::Pending => {
-                    if !self.work(Instant::now()) && self.events.is_empty() {
+                    let now = Instant::now();
+                    if let Some(node) = self.check.next(now) {
+                        // It is connected, but the other way round.
+                        let dial = DialOpts::peer_id(node.peer).addresses(node.addresses);
+                        return Poll::Ready(ToSwarm::Dial {
+                            opts: dial.condition(PeerCondition::Always).build(),
+                        });
+                    }
+                    if self.work(now) || !self.events.is_empty() {
+                        continue;
+                    }
+                    if !self.rings(cx) {
                         return Poll::Pending;
                     }
+                    self.tick_searches(Instant::now());
                 }
             }
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
-use super::region::Node;
 use super::{Answer, JobId, RETRY};
+use crate::position::Node;
 use crate::wire::Sealed;
 
 /// Nodes remembered as holders of a batch, over all its renewals. The oldest are forgotten first: their

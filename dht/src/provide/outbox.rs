@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use libp2p::{Multiaddr, PeerId};
 
 use super::ledger::BatchId;
-use super::region::Node;
+use crate::position::Node;
 
 /// Messages on their way at once. Each may have to dial; more would only compete for the same uplink.
 const MAX_SENDING: usize = 32;

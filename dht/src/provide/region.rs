@@ -7,9 +7,9 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::{self, KBucketKey};
-use libp2p::{Multiaddr, PeerId};
-use shoal_content::ProviderKey;
+use libp2p::kad;
+
+use crate::position::{Node, Position};
 
 /// How long the answer of a walk is used for further keys. Nodes come and go; a directory published right
 /// after another should still not walk again.
@@ -20,17 +20,6 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// half the walks (simulated networks of 25 to 2000 nodes).
 const EXTRA_BITS: u32 = 2;
 
-/// Where a key or a node lies in the key space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Position([u8; 32]);
-
-/// A node that a walk found, with the addresses that the walk learned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) peer: PeerId,
-    pub(crate) addresses: Vec<Multiaddr>,
-}
-
 /// All keys that share their first `bits` bits with `target`, and the nodes to tell about them.
 #[derive(Debug)]
 pub(crate) struct Region {
@@ -38,48 +27,6 @@ pub(crate) struct Region {
     bits: u32,
     pub(crate) nodes: Vec<Node>,
     learned: Instant,
-}
-
-impl Position {
-    pub(crate) fn of_key(key: &ProviderKey) -> Self {
-        Self::from_hash(KBucketKey::new(key.as_bytes().as_slice()).hashed_bytes())
-    }
-
-    pub(crate) fn of_peer(peer: &PeerId) -> Self {
-        Self::from_hash(KBucketKey::from(*peer).hashed_bytes())
-    }
-
-    fn from_hash(hash: &[u8]) -> Self {
-        let mut position = [0; 32];
-        position.copy_from_slice(hash);
-        Self(position)
-    }
-
-    /// How many leading bits two positions share.
-    pub(crate) fn shared_bits(self, other: Self) -> u32 {
-        let mut bits = 0;
-        for (a, b) in self.0.iter().zip(other.0) {
-            let same = (a ^ b).leading_zeros();
-            bits += same;
-            if same < u8::BITS {
-                break;
-            }
-        }
-        bits
-    }
-
-    /// All positions that share the first `bits` bits with this one.
-    pub(crate) fn neighbourhood(self, bits: u32) -> RangeInclusive<Self> {
-        let (mut first, mut last) = (self, self);
-        let mut kept = bits;
-        for (low, high) in first.0.iter_mut().zip(&mut last.0) {
-            let free = u8::MAX.checked_shr(kept).unwrap_or(0);
-            *low &= !free;
-            *high |= free;
-            kept = kept.saturating_sub(u8::BITS);
-        }
-        first..=last
-    }
 }
 
 impl Region {

@@ -238,7 +238,7 @@ impl Net {
                 Event::Found { id, provider, addresses } if *id == lookup => {
                     found.providers.entry(*provider).or_default().extend(addresses.iter().cloned());
                 }
-                Event::LookupEnded { id, asked, outcome } if *id == lookup => {
+                Event::LookupEnded { id, asked, outcome, .. } if *id == lookup => {
                     assert_eq!(found.ended, None, "a lookup ends once");
                     found.ended = Some((*asked, *outcome));
                 }

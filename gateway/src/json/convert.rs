@@ -173,6 +173,9 @@ impl From<&FindSummary> for Looked {
             holders: count(summary.holders.len()),
             silent: count(summary.silent),
             asked: count(summary.asked),
+            hops: summary.hops.into(),
+            messages: summary.messages.into(),
+            timeouts: summary.timeouts.into(),
             elapsed_ms: millis(summary.elapsed),
         }
     }

@@ -126,8 +126,16 @@ fn events_of_find_and_shares() {
         r#"{"v":1,"event":"holder","peer":"12D3","addresses":["/ip4/192.0.2.1/tcp/1"],"complete":false,"held":1,"size":2,"via":"dht","round_trip_us":1500}"#,
     );
     golden(
-        &Event::Looked(Looked { holders: 1, silent: 2, asked: 14, elapsed_ms: 300 }),
-        r#"{"v":1,"event":"looked","holders":1,"silent":2,"asked":14,"elapsed_ms":300}"#,
+        &Event::Looked(Looked {
+            holders: 1,
+            silent: 2,
+            asked: 14,
+            hops: 2,
+            messages: 17,
+            timeouts: 1,
+            elapsed_ms: 300,
+        }),
+        r#"{"v":1,"event":"looked","holders":1,"silent":2,"asked":14,"hops":2,"messages":17,"timeouts":1,"elapsed_ms":300}"#,
     );
     let share = Share {
         cid: text("bafk"),

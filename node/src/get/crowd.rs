@@ -158,7 +158,7 @@ impl Crowd {
         let seen = self.0.borrow();
         let unreached = seen.unreached.clone();
         match seen.last_round.named {
-            0 => GetError::NoProvider { cid, asked: seen.last_round.walked, unreached },
+            0 => GetError::NoProvider { cid, asked: seen.last_round.walk.asked, unreached },
             named => GetError::Unreachable { cid, named, dropped: Vec::new(), unreached },
         }
     }

@@ -296,8 +296,8 @@ impl Driver {
                     self.swarm.behaviour_mut().dht.stop_find(id);
                 }
             }
-            shoal_dht::Event::LookupEnded { id, asked, .. } => {
-                self.waiting.walked(id.0, super::Walk { asked });
+            shoal_dht::Event::LookupEnded { id, asked, hops, messages, timeouts, .. } => {
+                self.waiting.walked(id.0, super::Walk { asked, hops, messages, timeouts });
             }
             shoal_dht::Event::Announced { id, acknowledged, asked, done } => {
                 self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });

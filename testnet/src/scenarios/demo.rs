@@ -60,7 +60,8 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
     }
     let (Some(publisher), Some(getter)) = (daemons.first(), daemons.last()) else { bail!("no daemons") };
 
-    let mut rows = Table::new(&["what", "files", "size", "had by", "found by", "asked", "time", "rate"]);
+    let mut rows =
+        Table::new(&["what", "files", "size", "had by", "found by", "asked", "hops", "time", "rate"]);
     for thing in &things {
         let cid = publisher.publish(&thing.path)?;
         writeln!(out, "\ndaemon 1 shares {cid}  {}", thing.name)?;
@@ -82,6 +83,7 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
             sources.join(", "),
             found.via,
             found.looked.asked.to_string(),
+            found.looked.hops.to_string(),
             table::time(time),
             table::rate(fetched.received, time),
         ]);

@@ -7,13 +7,23 @@ use super::*;
 #[test]
 fn a_remote_may_announce_a_lot_but_not_for_ever() {
     let mut now = Instant::now();
-    let mut remote = Remote::new(AddressClass::Private, now);
-    assert!(remote.spend(KEYS_AT_ONCE, now));
-    assert!(!remote.spend(1, now));
+    let mut remote = Remote::new(AddressClass::Private, None, now);
+    assert!(remote.may_announce(KEYS_AT_ONCE, now));
+    assert!(!remote.may_announce(1, now));
     now += Duration::from_secs(1);
-    assert!(remote.spend(KEYS_PER_SECOND, now));
-    assert!(!remote.spend(1, now));
+    assert!(remote.may_announce(KEYS_PER_SECOND, now));
+    assert!(!remote.may_announce(1, now));
     now += Duration::from_secs(1_000_000);
-    assert!(!remote.spend(KEYS_AT_ONCE + 1, now));
-    assert!(remote.spend(KEYS_AT_ONCE, now));
+    assert!(!remote.may_announce(KEYS_AT_ONCE + 1, now));
+    assert!(remote.may_announce(KEYS_AT_ONCE, now));
+}
+
+#[test]
+fn a_remote_that_asks_without_end_is_not_answered_any_more() {
+    let now = Instant::now();
+    let mut remote = Remote::new(AddressClass::Private, None, now);
+    let answered = (0..10 * QUESTIONS_AT_ONCE).filter(|_| remote.may_ask(now)).count();
+    assert_eq!(answered, QUESTIONS_AT_ONCE);
+    assert!(remote.may_announce(1, now), "that is another matter");
+    assert!(remote.may_ask(now + Duration::from_secs(1)));
 }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
+use libp2p::PeerId;
+use libp2p::kad::KBucketKey;
 use proptest::prelude::*;
+use shoal_content::ProviderKey;
 
 use super::*;
 
@@ -65,7 +68,7 @@ proptest! {
     fn a_neighbourhood_is_all_that_shares_the_bits(a: [u8; 32], flip in 0..256_usize, bits in 0..=256_u32) {
         let mut b = a;
         b[flip / 8] ^= 0x80 >> (flip % 8);
-        let (a, b) = (Position(a), Position(b));
+        let (a, b) = (Position::from_bytes(a), Position::from_bytes(b));
         prop_assert_eq!(a.shared_bits(b), u32::try_from(flip).expect("small"));
         prop_assert_eq!(a.shared_bits(a), 256);
         prop_assert_eq!(a.neighbourhood(bits).contains(&b), a.shared_bits(b) >= bits);

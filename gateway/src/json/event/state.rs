@@ -49,6 +49,12 @@ pub struct Looked {
     pub silent: u64,
     /// Nodes of the network that were asked.
     pub asked: u64,
+    /// Referrals to the first node that knew a provider, or to the farthest that answered.
+    pub hops: u64,
+    /// Questions sent to the network.
+    pub messages: u64,
+    /// Those of them that were not answered in time.
+    pub timeouts: u64,
     /// How long it took.
     pub elapsed_ms: u64,
 }

@@ -1,0 +1,171 @@
+//! Decides when a node meets more of its network, and where: around itself first, then wherever its table is thin.
+//!
+//! Owns: when we last looked around, which parts of the table wait.  Hears: the table, walks ended, the time.
+//! Tells: where the next walk goes. Walks come one after the other: a newcomer must not cost the network more
+//! than it will give.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use libp2p::kad;
+
+/// The first pause between two looks around ourselves while the table is small. Many nodes may start at the
+/// same moment and meet each other only now.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often to look around when nothing happens: nodes come and go.
+const PERIOD: Duration = Duration::from_secs(10 * 60);
+
+/// Nodes in a part of the table below which it is looked for more. With eight, the next hop of a walk gains
+/// three bits; the other twelve come with ordinary traffic.
+const THIN: usize = 8;
+
+/// Nodes with which the table has our whole neighbourhood, or all of a small network.
+const ENOUGH: usize = kad::K_VALUE.get();
+
+/// Where a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// To our own place.
+    Ourselves,
+    /// To where nodes share so many bits with us and no more.
+    Bucket(u32),
+}
+
+/// The table in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Nodes in all.
+    pub(crate) peers: usize,
+    /// Nodes by how many bits they share with us.
+    pub(crate) buckets: Vec<usize>,
+    /// Bits shared with the farthest of those nearest to us: what is nearer is our neighbourhood.
+    pub(crate) near: u32,
+}
+
+/// When and where.
+#[derive(Debug)]
+pub(crate) struct Refresh {
+    running: Option<Aim>,
+    queue: VecDeque<Aim>,
+    /// When to look around ourselves again.
+    next: Option<Instant>,
+    pause: Duration,
+    last: Option<Instant>,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self { running: None, queue: VecDeque::new(), next: None, pause: FIRST_PAUSE, last: None }
+    }
+}
+
+impl Refresh {
+    /// Makes us look around at once, as if we had just come.
+    pub(crate) fn begin_anew(&mut self, now: Instant) {
+        self.pause = FIRST_PAUSE;
+        self.last = None;
+        self.next = Some(now);
+    }
+
+    /// Notes that the table gained a peer and has so many now.
+    pub(crate) fn grew(&mut self, peers: usize, now: Instant) {
+        if peers > ENOUGH && self.last.is_some() {
+            return;
+        }
+        let soon = self.last.map_or(now, |last| now.max(last + self.pause));
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    /// The walk to begin now, if any. Called only while there is somebody to ask.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Aim> {
+        if self.running.is_some() {
+            return None;
+        }
+        if self.next.is_some_and(|next| next <= now) {
+            self.next = None;
+            self.running = Some(Aim::Ourselves);
+        } else {
+            self.running = self.queue.pop_front();
+        }
+        self.running
+    }
+
+    /// When [`Refresh::next`] has something new to say at the latest.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.next.filter(|_| self.running.is_none())
+    }
+
+    /// Notes that a walk is over.
+    pub(crate) fn ended(&mut self, aim: Aim, census: &Census, now: Instant) {
+        self.running = None;
+        if aim != Aim::Ourselves {
+            return;
+        }
+        self.last = Some(now);
+        self.pause = (self.pause * 2).min(PERIOD);
+        self.next = Some(self.next.map_or(now + PERIOD, |next| next.max(now + self.pause)));
+        let thin = |bits: &u32| {
+            let held = usize::try_from(*bits).ok().and_then(|bits| census.buckets.get(bits));
+            held.copied().unwrap_or(0) < THIN
+        };
+        // Whoever has not met its neighbourhood yet has met everybody, or will look around again soon.
+        if census.peers >= ENOUGH {
+            self.queue = (0..census.near).filter(thin).map(Aim::Bucket).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn census(peers: usize, buckets: &[usize], near: u32) -> Census {
+        Census { peers, buckets: buckets.to_vec(), near }
+    }
+
+    #[test]
+    fn a_newcomer_looks_around_itself_and_then_where_its_table_is_thin() {
+        let (mut refresh, now) = (Refresh::default(), Instant::now());
+        assert_eq!(refresh.next(now), None);
+        refresh.grew(1, now);
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+        refresh.grew(20, now);
+        assert_eq!(refresh.next(now), None, "one at a time");
+        refresh.ended(Aim::Ourselves, &census(30, &[3, 12, 2, 13], 3), now);
+        assert_eq!(refresh.next(now), Some(Aim::Bucket(0)));
+        refresh.ended(Aim::Bucket(0), &census(33, &[6, 12, 2, 13], 3), now);
+        assert_eq!(refresh.next(now), Some(Aim::Bucket(2)));
+        refresh.ended(Aim::Bucket(2), &census(33, &[6, 12, 5, 13], 3), now);
+        assert_eq!(refresh.next(now), None);
+    }
+
+    #[test]
+    fn a_small_table_that_grows_is_a_reason_to_look_again_less_and_less_often() {
+        let (mut refresh, mut now) = (Refresh::default(), Instant::now());
+        let start = now;
+        let mut walks = 0;
+        while now - start < PERIOD {
+            refresh.grew(5, now);
+            if refresh.next(now).is_some() {
+                walks += 1;
+                refresh.ended(Aim::Ourselves, &census(5, &[2, 3], 0), now);
+            }
+            now += FIRST_PAUSE / 2;
+        }
+        assert!((8..=12).contains(&walks), "{walks} walks");
+        refresh.begin_anew(now);
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+    }
+
+    #[test]
+    fn a_quiet_network_is_looked_at_now_and_then() {
+        let (mut refresh, now) = (Refresh::default(), Instant::now());
+        refresh.grew(1, now);
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+        refresh.ended(Aim::Ourselves, &census(40, &[20, 20], 1), now);
+        refresh.grew(41, now);
+        assert_eq!(refresh.next(now + PERIOD - FIRST_PAUSE), None);
+        assert_eq!(refresh.next(now + PERIOD), Some(Aim::Ourselves));
+    }
+}

@@ -1,0 +1,322 @@
+//! One walk through the overlay, towards the nodes nearest to a position.
+//!
+//! Owns: who was heard of on the way, who was asked, what it cost.  Hears: answers, failures, the time.
+//! Tells: whom to ask next, how deep the chain of referrals is, who lives nearest.
+//! Ends: when as many of the nearest as it wants have answered, counting those alone that answer in time, or
+//! when nobody is left to ask.
+//!
+//! Invariant: nothing that a stranger answers makes a walk longer than [`MAX_MESSAGES`] or larger than
+//! [`MAX_CANDIDATES`]; and one whose referrals lead nowhere is not followed further.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+
+use crate::position::{Distance, Node, Position};
+
+/// Questions open at once while the answers still lead closer: more would mostly ask nodes that the next
+/// answer makes irrelevant.
+const FEW: usize = 4;
+
+/// Questions open at once when they do not any more: whoever is nearest has to be asked anyway.
+const MANY: usize = 12;
+
+/// Questions of one walk. Even with every other node dead, an honest network needs far fewer.
+const MAX_MESSAGES: u32 = 160;
+
+/// Nodes remembered by one walk; the farthest are forgotten first.
+const MAX_CANDIDATES: usize = 256;
+
+/// Dead referrals after which a node that gave no live one is not believed any more.
+const MAX_DEAD_REFERRALS: u8 = 3;
+
+/// One walk.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    target: Position,
+    wants: usize,
+    /// Nodes that share so many bits with this position are passed over.
+    avoids: Option<(Position, u32)>,
+    candidates: BTreeMap<Distance, Candidate>,
+    tellers: HashMap<PeerId, Teller>,
+    /// Answers in a row that named nobody nearer.
+    stale: usize,
+    effort: Effort,
+}
+
+/// What a walk cost, and how deep it went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Nodes that answered.
+    pub(crate) answers: usize,
+    /// Questions sent.
+    pub(crate) messages: u32,
+    /// Questions that nobody answered in time.
+    pub(crate) timeouts: u32,
+    /// Referrals that led to the farthest answer, the first one from our own table.
+    pub(crate) hops: u8,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    node: Node,
+    state: State,
+    /// Referrals that led here.
+    depth: u8,
+    /// Who named it, when that was one node alone.
+    teller: Option<PeerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Believed to be gone: asked when nobody else is left.
+    Doubtful,
+    Asked {
+        due: Instant,
+    },
+    /// Not waited for any more; its answer still counts.
+    Late,
+    Answered,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Teller {
+    live: u8,
+    dead: u8,
+}
+
+impl Effort {
+    /// Adds what another walk for the same purpose cost.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.messages = self.messages.saturating_add(other.messages);
+        self.timeouts = self.timeouts.saturating_add(other.timeouts);
+        self.hops = self.hops.max(other.hops);
+    }
+}
+
+impl Walk {
+    /// A walk that ends when the `wants` nearest nodes have answered.
+    pub(crate) fn new(target: Position, wants: usize) -> Self {
+        Self {
+            target,
+            wants,
+            avoids: None,
+            candidates: BTreeMap::new(),
+            tellers: HashMap::new(),
+            stale: 0,
+            effort: Effort::default(),
+        }
+    }
+
+    /// Makes the walk pass over every node that shares so many bits with a place.
+    pub(crate) fn avoiding(mut self, place: Position, bits: u32) -> Self {
+        self.avoids = Some((place, bits));
+        self
+    }
+
+    pub(crate) fn target(&self) -> Position {
+        self.target
+    }
+
+    pub(crate) fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// Adds a node that we know ourselves; `doubtful` when it is believed to be gone.
+    pub(crate) fn seed(&mut self, node: Node, doubtful: bool) {
+        self.hear(node, 1, None, doubtful);
+    }
+
+    /// The next node to ask, if one may be asked now; `patience` tells how long to wait for it.
+    pub(crate) fn next(&mut self, now: Instant, patience: impl FnOnce(&PeerId) -> Duration) -> Option<Node> {
+        if self.open() >= self.breadth() || self.effort.messages >= MAX_MESSAGES {
+            return None;
+        }
+        let next = self.frontier().find(|(_, candidate)| candidate.state == State::Waiting);
+        let distance = match next {
+            Some((distance, _)) => *distance,
+            // With everybody else gone, those that seem dead are tried after all.
+            None if self.effort.answers == 0 && self.open() == 0 => {
+                *self.candidates.iter().find(|(_, candidate)| candidate.state == State::Doubtful)?.0
+            }
+            None => return None,
+        };
+        let candidate = self.candidates.get_mut(&distance)?;
+        candidate.state = State::Asked { due: now + patience(&candidate.node.peer) };
+        self.effort.messages += 1;
+        Some(candidate.node.clone())
+    }
+
+    /// Notes the answer of a node and whom it named. Tells how many referrals led to it, unless it was not asked.
+    pub(crate) fn answered(
+        &mut self,
+        peer: &PeerId,
+        named: Vec<Node>,
+        doubtful: impl Fn(&PeerId) -> bool,
+    ) -> Option<u8> {
+        let nearest_before = self.reach();
+        let candidate = self.candidates.get_mut(&self.target.distance(Position::of_peer(peer)))?;
+        if !matches!(candidate.state, State::Asked { .. } | State::Late) {
+            return None;
+        }
+        candidate.state = State::Answered;
+        let (depth, teller) = (candidate.depth, candidate.teller);
+        self.effort.answers += 1;
+        self.effort.hops = self.effort.hops.max(depth);
+        if let Some(teller) = teller {
+            let known = self.tellers.entry(teller).or_default();
+            known.live = known.live.saturating_add(1);
+        }
+        for node in named {
+            let doubt = doubtful(&node.peer);
+            self.hear(node, depth.saturating_add(1), Some(*peer), doubt);
+        }
+        self.stale = if self.reach() < nearest_before { 0 } else { self.stale + 1 };
+        Some(depth)
+    }
+
+    /// Notes that a node cannot be asked.
+    pub(crate) fn failed(&mut self, peer: &PeerId) {
+        let Some(candidate) = self.candidates.get_mut(&self.target.distance(Position::of_peer(peer))) else {
+            return;
+        };
+        if candidate.state == State::Answered {
+            return;
+        }
+        candidate.state = State::Dead;
+        let teller = candidate.teller;
+        self.blame(teller);
+    }
+
+    /// Notes that time has passed. Tells who did not answer in time.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<PeerId> {
+        let mut late = Vec::new();
+        let mut tellers = Vec::new();
+        for candidate in self.candidates.values_mut() {
+            if matches!(candidate.state, State::Asked { due } if due <= now) {
+                candidate.state = State::Late;
+                late.push(candidate.node.peer);
+                tellers.push(candidate.teller);
+            }
+        }
+        self.effort.timeouts += u32::try_from(late.len()).unwrap_or(u32::MAX);
+        for teller in tellers {
+            self.blame(teller);
+        }
+        late
+    }
+
+    /// When somebody will be late next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let due = |candidate: &Candidate| match candidate.state {
+            State::Asked { due } => Some(due),
+            _ => None,
+        };
+        self.candidates.values().filter_map(due).min()
+    }
+
+    /// Whether there is nothing left to ask or to wait for.
+    pub(crate) fn is_over(&self) -> bool {
+        let settled = |state: State| match state {
+            State::Answered => true,
+            State::Waiting => self.effort.messages >= MAX_MESSAGES,
+            _ => false,
+        };
+        let last_hope = self.effort.answers == 0
+            && self.candidates.values().any(|candidate| candidate.state == State::Doubtful);
+        self.frontier().all(|(_, candidate)| settled(candidate.state)) && !last_hope
+    }
+
+    /// The nodes nearest to the target that answered, nearest first, with their distances.
+    pub(crate) fn answerers(&self) -> impl Iterator<Item = (Distance, &Node)> {
+        let answered = |candidate: &Candidate| candidate.state == State::Answered;
+        let all = self.candidates.iter().filter(move |(_, candidate)| answered(candidate));
+        all.map(|(distance, candidate)| (*distance, &candidate.node))
+    }
+
+    /// Everybody heard of who is not known to be gone, nearest first.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (Distance, &Node)> {
+        let there = |candidate: &Candidate| {
+            matches!(candidate.state, State::Waiting | State::Asked { .. } | State::Answered)
+        };
+        let all = self.candidates.iter().filter(move |(_, candidate)| there(candidate));
+        all.map(|(distance, candidate)| (*distance, &candidate.node))
+    }
+
+    fn hear(&mut self, node: Node, depth: u8, teller: Option<PeerId>, doubtful: bool) {
+        let position = Position::of_peer(&node.peer);
+        if self.avoids.is_some_and(|(place, bits)| place.shared_bits(position) >= bits) {
+            return;
+        }
+        let distance = self.target.distance(position);
+        if let Some(known) = self.candidates.get_mut(&distance) {
+            known.depth = known.depth.min(depth);
+            if known.teller != teller {
+                known.teller = None;
+            }
+            return;
+        }
+        if self.candidates.len() >= MAX_CANDIDATES {
+            let farthest = self.candidates.last_key_value().map(|(farthest, last)| (*farthest, last.state));
+            match farthest {
+                Some((farthest, State::Waiting | State::Doubtful)) if distance < farthest => {
+                    self.candidates.remove(&farthest);
+                }
+                _ => return,
+            }
+        }
+        let distrusted = teller.is_some_and(|teller| self.is_liar(&teller));
+        let state = if doubtful || distrusted { State::Doubtful } else { State::Waiting };
+        self.candidates.insert(distance, Candidate { node, state, depth, teller });
+    }
+
+    /// Nodes that matter now: the nearest that answer or may answer in time.
+    fn frontier(&self) -> impl Iterator<Item = (&Distance, &Candidate)> {
+        let there = |candidate: &Candidate| {
+            matches!(candidate.state, State::Waiting | State::Asked { .. } | State::Answered)
+        };
+        self.candidates.iter().filter(move |(_, candidate)| there(candidate)).take(self.wants)
+    }
+
+    /// How near the nearest few are. An answer that shortens this brings the walk on.
+    fn reach(&self) -> Distance {
+        let few = self.frontier().take(FEW).last();
+        few.map_or(Distance::FARTHEST, |(distance, _)| *distance)
+    }
+
+    fn open(&self) -> usize {
+        self.candidates.values().filter(|candidate| matches!(candidate.state, State::Asked { .. })).count()
+    }
+
+    /// How many questions may be open: few while the answers lead closer, many when they do not, or are late.
+    fn breadth(&self) -> usize {
+        let late = self.candidates.values().filter(|candidate| candidate.state == State::Late).count();
+        (FEW + 2 * self.stale + late).min(MANY)
+    }
+
+    /// Notes that a referral of `teller` led nowhere, and believes no other of a node that gave only such.
+    fn blame(&mut self, teller: Option<PeerId>) {
+        let Some(peer) = teller else { return };
+        let known = self.tellers.entry(peer).or_default();
+        known.dead = known.dead.saturating_add(1);
+        if !self.is_liar(&peer) {
+            return;
+        }
+        for candidate in self.candidates.values_mut() {
+            if candidate.teller == Some(peer) && candidate.state == State::Waiting {
+                candidate.state = State::Doubtful;
+            }
+        }
+    }
+
+    fn is_liar(&self, teller: &PeerId) -> bool {
+        self.tellers.get(teller).is_some_and(|known| known.live == 0 && known.dead >= MAX_DEAD_REFERRALS)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Walks through networks on paper: that they find the nearest, how far they go, what they cost, and who can hold
+//! them up.
+
+use super::*;
+use crate::search::{HOLDERS, Search};
+use crate::simulation::{Simulation, key, node, peer};
+
+const WAIT: Duration = Duration::from_secs(1);
+
+fn patience(_: &PeerId) -> Duration {
+    WAIT
+}
+
+/// All that may be asked now.
+fn ask(walk: &mut Walk, now: Instant) -> Vec<PeerId> {
+    std::iter::from_fn(|| walk.next(now, patience)).map(|node| node.peer).collect()
+}
+
+/// A walk that has heard of so many nodes, and those, nearest first.
+fn scene(nodes: u64, wants: usize) -> (Walk, Vec<PeerId>, Instant) {
+    let target = Position::of_key(&key(0));
+    let mut walk = Walk::new(target, wants);
+    let mut peers: Vec<_> = (0..nodes).map(peer).collect();
+    for peer in &peers {
+        walk.seed(node(*peer), false);
+    }
+    peers.sort_by_key(|peer| Position::of_peer(peer).distance(target));
+    (walk, peers, Instant::now())
+}
+
+#[test]
+fn the_nearest_are_asked_first_and_few_at_a_time() {
+    let (mut walk, peers, now) = scene(50, 20);
+    assert_eq!(ask(&mut walk, now), peers[..FEW]);
+    assert_eq!(walk.answered(&peers[0], vec![], |_| false), Some(1));
+    // Nothing nearer was named: more at a time.
+    assert_eq!(ask(&mut walk, now), peers[FEW..FEW + 3]);
+    assert_eq!(walk.answered(&peers[0], vec![], |_| false), None, "an answer counts once");
+    assert_eq!(walk.answered(&peers[40], vec![], |_| false), None, "who was not asked cannot answer");
+}
+
+#[test]
+fn a_walk_ends_when_the_nearest_that_live_have_answered() {
+    let (mut walk, peers, now) = scene(50, 5);
+    while !walk.is_over() {
+        for peer in ask(&mut walk, now) {
+            if peers.iter().position(|other| *other == peer).expect("known") % 2 == 0 {
+                walk.answered(&peer, vec![], |_| false);
+            } else {
+                walk.failed(&peer);
+            }
+        }
+    }
+    let answered: Vec<_> = walk.answerers().map(|(_, node)| node.peer).collect();
+    assert_eq!(answered[..5], [peers[0], peers[2], peers[4], peers[6], peers[8]]);
+    assert!(walk.effort().messages <= 12, "{:?}", walk.effort());
+}
+
+#[test]
+fn who_is_late_is_not_waited_for_and_counts_all_the_same() {
+    let (mut walk, peers, now) = scene(6, 4);
+    assert_eq!(ask(&mut walk, now), peers[..4]);
+    for peer in &peers[1..4] {
+        walk.answered(peer, vec![], |_| false);
+    }
+    assert!(!walk.is_over());
+    assert_eq!(walk.next_due(), Some(now + WAIT));
+    assert_eq!(walk.tick(now + WAIT), [peers[0]]);
+    assert!(!walk.is_over(), "the next in line takes its place");
+    assert_eq!(ask(&mut walk, now + WAIT), [peers[4]]);
+    assert_eq!(walk.answered(&peers[0], vec![], |_| false), Some(1));
+    assert!(walk.is_over());
+    assert_eq!(walk.effort(), Effort { answers: 4, messages: 5, timeouts: 1, hops: 1 });
+}
+
+#[test]
+fn hops_are_counted_along_the_shortest_chain() {
+    let (mut walk, peers, now) = scene(30, 20);
+    let mut walk_of = Walk::new(walk.target(), 20);
+    walk_of.seed(node(peers[29]), false);
+    walk_of.seed(node(peers[28]), false);
+    assert_eq!(ask(&mut walk_of, now).len(), 2);
+    assert_eq!(walk_of.answered(&peers[29], vec![node(peers[5])], |_| false), Some(1));
+    assert_eq!(ask(&mut walk_of, now), [peers[5]]);
+    assert_eq!(walk_of.answered(&peers[5], vec![node(peers[2]), node(peers[3])], |_| false), Some(2));
+    assert_eq!(walk_of.answered(&peers[28], vec![node(peers[3])], |_| false), Some(1));
+    assert_eq!(ask(&mut walk_of, now), [peers[2], peers[3]]);
+    assert_eq!(walk_of.answered(&peers[3], vec![], |_| false), Some(2));
+    assert_eq!(walk_of.answered(&peers[2], vec![], |_| false), Some(3));
+    assert_eq!(walk_of.effort().hops, 3);
+    assert_eq!(ask(&mut walk, now).len(), FEW);
+}
+
+#[test]
+fn those_believed_dead_are_asked_only_when_nobody_else_is_there() {
+    let (mut walk, peers, now) = scene(3, 20);
+    for seed in 100..110 {
+        walk.seed(node(peer(seed)), true);
+    }
+    assert_eq!(ask(&mut walk, now), peers);
+    walk.answered(&peers[0], vec![node(peer(200))], |doubted| *doubted == peer(200));
+    walk.failed(&peers[1]);
+    walk.failed(&peers[2]);
+    assert!(walk.is_over());
+    let mut alone = Walk::new(walk.target(), 20);
+    alone.seed(node(peer(1)), true);
+    assert!(!alone.is_over());
+    assert_eq!(ask(&mut alone, now), [peer(1)]);
+    alone.failed(&peer(1));
+    assert!(alone.is_over());
+}
+
+#[test]
+fn one_who_names_only_the_dead_is_not_followed() {
+    let (mut walk, peers, now) = scene(4, 20);
+    assert_eq!(ask(&mut walk, now).len(), 4);
+    let invented: Vec<_> = (1000..1020).map(peer).collect();
+    walk.answered(&peers[0], invented.iter().copied().map(node).collect(), |_| false);
+    for honest in &peers[1..] {
+        walk.answered(honest, vec![], |_| false);
+    }
+    while !walk.is_over() {
+        for peer in ask(&mut walk, now) {
+            walk.failed(&peer);
+        }
+    }
+    assert!(walk.effort().messages < 4 + 20, "{:?}", walk.effort());
+    // What others name as well is asked.
+    let (mut walk, peers, now) = scene(2, 20);
+    ask(&mut walk, now);
+    for teller in &peers {
+        walk.answered(teller, invented.iter().copied().map(node).collect(), |_| false);
+    }
+    while !walk.is_over() {
+        for peer in ask(&mut walk, now) {
+            walk.failed(&peer);
+        }
+    }
+    assert_eq!(walk.effort().messages, 2 + 20);
+}
+
+#[test]
+fn liars_make_no_walk_endless() {
+    let (mut walk, peers, now) = scene(1, 20);
+    let mut asked = ask(&mut walk, now);
+    assert_eq!(asked, peers);
+    let mut seed = 10_000;
+    // Everybody lives, and names twenty more.
+    while !asked.is_empty() {
+        for liar in std::mem::take(&mut asked) {
+            let named = (seed..seed + 20).map(|seed| node(peer(seed))).collect();
+            seed += 20;
+            walk.answered(&liar, named, |_| false);
+            asked.extend(ask(&mut walk, now));
+        }
+    }
+    assert!(walk.is_over());
+    assert!(walk.effort().messages <= MAX_MESSAGES);
+    assert!(walk.candidates.len() <= MAX_CANDIDATES);
+}
+
+#[test]
+fn a_walk_finds_the_twenty_nearest() {
+    let network = Simulation::new(400);
+    for seed in 0..20 {
+        let target = Position::of_key(&key(seed));
+        let mut search = Search::new(target, None, HOLDERS);
+        let run = network.run(&peer(seed), &mut search, 4);
+        let nearest: Vec<_> =
+            network.nearest(target).into_iter().filter(|other| *other != peer(seed)).collect();
+        let found: Vec<_> = search.main().expect("a walk").answerers().map(|(_, node)| node.peer).collect();
+        assert_eq!(found[..HOLDERS], nearest[..HOLDERS]);
+        assert!(run.messages <= 36, "{run:?}");
+    }
+}
+
+#[test]
+fn with_every_fifth_node_dead_a_key_is_found_within_few_round_trips() {
+    let mut network = Simulation::new(1000);
+    let keys: Vec<_> = (0..200).map(key).collect();
+    for key in &keys {
+        for holder in network.nearest(Position::of_key(key)).into_iter().take(HOLDERS) {
+            network.nodes.get_mut(&holder).expect("it exists").keys.insert(*key);
+        }
+    }
+    network.kill_one_of(5);
+    let living: Vec<_> = network.nodes.keys().skip(1).step_by(5).copied().collect();
+    let mut round_trips: Vec<_> = Vec::new();
+    let mut messages = 0;
+    for (key, from) in keys.iter().zip(living) {
+        let mut search = Search::new(Position::of_key(key), Some(*key), HOLDERS);
+        let run = network.run(&from, &mut search, 5);
+        let found = run.found.expect("it is found");
+        round_trips.push(found.as_millis().div_ceil(crate::simulation::ROUND_TRIP.as_millis()));
+        messages += run.messages;
+    }
+    round_trips.sort_unstable();
+    let at = |percent: usize| round_trips[round_trips.len() * percent / 100];
+    assert!(at(50) <= 3 && at(95) <= 6, "p50 {}, p95 {}", at(50), at(95));
+    let per_lookup = messages / 200;
+    assert!(per_lookup <= 45, "{per_lookup} messages to the very end of a lookup");
+}
