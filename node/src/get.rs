@@ -9,6 +9,7 @@ mod crowd;
 mod directory;
 mod error;
 mod file;
+mod flights;
 mod progress;
 mod target;
 
@@ -28,6 +29,7 @@ use shoal_store::PartialError;
 use shoal_transfer::{Limiter, Lines, Rate};
 use tokio::sync::watch;
 
+pub(crate) use self::flights::Flights;
 use self::{
     crowd::{Crowd, crowd},
     progress::Reporter,

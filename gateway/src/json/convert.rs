@@ -32,6 +32,7 @@ impl From<GetProgress> for Progress {
         Self {
             stage: match progress.stage {
                 shoal_node::Stage::Finishing => Stage::Finishing,
+                shoal_node::Stage::Waiting => Stage::Waiting,
                 shoal_node::Stage::Fetching => Stage::Fetching,
                 _ => Stage::Finding,
             },

@@ -64,7 +64,9 @@ pub(super) async fn receive(
         // The size is proven, so the disk must have room for the rest, now as at the first try.
         partial.claim_size(size).map_err(error::of_write)?;
     }
-    if let Some(size) = copy(task, partial, reporter).await? {
+    let waiting = || reporter.stage(Stage::Waiting);
+    let turn = task.inner.flights.turn(partial, task.timeout, waiting).await;
+    if let Some(size) = copy(task, partial, turn.copy.clone(), reporter).await? {
         return Ok(size);
     }
     let digest = partial.digest();
@@ -103,19 +105,33 @@ pub(super) async fn receive(
     Ok(fetched.map_err(|error| explain(task, crowd, reporter, error))?.size)
 }
 
-/// Copies from a share of this node, verified; `None` when there is no whole copy, or it turned out to be none.
-async fn copy(task: &Task, partial: &Partial, reporter: &Reporter) -> Result<Option<u64>, GetError> {
+/// Copies from what another get has just received, or from a share of this node, verified; `None` when there is no whole
+/// copy, or it turned out to be none.
+async fn copy(
+    task: &Task,
+    partial: &Partial,
+    received: Option<Partial>,
+    reporter: &Reporter,
+) -> Result<Option<u64>, GetError> {
     let (store, partial, counted) = (task.inner.store.clone(), partial.clone(), reporter.clone());
     let cancel = Cancel::new();
     let _cancel = CancelOnDrop(cancel.clone());
     let copied = task.long(move || {
-        let blob = store.blob(&partial.digest()).ok().flatten().filter(shoal_store::Blob::is_complete)?;
-        let had = partial.received();
+        let received = received.and_then(|received| received.blob());
+        let shared = || store.blob(&partial.digest()).ok().flatten();
+        let blob = received.or_else(shared).filter(shoal_store::Blob::is_complete)?;
+        let mut had = partial.received();
         counted.had(had);
-        match partial.fill(&blob, &cancel, &mut |bytes| counted.had(bytes)) {
+        let filled = partial.fill(&blob, &cancel, &mut |bytes| {
+            had += bytes;
+            counted.had(bytes);
+        });
+        match filled {
             Ok(()) => Some(Ok(blob.size())),
             Err(shoal_store::WriteError::Read(error)) => {
                 tracing::debug!(%error, "a copy on this disk is of no use");
+                // What is good of it counts with all that is here when the fetch begins.
+                counted.had_not(had);
                 None
             }
             Err(error) => Some(Err(error)),

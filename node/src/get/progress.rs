@@ -17,6 +17,8 @@ pub enum Stage {
     /// Looking for somebody who has it.
     #[default]
     Finding,
+    /// Another get of the same content is receiving it; its copy will do.
+    Waiting,
     /// Bytes are coming in.
     Fetching,
     /// All bytes are verified; they are being put in place.
@@ -28,6 +30,7 @@ impl Stage {
     pub fn word(self) -> &'static str {
         match self {
             Self::Finding => "finding",
+            Self::Waiting => "waiting",
             Self::Fetching => "fetching",
             Self::Finishing => "finishing",
         }
@@ -143,6 +146,11 @@ impl Reporter {
     /// Counts bytes that were on disk and verified before.
     pub(crate) fn had(&self, bytes: u64) {
         self.progress.send_modify(|progress| progress.verified += bytes);
+    }
+
+    /// Takes back what was counted as had.
+    pub(crate) fn had_not(&self, bytes: u64) {
+        self.progress.send_modify(|progress| progress.verified = progress.verified.saturating_sub(bytes));
     }
 
     /// Counts bytes that `peer` sent and that were verified.

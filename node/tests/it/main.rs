@@ -5,4 +5,5 @@
 mod damage;
 mod publish_and_get;
 mod stopping;
+mod together;
 mod world;

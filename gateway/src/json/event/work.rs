@@ -10,6 +10,8 @@ pub enum Stage {
     Hashing,
     /// Looking for providers.
     Finding,
+    /// Waiting for another get of the same content, to copy from it.
+    Waiting,
     /// Receiving and verifying.
     Fetching,
     /// Syncing and renaming into place.
