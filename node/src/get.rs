@@ -17,7 +17,7 @@ use std::{
     future::{Future, IntoFuture},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -25,7 +25,7 @@ use futures::StreamExt;
 use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
-use shoal_store::PartialError;
+use shoal_store::{Cancel, PartialError};
 use shoal_transfer::{Limiter, Lines, Rate};
 use tokio::sync::watch;
 
@@ -44,7 +44,7 @@ use crate::{
     config::DEFAULT_TIMEOUT,
     events::Event,
     hint::Hint,
-    job::Job,
+    job::{CancelOnDrop, Job},
     node::{Inner, Node},
     rates::PacedOpener,
     seek::Finding,
@@ -80,6 +80,8 @@ pub struct Fetched {
     pub silent: Vec<PeerId>,
     /// It was at the target already, so nothing was done.
     pub already_there: bool,
+    /// A folder had the name of the directory and was not removed: its other files are still in it.
+    pub merged: bool,
 }
 
 /// A get that has not started.
@@ -95,6 +97,8 @@ pub struct GetRequest {
 struct Order {
     cid: Cid,
     name: Option<String>,
+    /// The name under which this node, or the first holder that gives one, offers it.
+    offered: Arc<OnceLock<String>>,
     size: Option<u64>,
     to: PathBuf,
     include: Option<GlobSet>,
@@ -106,9 +110,11 @@ struct Order {
 }
 
 impl Order {
-    /// The name to share it under once it is at `target`.
+    /// The name to share it under once it is at `target`: the one that it was offered under, so that it goes on from
+    /// node to node whatever each calls its copy.
     fn share_as(&self, target: &Path) -> Option<String> {
-        let name = target.file_name()?.to_string_lossy().into_owned();
+        let offered = self.name.as_deref().and_then(safe_file_name).or_else(|| self.offered.get().cloned());
+        let name = offered.or_else(|| Some(target.file_name()?.to_string_lossy().into_owned()))?;
         self.seed.then_some(name)
     }
 }
@@ -123,6 +129,7 @@ impl GetRequest {
         let job = Order {
             cid,
             name,
+            offered: Arc::default(),
             size,
             to: PathBuf::from("./"),
             include: None,
@@ -217,6 +224,7 @@ struct Task {
     inner: Arc<Inner>,
     cid: Cid,
     crowd: Crowd,
+    offered: Arc<OnceLock<String>>,
     gather: std::sync::Mutex<Option<crowd::Gather>>,
     reporter: Reporter,
     /// The streams to holders, shared by all its files.
@@ -232,6 +240,7 @@ impl Task {
             inner: inner.clone(),
             cid: order.cid,
             crowd,
+            offered: order.offered.clone(),
             gather: std::sync::Mutex::new(Some(gather)),
             reporter,
             lines: Lines::new(Arc::new(PacedOpener {
@@ -248,10 +257,14 @@ impl Task {
     async fn while_gathering<T>(&self, work: impl Future<Output = T>) -> T {
         let gather = self.gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let search = self.inner.seek(self.cid.digest(), self.hints.clone()).start();
-        let told = search.inspect(|finding| {
-            if let Finding::Unreached { peer, provider: false } = finding {
-                self.reporter.unreached(peer.clone());
+        let told = search.inspect(|finding| match finding {
+            Finding::Unreached { peer, provider: false } => self.reporter.unreached(peer.clone()),
+            Finding::Holder(holder) => {
+                if let Some(name) = holder.holding.name.as_deref().and_then(safe_file_name) {
+                    let _ = self.offered.set(name);
+                }
             }
+            _ => {}
         });
         let gathering = async {
             if let Some(gather) = gather {
@@ -279,6 +292,13 @@ impl Task {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, GetError> {
         self.inner.tasks.long(work).await.ok_or(GetError::Stopped)
+    }
+
+    /// What stands at `path`, if that is the content; `expected` are its bytes and files, if they are known.
+    async fn compare(&self, path: &Path, expected: Option<(u64, u64)>) -> Result<Option<Placed>, GetError> {
+        let (path, cid, cancel) = (path.to_owned(), self.cid, Cancel::new());
+        let _cancel = CancelOnDrop(cancel.clone());
+        self.long(move || target::compare(&path, &cid, expected, &cancel)).await
     }
 
     /// Runs a short blocking piece of work.
@@ -330,6 +350,7 @@ async fn get(
         sources: seen.sources,
         dropped: seen.dropped,
         already_there: placed.already_there,
+        merged: placed.merged,
     })
 }
 
@@ -339,30 +360,29 @@ struct Placed {
     size: u64,
     files: u64,
     already_there: bool,
+    merged: bool,
 }
 
 async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
     let mut target = choose_target(task, order).await?;
+    if order.include.is_none()
+        && let Some(placed) = already_there(task, order, &target).await?
+    {
+        return Ok(placed);
+    }
+    let mut merged = false;
     if target.symlink_metadata().is_ok() {
-        let (path, cid) = (target.clone(), order.cid);
-        if order.include.is_none()
-            && let Some(placed) = task.long(move || already_there(path, &cid)).await?
-        {
-            return Ok(placed);
-        }
         target = match order.replace {
             Replace::Never => return Err(GetError::Exists { path: target }),
-            Replace::Overwrite if replaceable(&target, order.cid.kind()) => target,
+            Replace::Overwrite if target::replaceable(&target, order.cid.kind()) => target,
             Replace::Overwrite => return Err(GetError::Exists { path: target }),
             Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target })?,
         };
+        merged = target.is_dir();
     }
     if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let folder = folder.to_owned();
-        task.blocking(move || {
-            std::fs::create_dir_all(&folder).map_err(|source| GetError::Disk { path: folder, source })
-        })
-        .await??;
+        task.blocking(move || target::make_folder(&folder)).await??;
     }
     let placed = match order.cid.kind() {
         Kind::File => file::place(task, order, target).await?,
@@ -371,7 +391,28 @@ async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
     if order.seed {
         announce(task, order.cid).await;
     }
-    Ok(placed)
+    Ok(Placed { merged, ..placed })
+}
+
+/// What stands at the target, if that is the content already. Where a folder was named to save a directory in, that may
+/// be the directory itself: a get that is repeated must not save a second copy in the first.
+async fn already_there(task: &Task, order: &Order, target: &Path) -> Result<Option<Placed>, GetError> {
+    if target.symlink_metadata().is_ok()
+        && let Some(placed) = task.compare(target, None).await?
+    {
+        return Ok(Some(placed));
+    }
+    if order.cid.kind() == Kind::File || target == order.to || !order.to.is_dir() {
+        return Ok(None);
+    }
+    let manifest = directory::manifest(task).await?;
+    let (size, files) = (manifest.total_size(), u64::try_from(manifest.entries().len()).unwrap_or(u64::MAX));
+    let folder = order.to.clone();
+    if task.blocking(move || target::looks_like(&folder, &manifest)).await? {
+        task.compare(&order.to, Some((size, files))).await
+    } else {
+        Ok(None)
+    }
 }
 
 /// Announces what was fetched, in its own time: the caller has its content already.
@@ -384,16 +425,19 @@ async fn announce(task: &Task, cid: Cid) {
 
 /// The final path. Only a name that nobody gave is worth waiting for a holder that knows one.
 async fn choose_target(task: &Task, order: &Order) -> Result<PathBuf, GetError> {
+    let held = held_name(task, order.cid).await?;
+    if let Some(name) = held.as_deref().and_then(safe_file_name) {
+        let _ = order.offered.set(name);
+    }
     let exact = target::resolve(&order.to, "\0");
     if exact == order.to {
         return Ok(exact);
     }
-    let name = match &order.name {
-        Some(name) => safe_file_name(name),
-        None => match held_name(task, order.cid).await? {
-            Some(name) => Some(name),
-            None => first_holder(task).await?.holding.name.and_then(|name| safe_file_name(&name)),
-        },
+    let name = match (&order.name, order.offered.get()) {
+        (Some(name), _) => safe_file_name(name),
+        (None, Some(name)) => Some(name.clone()),
+        (None, None) if held.is_some() => None,
+        (None, None) => first_holder(task).await?.holding.name.and_then(|name| safe_file_name(&name)),
     };
     Ok(target::resolve(&order.to, &name.unwrap_or_else(|| order.cid.to_string())))
 }
@@ -407,31 +451,4 @@ async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
 
 async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {
     task.crowd.first().await.ok_or_else(|| task.crowd.nobody(task.cid))
-}
-
-/// Whether what stands at the target is of the kind that may be replaced: never a device, and no folder by a file.
-fn replaceable(target: &Path, kind: Kind) -> bool {
-    target.symlink_metadata().is_ok_and(|metadata| match kind {
-        Kind::File => metadata.is_file() || metadata.is_symlink(),
-        Kind::Directory => metadata.is_dir(),
-    })
-}
-
-/// What stands at the target, if that is the content already.
-fn already_there(path: PathBuf, cid: &Cid) -> Option<Placed> {
-    let metadata = path.symlink_metadata().ok()?;
-    let fits = match cid.kind() {
-        Kind::File => metadata.is_file(),
-        Kind::Directory => metadata.is_dir(),
-    };
-    if !fits {
-        return None;
-    }
-    let found = hash(&path)?;
-    (found.cid == *cid).then_some(Placed { path, size: found.size, files: found.files, already_there: true })
-}
-
-fn hash(path: &Path) -> Option<shoal_store::Published> {
-    let options = shoal_store::PublishOptions::default();
-    shoal_store::hash_only(path, &options, &(), &shoal_store::Cancel::new()).ok()
 }

@@ -88,6 +88,12 @@ pub(crate) fn link_text(text: &str) -> Result<String, ParseLinkError> {
     text.parse::<Link>().map(|_| text.to_owned())
 }
 
+/// Lets through what others can save content under: a name, and not a path.
+pub(crate) fn share_name(text: &str) -> Result<String, String> {
+    shoal_node::safe_file_name(text)
+        .ok_or_else(|| "expected a file name that every system can hold, without / and not hidden".into())
+}
+
 /// Reads a multiaddr of this node.
 pub(crate) fn own_address(text: &str) -> Result<Multiaddr, String> {
     text.parse().map_err(|_| {
@@ -167,6 +173,14 @@ mod tests {
             ["", "M", "-1M", "1.M", ".5M", "1..5M", "1Mbit", "1i", "5 parsecs", "1", "999", "99999999T"]
         {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_shares() {
+        assert_eq!(share_name("my photos.zip").as_deref(), Ok("my photos.zip"));
+        for wrong in ["", ".", "..", "../x", "a/b", "/a", ".hidden", "a\0b", "CON", "a\nb"] {
+            assert!(share_name(wrong).is_err(), "{wrong:?}");
         }
     }
 

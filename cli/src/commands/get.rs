@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use shoal_gateway::json::{self, Event, Fetched, Replace};
+use shoal_node::{Kind, Link};
 
 use crate::{
     Context,
@@ -27,6 +28,10 @@ Examples:
 /// Every byte is verified against the name, whoever sends it. A get that was cut off goes on where it was. The path of
 /// what was fetched is printed at the end. It is shared with others from then on, for as long as a node runs on this
 /// home, unless --no-seed says otherwise.
+///
+/// Without -o it is saved in the current directory: under the name that the ticket gives, else the one under which this
+/// node shares it or the first provider to answer offers it, else its CID. Where it is there already with the right
+/// bytes, also behind a symlink, nothing is fetched.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -42,7 +47,7 @@ pub(crate) struct Args {
     /// List the files of a directory and fetch none
     #[arg(long, conflicts_with_all = ["output", "include", "overwrite", "rename", "no_seed"])]
     list: bool,
-    /// Replace an existing target that holds something else
+    /// Replace an existing target that holds something else; a folder keeps its other files
     #[arg(long, conflicts_with = "rename", default_value_if("rename", "true", "false"))]
     overwrite: bool,
     /// Save under a free name where the target exists and holds something else
@@ -61,6 +66,10 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
     let to_stdout = args.output.as_ref().is_some_and(|output| output.as_os_str() == "-");
     if to_stdout {
         refuse_for_stdout(cx, args)?;
+    }
+    let is_file = args.link.parse::<Link>().is_ok_and(|link| link.cid().kind() == Kind::File);
+    if is_file && !args.include.is_empty() {
+        return Err(usage("--include chooses among the files of a directory, and this is one file"));
     }
     let to = absolute_text(args.output.as_deref().unwrap_or(".".as_ref()))?;
     session::with_node(cx, &args.node, async |session| {
@@ -212,6 +221,9 @@ fn show_fetched(cx: &Context, fetched: &Fetched) {
         }
     };
     cx.printer.note(&text);
+    if fetched.merged {
+        cx.printer.note("merged into the folder that was there: its other files stay, and are not shared");
+    }
     for peer in &fetched.silent {
         cx.printer.note(&format!("{peer} was asked and sent nothing"));
     }

@@ -7,7 +7,8 @@ use crate::{Context, failure::Failure, offline, output::size, session};
 /// List what is shared, and whether it is still what it was
 ///
 /// Prints CID, size, state and path. The state is ok, changed (the file has other bytes now) or missing; what is not
-/// ok is not served, and publishing it again heals it. Works with and without a running node.
+/// ok is not served, and publishing it again heals it. A directory is ok while every file that was published in it is;
+/// files that were added since are not shared and change nothing. Works with and without a running node.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

@@ -10,7 +10,7 @@ use shoal_gateway::json::{self, Announced, Event, Published};
 
 use crate::{
     Context,
-    args::NodeArgs,
+    args::{NodeArgs, share_name},
     client::Answer,
     failure::{Failure, interrupted, usage},
     output::{count, elapsed, rate, size},
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     wait: bool,
     /// Offer it under this name instead of its own; with one PATH only
-    #[arg(long)]
+    #[arg(long, value_parser = share_name)]
     name: Option<String>,
     /// Put private addresses into the tickets, for getters on the same local network
     #[arg(long)]

@@ -42,6 +42,9 @@ fn code_2_usage() {
         "get --overwrite --rename x",
         "get -o - --json bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "publish --name x a b",
+        "publish --name= a",
+        "publish --name ../x a",
+        "get bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --include *.jpg",
         "start --peer nowhere",
         "start --scope moon",
         "verify file bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
@@ -122,6 +125,15 @@ fn code_7_the_target_exists() {
     assert_eq!(fs::read(&target).unwrap(), b"the right bytes");
     let again = get("").exits(0);
     assert!(again.stderr.contains("already there"), "{}", again.stderr);
+
+    let elsewhere = sandbox.work().join("elsewhere");
+    fs::rename(&target, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &target).unwrap();
+    let linked = get("").exits(0);
+    assert!(linked.stderr.contains("already there"), "{}", linked.stderr);
+    assert!(target.is_symlink());
+    fs::write(&elsewhere, b"other bytes").unwrap();
+    get("").exits(7);
 }
 
 #[test]
@@ -131,7 +143,9 @@ fn code_8_the_disk_does_not_take_it() {
     let cid = publish(&sandbox, "file", b"bytes");
     sandbox.file("not-a-folder", b"");
     let line = format!("get {cid} --peer {} -o not-a-folder/copy --json", daemon.address);
-    sandbox.run("getter", &line).exits(8).events();
+    let events = sandbox.run("getter", &line).exits(8).events();
+    let message = events.last().unwrap()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("not-a-folder is not a folder"), "{message}");
 
     let line = format!("get {cid} --peer {} -o -", daemon.address);
     let full = File::options().write(true).open("/dev/full").unwrap();

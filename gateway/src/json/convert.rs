@@ -139,6 +139,7 @@ impl From<shoal_node::Fetched> for Fetched {
             dropped: fetched.dropped.iter().map(Into::into).collect(),
             silent: fetched.silent.iter().map(ToString::to_string).collect(),
             already_there: fetched.already_there,
+            merged: fetched.merged,
         }
     }
 }

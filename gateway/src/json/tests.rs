@@ -101,8 +101,9 @@ fn events_of_get() {
             dropped: Vec::new(),
             silent: vec![text("12D4")],
             already_there: false,
+            merged: true,
         }),
-        r#"{"v":1,"event":"fetched","cid":"bafk","path":"/t","size":2,"files":1,"received":2,"elapsed_ms":9,"sources":[{"peer":"12D3","bytes":2}],"dropped":[],"silent":["12D4"],"already_there":false}"#,
+        r#"{"v":1,"event":"fetched","cid":"bafk","path":"/t","size":2,"files":1,"received":2,"elapsed_ms":9,"sources":[{"peer":"12D3","bytes":2}],"dropped":[],"silent":["12D4"],"already_there":false,"merged":true}"#,
     );
     golden(
         &Event::Entry(Entry { path: text("a/b"), size: 3, executable: true, cid: text("bafk") }),

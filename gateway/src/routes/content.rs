@@ -12,7 +12,7 @@ use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use futures::StreamExt;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use shoal_node::{ErrorKind, Fetched, Get, GetRequest, Kind, Node};
+use shoal_node::{Cid, ErrorKind, Fetched, Get, GetRequest, Kind, Node};
 use tokio::io::AsyncReadExt;
 
 use super::job::{Pace, link, path, peers};
@@ -27,6 +27,10 @@ const PIECE: usize = 256 * 1024;
 pub(crate) async fn get(State(node): State<Node>, Asked(request): Asked<json::Get>) -> Response {
     lines(|out| async move {
         let include = globs(&request.include)?;
+        let cid = link(&request.link)?.cid();
+        if include.is_some() && cid.kind() == Kind::File {
+            return Err(not_a_directory(&cid));
+        }
         let mut work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
             .to(path(&request.to)?)
             .replace(request.replace.into())
@@ -160,6 +164,11 @@ async fn send(file: &Path, size: u64, out: &Out) -> io::Result<()> {
         out.content(Bytes::from(piece)).await;
     }
     Ok(())
+}
+
+fn not_a_directory(cid: &Cid) -> Failure {
+    Failure::new(ErrorKind::Usage, format!("{cid} is one file: there is nothing in it to include"))
+        .hint("leave out --include; it chooses among the files of a directory")
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::{extract::State, response::Response};
 use futures::StreamExt;
-use shoal_node::{ErrorKind, Node, Shared};
+use shoal_node::{ErrorKind, Node, Shared, safe_file_name};
 
 use super::job::{Pace, millis, path};
 use crate::{
@@ -19,6 +19,14 @@ pub(crate) async fn publish(State(node): State<Node>, Asked(request): Asked<json
 async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(), Failure> {
     if request.name.is_some() && request.paths.len() > 1 {
         return Err(Failure::new(ErrorKind::Usage, "a name is for one path, and there are several"));
+    }
+    if let Some(name) = &request.name
+        && safe_file_name(name).is_none()
+    {
+        return Err(Failure::new(
+            ErrorKind::Usage,
+            format!("{name:?} is not a name that every system can hold"),
+        ));
     }
     let mut published = Vec::new();
     for path in &request.paths {

@@ -113,7 +113,7 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let options = FinishOptions { replace: order.replace.of_store(), share_as };
     let path = target.clone();
     task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
-    Ok(Placed { path: target, size, files, already_there: false })
+    Ok(Placed { path: target, size, files, already_there: false, merged: false })
 }
 
 /// The entries that the caller wants, by their place in the manifest.
@@ -168,7 +168,7 @@ async fn elsewhere(task: &Task, partial: &shoal_store::Partial, hint: Option<u64
 }
 
 /// The manifest, from this disk or from the holders of the directory.
-async fn manifest(task: &Task) -> Result<Manifest, GetError> {
+pub(super) async fn manifest(task: &Task) -> Result<Manifest, GetError> {
     let malformed = |source| GetError::Manifest { cid: task.cid, source };
     let root = small(task, task.cid.digest()).await?;
     let pages = match Root::decode(&root).map_err(malformed)? {

@@ -66,6 +66,12 @@ pub enum GetError {
         /// The target.
         path: PathBuf,
     },
+    /// What should be a folder to save in is something else.
+    #[error("{} is not a folder, so nothing can be saved in it", path.display())]
+    NoFolder {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// Another get is fetching to the same place.
     #[error("{} is being fetched already", path.display())]
     Busy {
@@ -130,7 +136,9 @@ impl GetError {
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Mismatch { .. } | Self::Manifest { .. } => ErrorKind::Mismatch,
             Self::Exists { .. } => ErrorKind::Exists,
-            Self::Disk { .. } | Self::NoSpace { .. } | Self::Store(_) => ErrorKind::Disk,
+            Self::Disk { .. } | Self::NoSpace { .. } | Self::NoFolder { .. } | Self::Store(_) => {
+                ErrorKind::Disk
+            }
             Self::Busy { .. } => ErrorKind::InUse,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Interrupted,

@@ -34,7 +34,7 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let path = target.clone();
     task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
     task.reporter.file_done();
-    Ok(Placed { path: target, size, files: 1, already_there: false })
+    Ok(Placed { path: target, size, files: 1, already_there: false, merged: false })
 }
 
 /// Whom to ask for a blob.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shoal_content::Cid;
+use shoal_content::{Cid, Kind, Manifest};
+use shoal_store::{Cancel, PublishObserver, PublishOptions, hash_only};
+
+use super::{GetError, Placed};
 
 /// Longest name of one file on the systems that this runs on, in bytes.
 const MAX_NAME_LEN: usize = 255;
@@ -77,6 +80,73 @@ pub(crate) fn free_name(target: &Path) -> Option<PathBuf> {
             target.with_file_name(name)
         })
         .find(|candidate| candidate.symlink_metadata().is_err())
+}
+
+/// Whether what stands at the target is of the kind that may be replaced: never a device, and no folder by a file.
+pub(crate) fn replaceable(target: &Path, kind: Kind) -> bool {
+    target.symlink_metadata().is_ok_and(|metadata| match kind {
+        Kind::File => metadata.is_file() || metadata.is_symlink(),
+        Kind::Directory => metadata.is_dir(),
+    })
+}
+
+/// Makes the folder to save in.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), GetError> {
+    let in_the_way = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
+    match in_the_way {
+        Some(path) if !path.is_dir() => Err(GetError::NoFolder { path: path.to_owned() }),
+        _ => std::fs::create_dir_all(folder)
+            .map_err(|source| GetError::Disk { path: folder.to_owned(), source }),
+    }
+}
+
+/// Whether a folder may be the directory, going by the names and sizes of files: quick, and mostly the answer is no.
+pub(crate) fn looks_like(folder: &Path, manifest: &Manifest) -> bool {
+    manifest.entries().iter().all(|entry| {
+        let found = folder.join(entry.path.as_str()).symlink_metadata();
+        found.is_ok_and(|found| found.is_file() && found.len() == entry.size)
+    })
+}
+
+/// Reads what stands at `path`, and gives it if it is `cid`. A symlink is followed: the user put it there. Stops when it
+/// turns out to have other than the `expected` bytes and files.
+pub(crate) fn compare(
+    path: &Path,
+    cid: &Cid,
+    expected: Option<(u64, u64)>,
+    cancel: &Cancel,
+) -> Option<Placed> {
+    let metadata = path.metadata().ok()?;
+    let fits = match cid.kind() {
+        Kind::File => metadata.is_file(),
+        Kind::Directory => metadata.is_dir(),
+    };
+    if !fits {
+        return None;
+    }
+    let found = hash_only(path, &PublishOptions::default(), &Expecting { expected, cancel }, cancel).ok()?;
+    let placed = Placed {
+        path: path.to_owned(),
+        size: found.size,
+        files: found.files,
+        already_there: true,
+        merged: false,
+    };
+    (found.cid == *cid).then_some(placed)
+}
+
+/// Cancels a comparison that cannot come out well.
+struct Expecting<'a> {
+    expected: Option<(u64, u64)>,
+    cancel: &'a Cancel,
+}
+
+impl PublishObserver for Expecting<'_> {
+    fn total(&self, bytes: u64, files: u64) {
+        if self.expected.is_some_and(|expected| expected != (bytes, files)) {
+            self.cancel.cancel();
+        }
+    }
 }
 
 #[cfg(test)]

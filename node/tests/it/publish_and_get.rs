@@ -3,7 +3,7 @@
 use std::fs;
 
 use shoal_content::Digest;
-use shoal_node::{Cid, ErrorKind};
+use shoal_node::{Cid, ErrorKind, Replace, ShareState};
 
 use crate::world::{Place, bytes};
 
@@ -49,6 +49,50 @@ async fn a_directory_goes_from_one_node_to_another() {
 }
 
 #[tokio::test]
+async fn a_directory_is_not_saved_in_itself() {
+    let giver = Place::start(None).await;
+    let taker = Place::start(Some(&giver.node)).await;
+    let tree = giver.path("tree");
+    fs::create_dir_all(tree.join("a")).unwrap();
+    fs::write(tree.join("a/small.txt"), "hello").unwrap();
+    let cid = giver.node.publish(&tree).await.unwrap().cid();
+    for seed in [false, true] {
+        let out = taker.path(&format!("out-{seed}"));
+        let get = || taker.node.get(cid).to(&out).seed(seed);
+        assert!(!get().await.unwrap().already_there);
+        let again = get().await.unwrap();
+        assert!(again.already_there && again.path == out, "{again:?}");
+        // With another file in it, it is a folder like any other.
+        fs::write(out.join("b"), "mine").unwrap();
+        let inside = get().await.unwrap();
+        assert_eq!(inside.path, out.join("tree"));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_merged_into_a_folder_where_that_is_asked_for() {
+    let giver = Place::start(None).await;
+    let taker = Place::start(Some(&giver.node)).await;
+    let tree = giver.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "theirs").unwrap();
+    fs::create_dir_all(taker.path("here/tree")).unwrap();
+    fs::write(taker.path("here/tree/a"), "mine").unwrap();
+    fs::write(taker.path("here/tree/b"), "mine too").unwrap();
+
+    let cid = giver.node.publish(&tree).await.unwrap().cid();
+    let get = taker.node.get(cid).to(taker.path("here")).replace(Replace::Overwrite);
+    let fetched = get.await.unwrap();
+    assert!(fetched.merged);
+    assert_eq!(fs::read(fetched.path.join("a")).unwrap(), b"theirs");
+    assert_eq!(fs::read(fetched.path.join("b")).unwrap(), b"mine too");
+    let state = async || taker.node.shares().await.unwrap()[0].state;
+    assert_eq!(state().await, ShareState::Ok, "what was published is there, and b was not");
+    fs::write(fetched.path.join("a"), "mine again").unwrap();
+    assert_eq!(state().await, ShareState::Changed);
+}
+
+#[tokio::test]
 async fn what_nobody_has_is_not_found() {
     let one = Place::start(None).await;
     let other = Place::start(Some(&one.node)).await;
@@ -66,6 +110,14 @@ async fn content_keeps_its_name() {
 
     let named = taker.node.get(shared.cid()).to(taker.path("named/")).await.unwrap();
     assert_eq!(named.path, taker.path("named/report.txt"), "the name that its holder gives it");
+
+    let other = taker.node.get(shared.cid()).to(taker.path("mine.txt")).await.unwrap();
+    assert_eq!(other.path, taker.path("mine.txt"));
+    for share in taker.node.shares().await.unwrap() {
+        assert_eq!(share.name, "report.txt", "it goes on under the name that it came with");
+    }
+    let again = taker.node.get(shared.cid()).to(taker.path("again/")).await.unwrap();
+    assert_eq!(again.path, taker.path("again/report.txt"), "also where this node is its own provider");
 
     let ticket = giver.node.ticket(&shared.cid(), true).await.unwrap();
     assert_eq!(ticket.name.as_deref(), Some("report.txt"));

@@ -139,6 +139,9 @@ pub struct Fetched {
     pub silent: Vec<String>,
     /// The target was there with the right bytes.
     pub already_there: bool,
+    /// The target was a folder with other files, and these are still in it.
+    #[serde(default)]
+    pub merged: bool,
 }
 
 /// One file of a directory.
