@@ -14,9 +14,12 @@ mod report;
 mod rivals;
 mod samples;
 mod scene;
+mod seek;
 mod small_files;
+mod sources;
 mod stats;
 mod svg;
+mod swarm;
 mod transfer;
 
 use std::{
@@ -81,6 +84,12 @@ enum Name {
     SmallFiles,
     /// Publishing a large file and very many small ones, the first time and again
     Publish,
+    /// How long until the first byte, idle and beside a large transfer
+    Seek,
+    /// One file from several sources with limited uplinks, and one of them killed midway
+    Sources,
+    /// One seed and eight who want the same file at once
+    Swarm,
     /// How cost grows with sizes and counts
     Growth,
     /// All of them, one after the other
@@ -152,6 +161,27 @@ const ALL: &[Bench] = &[
         settings: &[("size", 2 << 30, 8 << 20), ("files", 100_000, 50)],
         measure: publish::measure,
         report: publish::report,
+    },
+    Bench {
+        name: Name::Seek,
+        word: "seek",
+        settings: &[("size", 2 << 30, 256 << 20)],
+        measure: seek::measure,
+        report: seek::report,
+    },
+    Bench {
+        name: Name::Sources,
+        word: "sources",
+        settings: &[("size", 256 << 20, 8 << 20)],
+        measure: sources::measure,
+        report: sources::report,
+    },
+    Bench {
+        name: Name::Swarm,
+        word: "swarm",
+        settings: &[("size", 256 << 20, 4 << 20), ("receivers", 8, 2)],
+        measure: swarm::measure,
+        report: swarm::report,
     },
     Bench {
         name: Name::Growth,

@@ -34,6 +34,15 @@ pub(crate) fn cpu_seconds(root: u32) -> Result<f64> {
     Ok(Duration::from_millis(ticks * 1000 / per_second).as_secs_f64())
 }
 
+/// Bytes of memory that a process has now.
+///
+/// # Errors
+///
+/// There is no such process.
+pub(crate) fn memory(pid: u32) -> Result<u64> {
+    field(pid, "VmRSS:").with_context(|| format!("process {pid} is gone"))
+}
+
 /// Lets the peak memory of a process and its children count from here.
 pub(crate) fn reset_peak(root: u32) {
     for pid in tree(root) {
@@ -83,12 +92,13 @@ impl Drop for Watch {
 
 /// The sum of the peaks of a process and its children.
 fn peak_now(root: u32) -> u64 {
-    tree(root).into_iter().filter_map(peak_of).sum()
+    tree(root).into_iter().filter_map(|pid| field(pid, "VmHWM:")).sum()
 }
 
-fn peak_of(pid: u32) -> Option<u64> {
+/// A number of bytes that the system tells of a process.
+fn field(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -1,0 +1,210 @@
+//! How long until the first byte: from a connected peer when nothing else goes on and beside a transfer that takes
+//! all there is, and from the start of a process.
+
+mod api;
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use shoal_gateway::json::{Event, Peer};
+
+use super::{
+    Run,
+    contender::as_f64,
+    meter,
+    record::Record,
+    report::{Bound, Goal, Report, with_spread},
+    stats,
+    svg::{Chart, Ours},
+};
+use crate::{
+    sample,
+    shoal::{Daemon, Running},
+    table::Table,
+};
+
+/// Small gets in each block, of which the median counts.
+const GETS: usize = 9;
+
+/// The size of a small file.
+const SMALL: u64 = 1024;
+
+const MIB: f64 = 1_048_576.0;
+
+pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
+    let large = run.dir.join("large.bin");
+    sample::write_file(&large, run.seed, run.record.setting("size"))?;
+    for block in 0..=run.blocks {
+        let dir = run.dir.join("block");
+        let measured = measure_block(run, &dir, &large, block)?;
+        fs::remove_dir_all(&dir)?;
+        if block > 0 {
+            for (quantity, value) in measured {
+                run.record.samples.push(quantity, value);
+            }
+        }
+        run.tell_block(block)?;
+    }
+    Ok(())
+}
+
+fn measure_block(run: &Run<'_>, dir: &Path, large: &Path, block: u32) -> Result<Vec<(&'static str, f64)>> {
+    let provider = Daemon::start(run.shoal, &dir.join("provider"), &run.shoal.on_loopback())?;
+    let mut options = run.shoal.on_loopback();
+    options.extend(["--peer".to_owned(), provider.address()?]);
+
+    let start = Instant::now();
+    let getter = Daemon::start(run.shoal, &dir.join("getter"), &options)?;
+    let ready = millis(start.elapsed());
+    let idle_memory = as_f64(meter::memory(getter.ready().pid)?);
+    let large = provider.publish(large)?;
+    let mut small = Vec::new();
+    for number in 0..GETS * 2 + 1 {
+        let file = dir.join(format!("small-{number}.bin"));
+        sample::write_file(&file, run.seed.wrapping_add(1000 * u64::from(block) + number as u64 + 1), SMALL)?;
+        small.push(provider.publish(&file)?);
+    }
+    let round_trip = round_trip(&getter)?;
+    let mut names = small.into_iter().enumerate();
+    let mut first_bytes = |count: usize| -> Result<f64> {
+        let mut times = Vec::new();
+        for (number, cid) in names.by_ref().take(count) {
+            let target = dir.join(format!("got-{number}.bin"));
+            times.push(millis(api::first_byte(Path::new(&getter.ready().socket), &cid, &target)?));
+        }
+        Ok(stats::spread(&times).context("there is no small file left")?.median)
+    };
+    let idle = first_bytes(GETS)?;
+
+    let target = dir.join("large.got").display().to_string();
+    let transfer = run.shoal.start(&dir.join("getter"), &["get", &large, "-o", &target])?;
+    wait_for_bytes(&transfer)?;
+    let busy = first_bytes(GETS)?;
+    let still_busy = !has_ended(&transfer)?;
+    if !still_busy {
+        bail!("the large file was there before the small ones: it has to be larger");
+    }
+    drop(transfer);
+
+    let cid = names.next().context("there is no small file left")?.1;
+    let start = Instant::now();
+    let mut args = vec!["get".to_owned(), cid, "-o".to_owned(), dir.join("cold.bin").display().to_string()];
+    args.extend(options);
+    let get = run.shoal.start(&dir.join("cold"), &args)?;
+    wait_for_source(&get)?;
+    let cold = millis(start.elapsed());
+    get.finish()?;
+    let cold_all = millis(start.elapsed());
+    Ok(vec![
+        ("start to ready", ready),
+        ("idle memory", idle_memory),
+        ("round trip", round_trip),
+        ("first byte idle", idle),
+        ("first byte busy", busy),
+        ("first byte cold", cold),
+        ("get cold", cold_all),
+    ])
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// What a connected peer takes to answer a ping, in milliseconds.
+fn round_trip(daemon: &Daemon) -> Result<f64> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let known = daemon.run(&["peers"])?.into_iter().find_map(|event| match event {
+            Event::Peer(Peer { round_trip_us: Some(micros), .. }) => Some(micros),
+            _ => None,
+        });
+        if let Some(micros) = known {
+            return Ok(millis(Duration::from_micros(micros)));
+        }
+    }
+    bail!("no peer answered a ping")
+}
+
+fn wait_for_bytes(get: &Running) -> Result<()> {
+    loop {
+        match get.next()? {
+            Event::Progress(progress) if progress.bytes > 0 => return Ok(()),
+            Event::Done(done) => bail!("the get ended without progress: {done:?}"),
+            _ => {}
+        }
+    }
+}
+
+fn wait_for_source(get: &Running) -> Result<()> {
+    loop {
+        match get.next()? {
+            Event::Source(_) | Event::Fetched(_) => return Ok(()),
+            Event::Done(done) => bail!("the get failed: {done:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a get has told by now that it is done.
+fn has_ended(get: &Running) -> Result<bool> {
+    use crate::process::Heard;
+    loop {
+        match get.process().hear(Instant::now())? {
+            Heard::Event(Event::Fetched(_) | Event::Done(_)) | Heard::End => return Ok(true),
+            Heard::Event(_) => {}
+            Heard::Nothing => return Ok(false),
+        }
+    }
+}
+
+pub(crate) fn report(record: &Record) -> Report {
+    let of = |quantity: &str| record.samples.of(quantity);
+    let minus = |of_this: &str, that: &str| -> Vec<f64> {
+        of(of_this).iter().zip(of(that)).map(|(this, that)| this - that).collect()
+    };
+    let mut table = Table::new(&["", "ms"]);
+    let mut chart = Chart::new("milliseconds until the first byte (shorter is better)");
+    for (quantity, name) in [
+        ("round trip", "round trip as the node measures it"),
+        ("first byte idle", "first byte of 1 KiB, connected, idle"),
+        ("first byte busy", "the same beside a large get from the same peer"),
+        ("start to ready", "`shoal start` until it serves"),
+        ("first byte cold", "`shoal get` of 1 KiB in a new process until the first byte"),
+        ("get cold", "the same until the process has ended"),
+    ] {
+        table.row([name.to_owned(), with_spread(of(quantity))]);
+        if quantity != "round trip" {
+            chart.bar(quantity, of(quantity), Ours::Yes);
+        }
+    }
+    let memory: Vec<f64> = of("idle memory").iter().map(|bytes| bytes / MIB).collect();
+    let goals = [
+        Goal::new(
+            "G11 idle: ms beyond one round trip",
+            &minus("first byte idle", "round trip"),
+            Bound::AtMost(5.0),
+        ),
+        Goal::new(
+            "G11 busy: ms more than idle",
+            &minus("first byte busy", "first byte idle"),
+            Bound::AtMost(10.0),
+        ),
+        Goal::new(
+            "G12 cold: ms beyond `start`, to dial and ask",
+            &minus("first byte cold", "start to ready"),
+            Bound::AtMost(50.0),
+        ),
+        Goal::new("G13 `start` until it serves, ms", of("start to ready"), Bound::AtMost(100.0)),
+        Goal::new("G14 idle memory, MiB", &memory, Bound::AtMost(20.0)),
+    ];
+    Report {
+        title: "seek: how long until the first byte".to_owned(),
+        tables: vec![table],
+        goals: goals.into_iter().flatten().collect(),
+        charts: vec![chart],
+    }
+}
