@@ -6,6 +6,8 @@
 mod contender;
 mod floor;
 mod growth;
+mod links;
+mod list;
 mod meter;
 mod publish;
 mod race;
@@ -29,13 +31,18 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use rand::{SeedableRng, rngs::StdRng};
 use rustix::system::uname;
 
-pub(crate) use self::floor::{Side as FloorSide, run as run_floor};
-use self::{record::Record, report::Report};
-use crate::{process::Launcher, shoal::Shoal, table::parse_size};
+pub(crate) use self::{
+    floor::{Side as FloorSide, run as run_floor},
+    links::{WireArgs, run_wire},
+};
+use self::{
+    list::{ALL, Bench, Name},
+    record::Record,
+};
+use crate::{netns, process::Launcher, shoal::Shoal, table::parse_size};
 
 /// Which benchmark, how large, and where its results go.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,6 +68,9 @@ pub(crate) struct Options {
     /// Only these contenders
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// How TCP reacts to loss, on both hosts of a link: cubic, bbr or whatever the kernel has
+    #[arg(long)]
+    congestion: Option<String>,
     /// Work in a new folder in this one [default: that for temporary files]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -75,28 +85,12 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
-/// The benchmarks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Name {
-    /// One large file from one source over loopback
-    Transfer,
-    /// A directory of many small files from one source over loopback
-    SmallFiles,
-    /// Publishing a large file and very many small ones, the first time and again
-    Publish,
-    /// How long until the first byte, idle and beside a large transfer
-    Seek,
-    /// One file from several sources with limited uplinks, and one of them killed midway
-    Sources,
-    /// One seed and eight who want the same file at once
-    Swarm,
-    /// How cost grows with sizes and counts
-    Growth,
-    /// All of them, one after the other
-    All,
-}
-
 impl Options {
+    /// Why this process cannot run what was asked for, in words for the user.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        if self.name.needs_root() && self.blocks > 0 { netns::refusal() } else { None }
+    }
+
     /// The folder to work in, if not that for temporary files.
     pub(crate) fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
@@ -113,6 +107,7 @@ struct Run<'a> {
     seed: u64,
     rng: StdRng,
     only: &'a [String],
+    congestion: Option<&'a str>,
     record: Record,
     out: &'a mut dyn Write,
 }
@@ -130,68 +125,6 @@ impl Run<'_> {
     }
 }
 
-/// What a benchmark needs besides the code: sizes that take minutes, and sizes that take seconds.
-struct Bench {
-    name: Name,
-    word: &'static str,
-    settings: &'static [(&'static str, u64, u64)],
-    measure: fn(&mut Run<'_>) -> Result<()>,
-    report: fn(&Record) -> Report,
-}
-
-/// All, in the order in which `all` runs them.
-const ALL: &[Bench] = &[
-    Bench {
-        name: Name::Transfer,
-        word: "transfer",
-        settings: &[("size", 1 << 30, 8 << 20)],
-        measure: transfer::measure,
-        report: transfer::report,
-    },
-    Bench {
-        name: Name::SmallFiles,
-        word: "small-files",
-        settings: &[("files", 10_000, 50)],
-        measure: small_files::measure,
-        report: small_files::report,
-    },
-    Bench {
-        name: Name::Publish,
-        word: "publish",
-        settings: &[("size", 2 << 30, 8 << 20), ("files", 100_000, 50)],
-        measure: publish::measure,
-        report: publish::report,
-    },
-    Bench {
-        name: Name::Seek,
-        word: "seek",
-        settings: &[("size", 2 << 30, 256 << 20)],
-        measure: seek::measure,
-        report: seek::report,
-    },
-    Bench {
-        name: Name::Sources,
-        word: "sources",
-        settings: &[("size", 256 << 20, 8 << 20)],
-        measure: sources::measure,
-        report: sources::report,
-    },
-    Bench {
-        name: Name::Swarm,
-        word: "swarm",
-        settings: &[("size", 256 << 20, 4 << 20), ("receivers", 8, 2)],
-        measure: swarm::measure,
-        report: swarm::report,
-    },
-    Bench {
-        name: Name::Growth,
-        word: "growth",
-        settings: &[("size", 64 << 20, 64 << 10), ("files", 100, 1)],
-        measure: growth::measure,
-        report: growth::report,
-    },
-];
-
 /// Runs what was asked for and tells how it went.
 ///
 /// # Errors
@@ -204,7 +137,10 @@ pub(crate) fn run(
     options: &Options,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let asked = |bench: &&Bench| options.name == Name::All || options.name == bench.name;
+    let asked = |bench: &&Bench| match options.name {
+        Name::All => !bench.name.needs_root() || netns::refusal().is_none(),
+        one => one == bench.name,
+    };
     for bench in ALL.iter().filter(asked) {
         let dir = dir.join(bench.word);
         fs::create_dir(&dir)?;
@@ -260,6 +196,7 @@ fn run_one(
             seed,
             rng: StdRng::seed_from_u64(seed),
             only: &options.only,
+            congestion: options.congestion.as_deref(),
             record,
             out,
         };

@@ -7,19 +7,22 @@ use anyhow::{Context, Result, bail};
 /// What the kernel allows for the name of an interface, without the closing zero.
 const MAX_INTERFACE_NAME: usize = 15;
 
+/// Why this process may not make namespaces, in words for the user.
+pub(crate) fn refusal() -> Option<&'static str> {
+    (!rustix::process::geteuid().is_root()).then_some(
+        "two hosts on one machine are two network namespaces, and making them needs root: run it with sudo",
+    )
+}
+
 /// Two network namespaces that can reach each other and nothing else. They are removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Cable {
-    hosts: [Host; 2],
+    hosts: [Namespace; 2],
 }
 
-/// One end of a cable.
+/// A network namespace, which is removed when dropped. An interface in it may have its name.
 #[derive(Debug)]
-pub(crate) struct Host {
-    namespace: String,
-    interface: String,
-    address: &'static str,
-}
+pub(crate) struct Namespace(String);
 
 impl Cable {
     /// Makes both hosts, under names that no other run of this program uses.
@@ -28,61 +31,72 @@ impl Cable {
     ///
     /// This process is not root, there is no `ip`, or the kernel refuses.
     pub(crate) fn lay() -> Result<Self> {
-        if !rustix::process::geteuid().is_root() {
-            bail!(
-                "two hosts on one machine are two network namespaces, and making them needs root: run it with sudo"
-            );
-        }
-        let host = |end: &str, address| {
-            let name = format!("shoal{}{end}", std::process::id());
-            debug_assert!(name.len() <= MAX_INTERFACE_NAME);
-            Host { namespace: name.clone(), interface: name, address }
-        };
-        // From here on a failure removes what was made.
-        let cable = Self { hosts: [host("a", "10.66.0.1/24"), host("b", "10.66.0.2/24")] };
-        let [a, b] = &cable.hosts;
-        ip(&["netns", "add", &a.namespace])?;
-        ip(&["netns", "add", &b.namespace])?;
-        #[rustfmt::skip]
-        ip(&[
-            "link", "add", &a.interface, "netns", &a.namespace, "type", "veth",
-            "peer", "name", &b.interface, "netns", &b.namespace,
-        ])?;
-        for host in &cable.hosts {
+        let name = |end: &str| format!("shoal{}{end}", std::process::id());
+        let cable = Self { hosts: [Namespace::add(name("a"))?, Namespace::add(name("b"))?] };
+        let [a, b] = cable.hosts.each_ref().map(Namespace::name);
+        ip(&["link", "add", a, "netns", a, "type", "veth", "peer", "name", b, "netns", b])?;
+        for (host, address) in cable.hosts.iter().zip(["10.66.0.1/24", "10.66.0.2/24"]) {
             host.ip(&["link", "set", "lo", "up"])?;
-            host.ip(&["address", "add", host.address, "dev", &host.interface])?;
-            host.ip(&["link", "set", &host.interface, "up"])?;
+            host.ip(&["address", "add", address, "dev", host.name()])?;
+            host.ip(&["link", "set", host.name(), "up"])?;
         }
         Ok(cable)
     }
 
     /// Both ends.
-    pub(crate) fn hosts(&self) -> &[Host; 2] {
+    pub(crate) fn hosts(&self) -> &[Namespace; 2] {
         &self.hosts
     }
 }
 
-impl Host {
-    /// The words before a command that make it run on this host.
-    pub(crate) fn wrapper(&self) -> [&str; 4] {
-        ["ip", "netns", "exec", &self.namespace]
-    }
-
-    fn ip(&self, args: &[&str]) -> Result<()> {
-        ip(&[&["-n", &self.namespace], args].concat())
-    }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        for host in &self.hosts {
-            // The interfaces go with their namespaces. A failure means that this one was never made.
-            drop(run(&["netns", "delete", &host.namespace]));
+impl Namespace {
+    /// Makes it.
+    ///
+    /// # Errors
+    ///
+    /// This process is not root, there is no `ip`, or the kernel refuses.
+    pub(crate) fn add(name: String) -> Result<Self> {
+        if let Some(refusal) = refusal() {
+            bail!(refusal);
         }
+        debug_assert!(name.len() <= MAX_INTERFACE_NAME);
+        ip(&["netns", "add", &name])?;
+        Ok(Self(name))
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The words before a command that make it run in there.
+    pub(crate) fn wrapper(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.0]
+    }
+
+    /// Runs `ip` in there.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub(crate) fn ip(&self, args: &[&str]) -> Result<()> {
+        ip(&[&["-n", self.name()], args].concat())
     }
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The interfaces go with it. There is nobody to tell that the kernel refuses.
+        drop(run(&["netns", "delete", &self.0]));
+    }
+}
+
+/// Runs `ip`.
+///
+/// # Errors
+///
+/// There is none, or it fails.
+pub(crate) fn ip(args: &[&str]) -> Result<()> {
     let output = run(args)?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);

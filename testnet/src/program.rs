@@ -28,6 +28,9 @@ use crate::{
 /// What a shell shows for a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// For something that this process cannot do at all.
+const CANNOT: u8 = 2;
+
 /// What may be sent for 100 bytes of a file while processes are killed. Less would be a wrong count.
 const PERCENT: RangeInclusive<u64> = 100..=110;
 
@@ -75,6 +78,9 @@ enum Command {
         #[command(subcommand)]
         side: bench::FloorSide,
     },
+    /// Carries packets between two interfaces; `bench` starts it
+    #[command(hide = true)]
+    Wire(bench::WireArgs),
 }
 
 /// Runs the program with the arguments of this process.
@@ -91,6 +97,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> ExitCode {
+    if let Command::Bench(options) = &args.command
+        && let Some(refusal) = options.refusal()
+    {
+        drop(writeln!(io::stderr(), "error: {refusal}"));
+        return ExitCode::from(CANNOT);
+    }
     let launcher = Launcher::default();
     let ours = launcher.clone();
     match until_signal(&launcher, move || scenario(&args.command, &ours)) {
@@ -105,8 +117,10 @@ fn run(args: Args) -> ExitCode {
 }
 
 fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
-    if let Command::Floor { side } = command {
-        return bench::run_floor(side);
+    match command {
+        Command::Floor { side } => return bench::run_floor(side),
+        Command::Wire(args) => return bench::run_wire(args),
+        _ => {}
     }
     let mut builder = tempfile::Builder::new();
     let named = builder.prefix("shoal-");
@@ -130,6 +144,7 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
             Command::Hosts => hosts::run(&shoal, dir, out),
             Command::Bench(options) => bench::run(&shoal, launcher, dir, options, out),
             Command::Floor { side } => bench::run_floor(side),
+            Command::Wire(args) => bench::run_wire(args),
         },
     )
 }

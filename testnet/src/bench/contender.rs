@@ -23,6 +23,9 @@ use crate::snapshot::Snapshot;
 /// How long a fetch may take. A contender that hangs is worth as little as one that fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Seconds after which a transfer should be as fast as its link, whatever it has to find out first.
+const WARMED_UP: f64 = 3.0;
+
 /// How often to look whether a fetch took too long; its end is awaited, not looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -38,11 +41,13 @@ pub(crate) struct Contender {
 }
 
 /// What one fetch cost, in seconds and bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cost {
     pub(crate) wall: f64,
     pub(crate) sender: Side,
     pub(crate) receiver: Side,
+    /// How many bytes the receiving host had received after how many seconds; empty where both sides are one host.
+    arrivals: Vec<(f64, f64)>,
 }
 
 /// What it cost one side.
@@ -106,9 +111,16 @@ impl Contender {
         let child = scene.launcher.spawn(&mut command)?;
         let pid = child.lock().unwrap_or_else(PoisonError::into_inner).id();
         let receiver_watch = Watch::on(pid);
-        let end = wait_for_end(pid, || {
-            // Fails only for a process that has just ended.
-            drop(child.lock().unwrap_or_else(PoisonError::into_inner).kill());
+        let mut arrivals = Vec::new();
+        let end = wait_for_end(pid, |so_far| {
+            if !scene.place.client.is_empty() {
+                let bytes = meter::received_by_host_of(pid);
+                arrivals.extend(bytes.map(|bytes| (start.elapsed().as_secs_f64(), as_f64(bytes))));
+            }
+            if so_far == SoFar::TooLong {
+                // Fails only for a process that has just ended.
+                drop(child.lock().unwrap_or_else(PoisonError::into_inner).kill());
+            }
         })?;
         let wall = end.at.duration_since(start);
         let cpu = meter::cpu_seconds(pid)?;
@@ -119,7 +131,8 @@ impl Contender {
             bail!("ended with {status} after {} s: {}", wall.as_secs(), printed.trim());
         }
         check.one(&scene.original, &folder.join(&scene.original.name))?;
-        Ok(Cost { wall: wall.as_secs_f64(), sender, receiver: Side { cpu, peak: receiver_watch.peak() } })
+        let receiver = Side { cpu, peak: receiver_watch.peak() };
+        Ok(Cost { wall: wall.as_secs_f64(), sender, receiver, arrivals })
     }
 }
 
@@ -132,6 +145,16 @@ impl Cost {
         push("receive cpu", self.receiver.cpu);
         push("send peak", as_f64(self.sender.peak));
         push("receive peak", as_f64(self.receiver.peak));
+        if !self.arrivals.is_empty() {
+            push("late rate", self.late_rate().unwrap_or(0.0));
+        }
+    }
+
+    /// Bytes in a second that the receiving host received after [`WARMED_UP`]; `None` where all was over by then.
+    pub(crate) fn late_rate(&self) -> Option<f64> {
+        let mut late = self.arrivals.iter().filter(|(second, _)| *second >= WARMED_UP);
+        let ((from, before), (to, after)) = (late.next()?, late.next_back()?);
+        Some((after - before) / (to - from))
     }
 }
 
@@ -175,7 +198,13 @@ struct End {
     killed: bool,
 }
 
-fn wait_for_end(pid: u32, kill: impl Fn()) -> Result<End> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SoFar {
+    InTime,
+    TooLong,
+}
+
+fn wait_for_end(pid: u32, mut look: impl FnMut(SoFar)) -> Result<End> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no process has this number")?;
     let here = thread::current();
     thread::scope(|scope| {
@@ -188,10 +217,8 @@ fn wait_for_end(pid: u32, kill: impl Fn()) -> Result<End> {
         let deadline = Instant::now() + PATIENCE;
         let mut killed = false;
         while !waiter.is_finished() {
-            if !killed && Instant::now() > deadline {
-                killed = true;
-                kill();
-            }
+            killed = Instant::now() > deadline;
+            look(if killed { SoFar::TooLong } else { SoFar::InTime });
             thread::park_timeout(LOOK_EVERY);
         }
         match waiter.join() {

@@ -17,6 +17,7 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -65,6 +66,11 @@ pub(crate) enum Side {
         /// The hash that it must have
         digest: blake3::Hash,
     },
+    /// Prints how many microseconds it takes to connect, which is one round trip
+    Connect {
+        /// Whom to connect to
+        address: SocketAddr,
+    },
 }
 
 /// Runs one side, in a process that does nothing else.
@@ -97,6 +103,11 @@ pub(crate) fn run(side: &Side) -> Result<()> {
                 Kind::Raw | Kind::Tls => receive(&mut stream),
                 Kind::Full => full::receive(&mut stream, file, digest),
             }
+        }
+        Side::Connect { address } => {
+            let start = Instant::now();
+            TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+            Ok(writeln!(io::stdout(), "{}", start.elapsed().as_micros())?)
         }
     }
 }

@@ -43,6 +43,14 @@ pub(crate) fn memory(pid: u32) -> Result<u64> {
     field(pid, "VmRSS:").with_context(|| format!("process {pid} is gone"))
 }
 
+/// Bytes that the interfaces of a process's host have received, but for the one to itself.
+pub(crate) fn received_by_host_of(pid: u32) -> Option<u64> {
+    let interfaces = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+    let counted = interfaces.lines().filter_map(|interface| interface.split_once(':'));
+    let others = counted.filter(|(name, _)| name.trim() != "lo");
+    Some(others.filter_map(|(_, numbers)| numbers.split_whitespace().next()?.parse::<u64>().ok()).sum())
+}
+
 /// Lets the peak memory of a process and its children count from here.
 pub(crate) fn reset_peak(root: u32) {
     for pid in tree(root) {

@@ -4,14 +4,14 @@ mod sendme;
 mod torrent;
 mod web;
 
-use std::{env, path::Path, process::Command};
+use std::{env, net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result};
 
 use super::{
     contender::Contender,
     floor::Kind,
-    scene::{self, Scene},
+    scene::{self, Scene, Server},
 };
 use crate::shoal::{AS_SHOAL, Daemon};
 
@@ -96,6 +96,8 @@ fn shoal(name: &'static str, scene: &Scene) -> Result<Contender> {
     let listen = format!("/ip4/{}/tcp/0", scene.place.address);
     let network = scene.shoal.network().to_owned();
     let options = ["--network", &network, "--no-mdns", "--listen", &listen].map(str::to_owned);
+    // On another host, an address of this host's own would lead nowhere.
+    let from = if scene.place.client.is_empty() { "/ip4/127.0.0.1/tcp/0" } else { "/ip4/0.0.0.0/tcp/0" };
     let daemon = Daemon::start(&scene.shoal.under(&words), &scene.dir.join("shoal"), &options)?;
     let cid = daemon.publish_alone(&scene.original.path)?;
     let (pid, address) = (daemon.ready().pid, daemon.address()?);
@@ -104,7 +106,7 @@ fn shoal(name: &'static str, scene: &Scene) -> Result<Contender> {
         move |folder: &Path| {
             let mut command = scene.on_client(env::current_exe()?);
             command.args([AS_SHOAL, "get", &cid, "--json", "--no-mdns", "--network", &network]);
-            command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--peer", &address]);
+            command.args(["--listen", from, "--peer", &address]);
             command.arg("--home").arg(folder.join("home"));
             command.arg("-o").arg(folder.join(&scene.original.name));
             Ok(command)
@@ -114,29 +116,36 @@ fn shoal(name: &'static str, scene: &Scene) -> Result<Contender> {
 }
 
 fn floor(name: &'static str, scene: &Scene, kind: Kind) -> Result<Contender> {
+    let (server, address) = serve_floor(scene, kind)?;
+    let digest = scene.original.digest.context("a floor takes files only")?;
+    let scene = scene.clone();
+    Ok(Contender::new(name, server, move |folder: &Path| {
+        let mut command = scene.on_client(env::current_exe()?);
+        command.args([FLOOR, "get", word(kind), &address.to_string()]);
+        command.arg(scene.certificate()).arg(folder.join(&scene.original.name)).arg(digest.to_string());
+        Ok(command)
+    }))
+}
+
+/// Starts the serving side of a floor, and tells where.
+///
+/// # Errors
+///
+/// It does not start.
+pub(crate) fn serve_floor(scene: &Scene, kind: Kind) -> Result<(Server, SocketAddr)> {
     let address = scene.free_address()?;
-    let word = match kind {
+    let mut command = scene.on_server(env::current_exe()?);
+    command.args([FLOOR, "serve", word(kind), &address.to_string()]);
+    command.arg(scene.certificate()).arg(&scene.original.path);
+    let server = scene.serve(&format!("floor-{}", word(kind)), command)?;
+    server.wait_for_line(|line| line.starts_with("listening").then(String::new))?;
+    Ok((server, address))
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
         Kind::Raw => "raw",
         Kind::Tls => "tls",
         Kind::Full => "full",
-    };
-    let side = |mut command: Command, side, file: &Path| {
-        command.args([FLOOR, side, word, &address.to_string()]).arg(scene.certificate()).arg(file);
-        command
-    };
-    let this = env::current_exe()?;
-    let server =
-        scene.serve(&format!("floor-{word}"), side(scene.on_server(&this), "serve", &scene.original.path))?;
-    server.wait_for_line(|line| line.starts_with("listening").then(|| line.to_owned()))?;
-    let digest = scene.original.digest.context("a floor takes files only")?;
-    let get = {
-        let scene = scene.clone();
-        move |folder: &Path| {
-            let mut command = scene.on_client(env::current_exe()?);
-            command.args([FLOOR, "get", word, &address.to_string()]);
-            command.arg(scene.certificate()).arg(folder.join(&scene.original.name)).arg(digest.to_string());
-            Ok(command)
-        }
-    };
-    Ok(Contender::new(name, server, get))
+    }
 }

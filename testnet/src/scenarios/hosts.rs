@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    netns::{Cable, Host},
+    netns::{Cable, Namespace},
     sample,
     shoal::{Daemon, Shoal},
     snapshot::Snapshot,
@@ -61,7 +61,7 @@ pub fn run(shoal: &Shoal, dir: &Path, out: &mut dyn Write) -> Result<()> {
 }
 
 /// A daemon as a user starts it: no peer, no address, nothing but a network's name.
-fn start(shoal: &Shoal, host: &Host, home: &Path) -> Result<Daemon> {
+fn start(shoal: &Shoal, host: &Namespace, home: &Path) -> Result<Daemon> {
     let daemon = Daemon::start(&shoal.under(&host.wrapper()), home, &["--network", shoal.network()]);
     daemon.with_context(|| format!("on {}", home.display()))
 }
