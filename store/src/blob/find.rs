@@ -106,8 +106,10 @@ impl Inner {
         self.live(|shared| shared.digest() == *digest)
     }
 
-    fn live(&self, wanted: impl Fn(&partial::Shared) -> bool) -> Option<Arc<partial::Shared>> {
-        lock(&self.live).values().filter_map(Weak::upgrade).find(|shared| wanted(shared))
+    pub(crate) fn live(&self, wanted: impl Fn(&partial::Shared) -> bool) -> Option<Arc<partial::Shared>> {
+        // One of these may have become the last clone when it is let go of, which takes the lock again.
+        let alive: Vec<_> = lock(&self.live).values().filter_map(Weak::upgrade).collect();
+        alive.into_iter().find(|shared| wanted(shared))
     }
 
     /// Looks for a whole blob. The error is that of the last place where it should have been.

@@ -163,6 +163,21 @@ fn a_part_file_is_received_to_once_and_a_blob_to_several() {
 }
 
 #[test]
+fn the_last_clone_may_go_while_another_is_looked_for() {
+    let home = Home::new();
+    let store = home.open();
+    let digest = Digest::of(b"wanted by nobody");
+    let last = std::cell::Cell::new(Some(store.partial(&digest, &home.path("part")).unwrap()));
+    let found = store.inner.live(|shared| {
+        assert_eq!(shared.digest(), digest);
+        drop(last.take());
+        false
+    });
+    assert!(found.is_none());
+    assert!(store.partial(&digest, &home.path("part")).is_ok(), "its part file is free again");
+}
+
+#[test]
 fn a_copy_with_other_bytes_fills_nothing() {
     let home = Home::new();
     let store = home.open();
