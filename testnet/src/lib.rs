@@ -21,6 +21,7 @@ pub mod sample;
 pub mod scenarios;
 pub mod shoal;
 pub mod table;
+pub mod vitals;
 pub mod wait;
 
 pub use shoal_content::SIZES;

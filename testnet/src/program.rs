@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, demo, hosts, kill},
+    scenarios::{self, demo, hosts, kill, startup},
     shoal::{AS_SHOAL, Shoal},
     table::{self, parse_size},
 };
@@ -70,6 +70,18 @@ enum Command {
     },
     /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
     Hosts,
+    /// Time starts with an empty home and with many shares, and what an idle daemon uses
+    Startup {
+        /// How many starts of each kind
+        #[arg(long, default_value_t = startup::Options::default().starts)]
+        starts: usize,
+        /// How many files to publish one by one
+        #[arg(long, default_value_t = startup::Options::default().shares)]
+        shares: usize,
+        /// How many peers the idle daemon has
+        #[arg(long, default_value_t = startup::Options::default().peers)]
+        peers: usize,
+    },
     /// Measure Shoal beside the least that the work costs and beside other programs
     Bench(bench::Options),
     /// One side of the least that a transfer costs; `bench` starts it
@@ -142,6 +154,10 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),
+            &Command::Startup { starts, shares, peers } => {
+                let options = startup::Options { starts, shares, peers, ..startup::Options::default() };
+                startup::run(&shoal, dir, &options, out).map(drop)
+            }
             Command::Bench(options) => bench::run(&shoal, launcher, dir, options, out),
             Command::Floor { side } => bench::run_floor(side),
             Command::Wire(args) => bench::run_wire(args),

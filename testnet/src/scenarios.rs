@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 pub mod demo;
 pub mod hosts;
 pub mod kill;
+pub mod startup;
 
 /// Lines of a log worth showing when something failed.
 const TAIL_LINES: usize = 20;

@@ -196,6 +196,11 @@ impl Daemon {
         &self.ready
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.running.process.pid()
+    }
+
     /// An address at which others reach it, with its name.
     ///
     /// # Errors
