@@ -244,7 +244,9 @@ impl Overlay {
 
     /// What we hold ourselves about a key.
     pub(crate) fn recall(&mut self, key: &ProviderKey, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        self.protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), now)
+        let Self { protocols, absent, .. } = self;
+        let absent = |peer: &PeerId| absent.contains(peer, now);
+        protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), absent, now)
     }
 
     /// Notes that time has passed.

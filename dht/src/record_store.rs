@@ -1,11 +1,14 @@
 //! What strangers asked this node to remember: who provides which key.
 //!
 //! Owns: every stranger's record, in memory, within fixed limits.  Hears: checked announcements, the time.
-//! Tells: a fair sample of the providers of a key. Nothing here can refuse our own keys: they are not here.
+//! Tells: a fair sample of the providers of a key.
+//! Nothing here can refuse our own keys: they are not here.
 //!
 //! The sender is the peer that delivered an announcement, and quotas count senders, because identities to
 //! sign with cost nothing while connections are limited. Under pressure the sender that holds most loses
 //! first, so that one who fills the store cannot push out those who hold little.
+
+mod group;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -17,9 +20,14 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
 use crate::wire::Receipt;
+use group::Group;
 
 /// How long a record may live. A stranger's clock or claim must not make us remember for ever.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// Providers of one group of addresses in an answer. Whoever owns a network has its addresses for nothing, and
+/// must not fill an answer with them.
+const MAX_PER_GROUP: usize = 2;
 
 /// Strangers' records.
 #[derive(Debug)]
@@ -27,13 +35,16 @@ pub(crate) struct RecordStore {
     max_records: usize,
     max_providers: usize,
     by_key: HashMap<ProviderKey, Vec<Record>>,
-    by_sender: HashMap<PeerId, BTreeSet<(ProviderKey, PeerId)>>,
+    by_sender: HashMap<PeerId, BTreeSet<Pair>>,
     /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
     by_size: BTreeSet<(usize, PeerId)>,
     len: usize,
     /// Where the next sample starts in a key's list; it moves, so that every provider has its turn.
     turn: Cell<usize>,
 }
+
+/// What tells records apart: the key, and who provides it.
+type Pair = (ProviderKey, PeerId);
 
 /// One announcement as it was taken: who provides, where, and for how long.
 #[derive(Debug)]
@@ -85,10 +96,13 @@ impl RecordStore {
     }
 
     /// Up to `max` live providers of a key with their addresses; others each time, when there are more.
+    ///
+    /// Those that are believed to be `absent` come last, and only so many of one group of addresses are told.
     pub(crate) fn sample(
         &self,
         key: &ProviderKey,
         max: usize,
+        absent: impl Fn(&PeerId) -> bool,
         now: Instant,
     ) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let live: Vec<_> =
@@ -96,8 +110,18 @@ impl RecordStore {
         let start = self.turn.get();
         self.turn.set(start.wrapping_add(max));
         let (before, after) = live.split_at(start.checked_rem(live.len()).unwrap_or(0));
-        let in_turn = after.iter().chain(before).take(max);
-        in_turn.map(|record| (record.offer.provider, record.offer.addresses.clone())).collect()
+        let in_turn = after.iter().chain(before).map(|record| &record.offer);
+        let (last, first): (Vec<_>, Vec<_>) = in_turn.partition(|offer| absent(&offer.provider));
+        let mut told: HashMap<Group, usize> = HashMap::new();
+        let is_fair = |offer: &&Arc<Offer>| {
+            let count = Group::of(&offer.addresses).map(|group| told.entry(group).or_default());
+            count.is_none_or(|count| {
+                *count += 1;
+                *count <= MAX_PER_GROUP
+            })
+        };
+        let fair = first.into_iter().chain(last).filter(is_fair);
+        fair.take(max).map(|offer| (offer.provider, offer.addresses.clone())).collect()
     }
 
     /// Drops every record that nobody needs to remember.
@@ -190,15 +214,16 @@ impl RecordStore {
             return;
         };
         let record = records.remove(at);
+        let pair = (*key, *provider);
         self.len -= 1;
         if records.is_empty() {
             self.by_key.remove(key);
         }
-        self.account(record.offer.sender, |held| held.remove(&(*key, *provider)));
+        self.account(record.offer.sender, |held| held.remove(&pair));
     }
 
     /// Changes what a sender holds and keeps its size in step.
-    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<(ProviderKey, PeerId)>) -> bool) {
+    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<Pair>) -> bool) {
         let held = self.by_sender.entry(sender).or_default();
         self.by_size.remove(&(held.len(), sender));
         change(held);

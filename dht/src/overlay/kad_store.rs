@@ -45,12 +45,18 @@ impl KadStore {
         &self.own_addresses
     }
 
-    /// Up to `max` providers of a key, ourselves first.
-    pub(crate) fn known(&self, key: &ProviderKey, max: usize, now: Instant) -> Vec<Node> {
+    /// Up to `max` providers of a key, ourselves first and those believed to be `absent` last.
+    pub(crate) fn known(
+        &self,
+        key: &ProviderKey,
+        max: usize,
+        absent: impl Fn(&PeerId) -> bool,
+        now: Instant,
+    ) -> Vec<Node> {
         // Without an address in this scope Kademlia would fill in all of ours, whatever their scope.
         let is_own = self.own.contains(key) && !self.own_addresses.is_empty();
         let own = is_own.then(|| Node { peer: self.local, addresses: self.own_addresses.clone() });
-        let strangers = self.records.sample(key, max, now);
+        let strangers = self.records.sample(key, max, absent, now);
         let node = |(peer, addresses)| Node { peer, addresses };
         own.into_iter().chain(strangers.into_iter().map(node)).take(max).collect()
     }
@@ -83,7 +89,7 @@ impl KadRecordStore for KadStore {
         let Ok(bytes) = <[u8; 32]>::try_from(key.as_ref()) else {
             return Vec::new();
         };
-        let known = self.known(&ProviderKey::from_bytes(bytes), K_VALUE.get(), Instant::now());
+        let known = self.known(&ProviderKey::from_bytes(bytes), K_VALUE.get(), |_| false, Instant::now());
         let record = |node: Node| ProviderRecord::new(key.clone(), node.peer, node.addresses);
         known.into_iter().map(record).collect()
     }

@@ -306,8 +306,10 @@ impl Overlay {
         let nearest = self.nearest(question.target, MAX_CLOSER + 1, now);
         let others = nearest.into_iter().filter(|node| node.peer != *asker);
         let closer = others.filter_map(told).take(MAX_CLOSER).collect();
-        let store = self.protocols.kad.store_mut();
-        let known = question.key.map(|key| store.known(&key, MAX_PROVIDERS, now)).unwrap_or_default();
+        let Self { protocols, absent, .. } = self;
+        let store = protocols.kad.store_mut();
+        let absent = |peer: &PeerId| absent.contains(peer, now);
+        let known = question.key.map(|key| store.known(&key, MAX_PROVIDERS, absent, now)).unwrap_or_default();
         let providers = known.into_iter().filter_map(told).take(MAX_PROVIDERS).collect();
         Some(Reply { closer, providers })
     }

@@ -50,7 +50,7 @@ impl Scene {
     }
 
     fn providers(&mut self, key: ProviderKey) -> HashSet<PeerId> {
-        self.store.sample(&key, usize::MAX, self.now).into_iter().map(|(peer, _)| peer).collect()
+        self.store.sample(&key, usize::MAX, |_| false, self.now).into_iter().map(|(peer, _)| peer).collect()
     }
 
     fn has(&mut self, key: ProviderKey, provider: u64) -> bool {
@@ -218,8 +218,9 @@ fn squatters_do_not_keep_the_real_provider_out() {
     assert_eq!(scene.announce(100, &[key(1)]), stored(1));
     let real = scene.peer(100);
     assert_eq!(scene.providers(key(1)).len(), 64);
-    let answers =
-        (0..5).filter(|_| scene.store.sample(&key(1), 20, scene.now).iter().any(|(peer, _)| *peer == real));
+    let answers = (0..5).filter(|_| {
+        scene.store.sample(&key(1), 20, |_| false, scene.now).iter().any(|(peer, _)| *peer == real)
+    });
     assert!(answers.count() >= 1, "the real one is in some of five answers");
     assert!(!scene.has(key(1), 1), "the one longest without a word made room");
     scene.check();
@@ -247,11 +248,57 @@ fn samples_take_turns() {
     }
     let mut seen = HashSet::new();
     for _ in 0..3 {
-        let sample = scene.store.sample(&key(1), 20, scene.now);
+        let sample = scene.store.sample(&key(1), 20, |_| false, scene.now);
         assert_eq!(sample.len(), 20);
         seen.extend(sample.into_iter().map(|(peer, _)| peer));
     }
     assert_eq!(seen.len(), 50);
+}
+
+#[test]
+fn whom_we_could_not_reach_is_told_last() {
+    let mut scene = Scene::new(1000, 64);
+    for provider in 1..=30 {
+        scene.announce(provider, &[key(1)]);
+    }
+    let dead: HashSet<_> = (1..=15).map(|provider| scene.peer(provider)).collect();
+    for _ in 0..10 {
+        let sample = scene.store.sample(&key(1), 20, |peer| dead.contains(peer), scene.now);
+        assert!(sample[..15].iter().all(|(peer, _)| !dead.contains(peer)));
+        assert!(
+            sample[15..].iter().all(|(peer, _)| dead.contains(peer)),
+            "they still fill what room is left"
+        );
+    }
+}
+
+#[test]
+fn one_network_does_not_fill_an_answer() {
+    let mut scene = Scene::new(1000, 64);
+    let mut announce = |provider: u64, address: String| {
+        let mut offer = scene.offer(provider, Some(HOUR));
+        offer.addresses = vec![address.parse().expect("an address")];
+        scene.store.apply(offer, &[key(1)]);
+    };
+    for squatter in 1..=50 {
+        announce(squatter, format!("/ip4/8.8.8.{squatter}/tcp/1"));
+    }
+    for honest in 51..=60 {
+        announce(honest, format!("/ip4/9.9.{honest}.1/tcp/1"));
+    }
+    let honest: HashSet<_> = (51..=60).map(|provider| scene.peer(provider)).collect();
+    let mut squatters = HashSet::new();
+    for _ in 0..10 {
+        let (real, fake): (Vec<_>, Vec<_>) = scene
+            .store
+            .sample(&key(1), 20, |_| false, scene.now)
+            .into_iter()
+            .map(|(peer, _)| peer)
+            .partition(|peer| honest.contains(peer));
+        assert_eq!((real.len(), fake.len()), (10, MAX_PER_GROUP));
+        squatters.extend(fake);
+    }
+    assert!(squatters.len() > MAX_PER_GROUP, "which of them are told changes");
 }
 
 #[derive(Clone, Debug)]
