@@ -114,6 +114,9 @@ impl Overlay {
         let keys = announcement.keys.len();
         let refusal = Receipt { stored: 0, refused: u32::try_from(keys).unwrap_or(u32::MAX) };
         let Some(remote) = self.connections.get_mut(&connection) else { return refusal };
+        if !remote.may_send(now) {
+            return refusal;
+        }
         let addresses = self.scope.usable(&announcement.addresses, remote.class);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = match announcement.term {

@@ -14,6 +14,14 @@ const KEYS_AT_ONCE: usize = 256 * 1024;
 /// task busy.
 const KEYS_PER_SECOND: usize = 4096;
 
+/// Announcements that one connection may send at once: a whole store in full messages, and as much again in
+/// withdrawals, with room to spare.
+const MESSAGES_AT_ONCE: usize = 256;
+
+/// Announcements that one connection may send per second for long. Even one that is refused costs a signature
+/// check and an answer, so keys alone are not what is to be counted.
+const MESSAGES_PER_SECOND: usize = 10;
+
 /// Questions that one connection may ask at once, and per second for long. One lookup asks one question of a
 /// node; whoever looks up hundreds of things a second is not served by one node.
 const QUESTIONS_AT_ONCE: usize = 1024;
@@ -26,6 +34,7 @@ pub(super) struct Remote {
     /// Whom we dialled, and where; none when they dialled us.
     pub(super) dialled: Option<(PeerId, Multiaddr)>,
     keys: Allowance,
+    messages: Allowance,
     questions: Allowance,
 }
 
@@ -44,8 +53,14 @@ impl Remote {
             class,
             dialled,
             keys: Allowance::new(KEYS_AT_ONCE, KEYS_PER_SECOND, now),
+            messages: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, now),
             questions: Allowance::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_SECOND, now),
         }
+    }
+
+    /// Takes one announcement out of what it may send, withdrawals included; false when none is left.
+    pub(super) fn may_send(&mut self, now: Instant) -> bool {
+        self.messages.spend(1, now)
     }
 
     /// Takes `keys` out of what it may announce; false when that is more than is left.

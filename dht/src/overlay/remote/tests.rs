@@ -27,3 +27,16 @@ fn a_remote_that_asks_without_end_is_not_answered_any_more() {
     assert!(remote.may_announce(1, now), "that is another matter");
     assert!(remote.may_ask(now + Duration::from_secs(1)));
 }
+
+#[test]
+fn small_messages_are_counted_too() {
+    let mut now = Instant::now();
+    let mut remote = Remote::new(AddressClass::Private, None, now);
+    let sent = |remote: &mut Remote, now| (0..10_000).filter(|_| remote.may_send(now)).count();
+    assert_eq!(sent(&mut remote, now), MESSAGES_AT_ONCE);
+    for _ in 0..5 {
+        now += Duration::from_secs(1);
+        assert_eq!(sent(&mut remote, now), MESSAGES_PER_SECOND);
+    }
+    assert!(remote.may_announce(1, now), "what is counted are messages, the keys are left");
+}
