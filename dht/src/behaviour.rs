@@ -1,5 +1,6 @@
 //! The façade: both overlays and the neighbours, as one behaviour.
 
+mod keeping;
 mod wiring;
 
 use std::collections::VecDeque;

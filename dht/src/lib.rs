@@ -18,6 +18,7 @@ mod behaviour;
 mod check;
 mod codec;
 mod config;
+mod disk;
 mod event;
 mod gate;
 mod lookup;
@@ -39,6 +40,7 @@ mod wire;
 
 pub use behaviour::{Behaviour, MdnsError, Stats};
 pub use config::{Config, Limits};
+pub use disk::RecordChange;
 pub use event::Event;
 pub use lookup::{LookupId, Outcome};
 pub use provide::AnnounceId;

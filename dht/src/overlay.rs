@@ -7,6 +7,7 @@
 
 mod hearing;
 mod kad_store;
+mod keeping;
 mod remote;
 mod searching;
 mod table;

@@ -1,7 +1,7 @@
 //! What strangers asked this node to remember: who provides which key.
 //!
 //! Owns: every stranger's record, in memory, within fixed limits.  Hears: checked announcements, the time.
-//! Tells: a fair sample of the providers of a key.
+//! Tells: a fair sample of the providers of a key, and what is to be kept on disk.
 //! Nothing here can refuse our own keys: they are not here.
 //!
 //! The sender is the peer that delivered an announcement, and quotas count senders, because identities to
@@ -9,6 +9,7 @@
 //! first, so that one who fills the store cannot push out those who hold little.
 
 mod group;
+mod keeping;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -21,6 +22,7 @@ use shoal_content::ProviderKey;
 
 use crate::wire::Receipt;
 use group::Group;
+pub(crate) use keeping::{Kept, KeptChange};
 
 /// How long a record may live. A stranger's clock or claim must not make us remember for ever.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
@@ -41,6 +43,12 @@ pub(crate) struct RecordStore {
     len: usize,
     /// Where the next sample starts in a key's list; it moves, so that every provider has its turn.
     turn: Cell<usize>,
+    /// Records that are not on disk as they are here.
+    unsaved: BTreeSet<Pair>,
+    /// Records that are on disk and no longer here.
+    gone: BTreeSet<Pair>,
+    /// Whether what is on disk has been read, so that nothing older can come back.
+    is_loaded: bool,
 }
 
 /// What tells records apart: the key, and who provides it.
@@ -65,6 +73,8 @@ struct Record {
     /// When its last announcement can no longer be replayed. Until then a record that was withdrawn or
     /// shortened stays, unseen, as the memory of its sequence number.
     forget: Instant,
+    /// Whether there is a row of it on disk, perhaps an older one.
+    on_disk: bool,
 }
 
 impl RecordStore {
@@ -77,6 +87,9 @@ impl RecordStore {
             by_size: BTreeSet::new(),
             len: 0,
             turn: Cell::new(0),
+            unsaved: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            is_loaded: true,
         }
     }
 
@@ -148,7 +161,9 @@ impl RecordStore {
         match old.map(|record| record.offer.sequence) {
             Some(sequence) if sequence > offer.sequence => return false,
             Some(sequence) if sequence == offer.sequence => return true,
-            None if offer.ttl.is_none() => return true,
+            // Before the disk has been read, a withdrawal may be of a record that is still there: it stays
+            // here, void, until the next sweep.
+            None if offer.ttl.is_none() && self.is_loaded => return true,
             _ => {}
         }
         self.remove(key, &offer.provider);
@@ -157,7 +172,7 @@ impl RecordStore {
         }
         let expires = now + offer.ttl.unwrap_or_default().min(MAX_AGE);
         let forget = seen_until.map_or(expires, |seen_until| seen_until.max(expires));
-        self.insert(*key, Record { offer: offer.clone(), expires, forget });
+        self.insert(*key, Record { offer: offer.clone(), expires, forget, on_disk: false });
         true
     }
 
@@ -199,7 +214,15 @@ impl RecordStore {
         self.by_key.get(key)?.iter().find(|record| record.offer.provider == *provider)
     }
 
-    fn insert(&mut self, key: ProviderKey, record: Record) {
+    /// Adds a record that is not on disk as it is.
+    fn insert(&mut self, key: ProviderKey, mut record: Record) {
+        let pair = (key, record.offer.provider);
+        record.on_disk = self.gone.remove(&pair);
+        self.unsaved.insert(pair);
+        self.place(key, record);
+    }
+
+    fn place(&mut self, key: ProviderKey, record: Record) {
         let (sender, provider) = (record.offer.sender, record.offer.provider);
         self.by_key.entry(key).or_default().push(record);
         self.len += 1;
@@ -216,6 +239,10 @@ impl RecordStore {
         let record = records.remove(at);
         let pair = (*key, *provider);
         self.len -= 1;
+        self.unsaved.remove(&pair);
+        if record.on_disk {
+            self.gone.insert(pair);
+        }
         if records.is_empty() {
             self.by_key.remove(key);
         }

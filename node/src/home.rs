@@ -35,6 +35,8 @@ pub struct Paths {
     pub store: PathBuf,
     /// Peers known from earlier runs.
     pub peers: PathBuf,
+    /// What strangers made this node remember. It may be removed while the node is stopped.
+    pub records: PathBuf,
     /// Held by the process that runs the node.
     pub lock: PathBuf,
     /// The control API, or a pointer to it where this path is too long for a socket.
@@ -51,6 +53,7 @@ impl Paths {
             identity: home.join("identity"),
             store: home.join("store"),
             peers: home.join("peers"),
+            records: home.join("records.redb"),
             lock: home.join("lock"),
             socket: home.join("api.sock"),
             temporary: home.join("tmp"),

@@ -39,6 +39,7 @@ mod rates;
 mod seek;
 mod serve;
 mod status;
+mod strangers;
 mod tasks;
 mod trust;
 

@@ -69,6 +69,17 @@ pub(crate) enum Command {
     Overlay {
         reply: oneshot::Sender<Overlay>,
     },
+    Records(Records),
+}
+
+/// What becomes of strangers' records that an earlier run of the node kept.
+pub(crate) enum Records {
+    /// Takes some of them back; the reply names those of no use.
+    Restore { rows: Vec<(Vec<u8>, Vec<u8>)>, reply: oneshot::Sender<Vec<Vec<u8>>> },
+    /// There are no more of them.
+    Loaded,
+    /// They are lost, and all are to be told again.
+    Unkept,
 }
 
 /// A peer that an overlay names as provider of a key.
@@ -227,6 +238,23 @@ impl Net {
         let (reply, answer) = oneshot::channel();
         drop(self.send(Command::Overlay { reply }).await);
         answer.await.unwrap_or_default()
+    }
+
+    /// Hands over rows that an earlier run wrote; returns the keys of those that are of no use any more.
+    pub(crate) async fn restore_records(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Vec<u8>> {
+        let (reply, answer) = oneshot::channel();
+        drop(self.send(Command::Records(Records::Restore { rows, reply })).await);
+        answer.await.unwrap_or_default()
+    }
+
+    /// Says that every row has been handed over.
+    pub(crate) async fn records_loaded(&self) {
+        drop(self.send(Command::Records(Records::Loaded)).await);
+    }
+
+    /// Says that nothing is written any more, so that all changes come again.
+    pub(crate) async fn records_unkept(&self) {
+        drop(self.send(Command::Records(Records::Unkept)).await);
     }
 
     async fn send(&self, command: Command) -> Result<(), NetError> {

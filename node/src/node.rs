@@ -36,6 +36,7 @@ use crate::{
     seek::Seek,
     serve,
     status::Status,
+    strangers::Keeper,
     tasks::Tasks,
     trust::Trust,
 };
@@ -163,7 +164,11 @@ impl Node {
         let known = book.recent();
         let (broken, found_broken) = mpsc::channel(BROKEN);
         let library = Library::new(store.clone(), tasks.clone(), broken, config.network.clone());
+        // A node that is gone in a moment learns nothing worth keeping.
+        let keeps_records = !config.transient;
+        let (records, record_changes) = mpsc::channel(1);
         let wiring = Wiring {
+            records,
             answer: serve::answers(library.clone()),
             save: net::saver(tasks.clone()),
             events: events.clone(),
@@ -172,6 +177,9 @@ impl Node {
             protocol_version: net::protocol_version(&config.network),
             stop: tasks.stopping().clone(),
         };
+        if keeps_records {
+            parts.swarm.behaviour_mut().dht.expect_records();
+        }
         let (driver, net) = Driver::new(parts.swarm, wiring);
         let started = Instant::now();
         let announcer = Announcer {
@@ -185,6 +193,11 @@ impl Node {
         let traffic = Traffic::default();
         let pacers = Pacers::new(config.rates);
         tasks.spawn("network", driver.run());
+        if keeps_records {
+            let (path, network) = (home.paths().records.clone(), config.network.clone());
+            let keeper = Keeper { net: net.clone(), tasks: tasks.clone(), network, path };
+            tasks.spawn("records", keeper.run(record_changes));
+        }
         tasks.spawn_until_stop(
             "serve",
             serve::serve_all(

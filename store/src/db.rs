@@ -27,7 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use backend::DATABASE;
+pub(crate) use backend::{DATABASE, open_named};
 pub(crate) use tables::{Holder, Read, Write};
 
 /// Memory for pages of the database. What does not fit is in the system's cache anyway; more would only

@@ -10,6 +10,7 @@
 //! | serve it | [`Store::blob`], [`Blob`] |
 //! | receive a blob | [`Store::partial`], [`Partial`] |
 //! | receive a directory | [`Store::partial_directory`], [`PartialDirectory`] |
+//! | keep what strangers said | [`Strangers`] |
 //!
 //! ```
 //! use shoal_content::NetworkName;
@@ -53,6 +54,7 @@ mod scenarios;
 mod share;
 mod stamp;
 mod store;
+mod strangers;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -68,5 +70,6 @@ pub use partial::{Partial, PartialError, Verified, WriteError};
 pub use publish::{PublishError, PublishOptions, Published, hash_only};
 pub use share::{Label, Selector, Share, ShareState};
 pub use store::{OpenError, Store};
+pub use strangers::{Row, Strangers};
 pub use verify::Report;
 pub use walk::{SkipReason, Skipped};

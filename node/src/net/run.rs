@@ -7,6 +7,7 @@
 
 mod failure;
 mod peers;
+mod records;
 mod waiting;
 
 use std::{
@@ -20,7 +21,7 @@ use libp2p::{
     request_response::{self, ResponseChannel},
     swarm::{DialError, SwarmEvent, dial_opts::DialOpts},
 };
-use shoal_dht::Scope;
+use shoal_dht::{RecordChange, Scope};
 use shoal_transfer::have;
 use tokio::{
     sync::{mpsc, watch},
@@ -49,6 +50,8 @@ const NEIGHBOURS: usize = 20;
 const SLOW_TURN: Duration = Duration::from_millis(50);
 /// How long connections get to close when the node stops.
 const CLOSING: Duration = Duration::from_secs(1);
+/// How often changes of strangers' records are written. A crash loses those of this time.
+const RECORDS_PERIOD: Duration = Duration::from_secs(10);
 /// How often the book of peers is written.
 const BOOK_PERIOD: Duration = Duration::from_secs(60);
 
@@ -62,6 +65,8 @@ pub(crate) type Save = Arc<dyn Fn(Draft) + Send + Sync>;
 pub(crate) struct Wiring {
     pub(crate) answer: Answer,
     pub(crate) save: Save,
+    /// Takes the changes of strangers' records, one batch at a time; closed when they are not kept.
+    pub(crate) records: mpsc::Sender<Vec<RecordChange>>,
     pub(crate) events: Sink,
     pub(crate) book: Book,
     pub(crate) external: Vec<Multiaddr>,
@@ -117,6 +122,7 @@ impl Driver {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut saved = Instant::now();
+        let mut kept = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -131,6 +137,9 @@ impl Driver {
                     self.dials_left = DISCOVERED_DIALS;
                     self.end_abandoned_lookups();
                     self.end_bans();
+                    if kept.elapsed() >= RECORDS_PERIOD && self.keep_records() {
+                        kept = Instant::now();
+                    }
                     if saved.elapsed() >= BOOK_PERIOD {
                         saved = Instant::now();
                         self.save_book();
@@ -179,6 +188,7 @@ impl Driver {
             }
             Command::Peers { reply } => drop(reply.send(self.peers.list(Instant::now()))),
             Command::Overlay { reply } => drop(reply.send(self.overlay())),
+            Command::Records(records) => self.on_records(records),
         }
     }
 
@@ -396,5 +406,6 @@ impl Driver {
         if tokio::time::timeout(CLOSING, closed).await.is_err() {
             tracing::debug!("some connections did not close in time");
         }
+        self.keep_last_records().await;
     }
 }

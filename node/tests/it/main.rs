@@ -4,6 +4,7 @@
 
 mod damage;
 mod publish_and_get;
+mod remembering;
 mod stopping;
 mod together;
 mod world;

@@ -14,31 +14,47 @@ pub(crate) const DATABASE: &str = "store.redb";
 ///
 /// That no other process has it open is the business of the store's lock file.
 pub(super) fn open(dir: &Dir) -> Result<Database, StoreError> {
-    let backend = Backend(dir.open_private(OsStr::new(DATABASE)).map_err(StoreError::Io)?);
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+    open_named(dir, OsStr::new(DATABASE), CACHE_BYTES, u64::MAX)
+}
+
+/// Opens a database in `dir` that never gets longer than `max_len`: what would make it so fails.
+pub(crate) fn open_named(
+    dir: &Dir,
+    name: &OsStr,
+    cache_bytes: usize,
+    max_len: u64,
+) -> Result<Database, StoreError> {
+    let file = dir.open_private(name).map_err(StoreError::Io)?;
+    Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend { file, max_len })?)
 }
 
 #[derive(Debug)]
-struct Backend(Handle);
+struct Backend {
+    file: Handle,
+    max_len: u64,
+}
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(out, offset)
+        self.file.read_exact_at(out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        if len > self.max_len {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the database would be too long"));
+        }
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
+        self.file.write_all_at(data, offset)
     }
 }

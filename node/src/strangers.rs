@@ -1,0 +1,120 @@
+//! Keeps what strangers made this node remember over restarts: reads it back after the start, and writes the changes.
+//!
+//! Owns: the database of strangers' records, which may be lost at any time.
+//! Hears: changes from the Swarm's task.  Tells: that task what an earlier run had written.
+//! Ends: when the Swarm's task has ended and its last changes are written.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use shoal_content::NetworkName;
+use shoal_dht::RecordChange;
+use shoal_store::{StoreError, Strangers};
+use tokio::sync::mpsc;
+
+use crate::{net::Net, tasks::Tasks};
+
+/// How long reading waits after the start: others are waiting for the node to answer, and nobody for these records.
+const READING_WAITS: Duration = Duration::from_secs(1);
+
+/// Rows handed to the Swarm's task at once. It decodes them, which must not hold up its connections.
+const READ_AT_ONCE: usize = 1000;
+
+/// After a failure of the disk nothing is kept for this long: a full disk is not empty a second later.
+const PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// The task that keeps them.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) net: Net,
+    pub(crate) tasks: Tasks,
+    pub(crate) network: NetworkName,
+    pub(crate) path: PathBuf,
+}
+
+impl Keeper {
+    /// Reads what there is, then writes `changes` until there will be no more.
+    pub(crate) async fn run(self, mut changes: mpsc::Receiver<Vec<RecordChange>>) {
+        // What comes meanwhile waits where it is.
+        drop(tokio::time::timeout(READING_WAITS, self.tasks.stopping().cancelled()).await);
+        let mut strangers = match self.open().await {
+            Some(strangers) => self.load(strangers).await,
+            None => None,
+        };
+        let mut failed = Instant::now();
+        while let Some(batch) = changes.recv().await {
+            if strangers.is_none() && failed.elapsed() >= PAUSE {
+                strangers = self.open().await;
+                if strangers.is_some() {
+                    // Everything comes again, this batch included.
+                    self.net.records_unkept().await;
+                    continue;
+                }
+                failed = Instant::now();
+            }
+            if let Some(database) = strangers.take() {
+                strangers = self.write(database, batch).await;
+                failed = Instant::now();
+            }
+        }
+    }
+
+    async fn open(&self) -> Option<Strangers> {
+        let (path, network) = (self.path.clone(), self.network.clone());
+        let opened = self.tasks.blocking(move || Strangers::open(&path, &network)).await?;
+        opened.inspect_err(|error| tracing::debug!(%error, "strangers' records are not kept for now")).ok()
+    }
+
+    /// Hands every row to the Swarm's task; gives the database back if it is sound.
+    async fn load(&self, mut strangers: Strangers) -> Option<Strangers> {
+        let mut after = None;
+        loop {
+            let read = move || {
+                let rows = strangers.read(after.as_deref(), READ_AT_ONCE);
+                (strangers, rows)
+            };
+            let (database, rows) = self.tasks.blocking(read).await?;
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => return self.throw_away(database, &error).await,
+            };
+            after = rows.last().map(|(key, _)| key.clone());
+            if after.is_none() {
+                self.net.records_loaded().await;
+                return Some(database);
+            }
+            let useless = self.net.restore_records(rows).await;
+            let removals = useless.into_iter().map(|key| RecordChange { key, row: None }).collect();
+            strangers = self.write(database, removals).await?;
+        }
+    }
+
+    async fn write(&self, mut strangers: Strangers, batch: Vec<RecordChange>) -> Option<Strangers> {
+        if batch.is_empty() {
+            return Some(strangers);
+        }
+        let write = move || {
+            let written = strangers.write(batch.into_iter().map(|change| (change.key, change.row)));
+            (strangers, written)
+        };
+        let (strangers, written) = self.tasks.blocking(write).await?;
+        match written {
+            Ok(()) => Some(strangers),
+            Err(error) => self.throw_away(strangers, &error).await,
+        }
+    }
+
+    /// A database that failed once holds nobody knows what.
+    async fn throw_away(&self, strangers: Strangers, error: &StoreError) -> Option<Strangers> {
+        tracing::debug!(%error, "strangers' records are lost, and not kept for now");
+        let path = self.path.clone();
+        let discard = move || {
+            drop(strangers);
+            Strangers::discard(&path);
+        };
+        self.tasks.blocking(discard).await?;
+        None
+    }
+}

@@ -1,0 +1,75 @@
+//! What a node remembers for others outlives its restart, and costs it nothing when it is lost.
+
+use std::{fs, path::Path, time::Duration};
+
+use shoal_node::Node;
+
+use crate::world::{Place, start_in};
+
+/// Waits until a node holds so many records of others.
+async fn holds(node: &Node, records: usize) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while node.status().await.records != records {
+        let held = node.status().await.records;
+        assert!(tokio::time::Instant::now() < deadline, "it holds {held} records instead of {records}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Publishes three files on a node that another one knows, so that it holds their records; then both are gone.
+///
+/// The publisher is not stopped politely: it would take its records back.
+async fn three_records(home: &Path) {
+    let keeper = start_in(home, None).await;
+    let publisher = Place::start(Some(&keeper)).await;
+    for name in ["one", "two", "three"] {
+        fs::write(publisher.path(name), name).unwrap();
+        let mut shared = publisher.node.publish(publisher.path(name)).await.unwrap();
+        shared.announced().await;
+    }
+    holds(&keeper, 3).await;
+    keeper.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_outlive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    three_records(&home).await;
+    for _ in 0..2 {
+        let keeper = start_in(&home, None).await;
+        holds(&keeper, 3).await;
+        keeper.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_makes_no_sense_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    fs::create_dir(&home).unwrap();
+    let node = start_in(&home, None).await;
+    let records = node.paths().records.clone();
+    node.stop().await.unwrap();
+    fs::write(&records, b"no database at all").unwrap();
+    three_records(&home).await;
+    let node = start_in(&home, None).await;
+    holds(&node, 3).await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_keep_records_works_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let node = start_in(&home, None).await;
+    let records = node.paths().records.clone();
+    node.stop().await.unwrap();
+    drop(fs::remove_file(&records));
+    fs::create_dir(&records).unwrap();
+    three_records(&home).await;
+    let node = start_in(&home, None).await;
+    assert_eq!(node.status().await.panics, 0);
+    node.stop().await.unwrap();
+    assert!(records.is_dir(), "what is not ours stays");
+}
