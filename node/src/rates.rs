@@ -62,4 +62,9 @@ impl Open for PacedOpener {
         let meter = self.down.meter(peer).and(self.own.clone());
         Open::open(&self.opener, peer, addresses).map(|opened| Ok(opened?.paced_reads(meter))).boxed()
     }
+
+    fn rate(&self) -> Option<Rate> {
+        let (all, _) = self.down.rates();
+        all.into_iter().chain(self.own.rate()).min()
+    }
 }

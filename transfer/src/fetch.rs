@@ -25,7 +25,7 @@ use self::driver::Driver;
 pub use self::lines::Lines;
 use crate::have::Holding;
 use crate::scheduler::Failure;
-use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream};
+use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream, Rate};
 
 #[cfg(doc)]
 use crate::scheduler::Scheduler;
@@ -38,6 +38,11 @@ pub trait Open: Send + Sync {
         peer: PeerId,
         addresses: Vec<Multiaddr>,
     ) -> BoxFuture<'static, Result<RangeStream, OpenError>>;
+
+    /// The rate that all its streams share, if they are held to one.
+    fn rate(&self) -> Option<Rate> {
+        None
+    }
 }
 
 impl Open for Opener {

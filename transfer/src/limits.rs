@@ -47,7 +47,7 @@ impl Default for Limits {
             waiting_total: 1024,
             open: Duration::from_secs(10),
             request: Duration::from_secs(10),
-            write_stall: Duration::from_secs(20),
+            write_stall: Duration::from_secs(60),
         }
     }
 }

@@ -149,6 +149,8 @@ pub struct Scheduler {
     next_request: u64,
     /// Where the next piece starts, so that nodes that start together do not all ask for the same one.
     cursor: u64,
+    /// Requests at a time, if fewer than [`MAX_REQUESTS`].
+    max_requests: Option<usize>,
     actions: Vec<Action>,
 }
 
@@ -280,6 +282,19 @@ impl Scheduler {
         }
     }
 
+    /// Something came of this request since, or nothing could because of us: its source is not to blame.
+    pub fn alive(&mut self, id: RequestId, now: Instant) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.progress_at = now;
+        }
+    }
+
+    /// Makes only so many requests at a time from now on, at most [`MAX_REQUESTS`], and at least two: one must be able to
+    /// take over from another.
+    pub fn limit_requests(&mut self, max: usize) {
+        self.max_requests = Some(max.clamp(2, MAX_REQUESTS));
+    }
+
     /// A response ended as it should.
     pub fn finished(&mut self, id: RequestId, now: Instant) {
         if let Some(request) = self.remove(id)
@@ -313,14 +328,18 @@ impl Scheduler {
 
     /// When [`Scheduler::poll`] may decide something new although nothing is reported.
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.requests.values().filter(|request| request.writing.is_empty());
-        let stalls = waiting.map(|request| request.progress_at + STALL);
         let retries = self.sources.values().filter_map(|source| source.retry_at).filter(|at| *at > now);
         // An idle source waits for a chance to take over from a slow one.
         let takeovers = (!self.requests.is_empty()
             && self.sources.values().any(|source| source.is_idle(now)))
         .then(|| now + assign::TAKEOVER_CHECK);
-        stalls.chain(retries).chain(takeovers).min()
+        self.first_stall().into_iter().chain(retries).chain(takeovers).min()
+    }
+
+    /// When the request that is silent for longest counts as stalled.
+    pub fn first_stall(&self) -> Option<Instant> {
+        let waiting = self.requests.values().filter(|request| request.writing.is_empty());
+        waiting.map(|request| request.progress_at + STALL).min()
     }
 
     /// Whether everything is verified.

@@ -71,6 +71,22 @@ async fn one_get_is_limited_alone() {
     cluster.stop().await.unwrap();
 }
 
+/// A group takes longer than the get has patience, and that is nobody's fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_no_loss_of_patience() {
+    let cluster = Cluster::start(2, Shape::Star).await.unwrap();
+    let (provider, getter) = (cluster.node(0), cluster.node(1));
+    let path = file(&cluster, "original", 1, 48 << 10);
+    let cid = publish(provider, &path).await;
+    getter.set_rates(Rates { down: rate(8000), ..Rates::default() });
+    let target = cluster.dir().join("got");
+    let get = getter.get(cid).to(&target).timeout(Duration::from_secs(1)).start();
+    let fetched = wait::within("the get", get).await.unwrap().unwrap();
+    assert_eq!(fetched.dropped, []);
+    assert_same(&path, &target);
+    cluster.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_is_lifted_while_it_bites() {
     let cluster = Cluster::start(2, Shape::Star).await.unwrap();

@@ -17,8 +17,8 @@ use super::reins::{Reins, reins};
 use super::timer::Timer;
 use super::transfer::{Ended, Event, Order, Shared, transfer};
 use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Lines, Source, SourceStream};
-use crate::Pool;
-use crate::scheduler::{Action, Failure, RequestId, Scheduler, SourceId};
+use crate::scheduler::{Action, Failure, MAX_REQUESTS, RequestId, Scheduler, SourceId};
+use crate::{Pool, Rate};
 
 /// Events of transfers that wait for the driver; each transfer adds one of its own. Full means transfers wait.
 const EVENT_QUEUE: usize = 16;
@@ -29,6 +29,10 @@ const MAX_BANNED: usize = 1024;
 
 /// Drops that are reported at the end; each is told to the observer.
 const MAX_REPORTED: usize = 256;
+
+/// What a request should get of a limit on what is received, in bytes per second. A stream that is read more slowly
+/// looks abandoned to its sender.
+const REQUEST_RATE: u64 = 16 * 1024;
 
 /// Longest sleep of a fetch that has nothing to wait for but sources.
 const IDLE: Duration = Duration::from_secs(60);
@@ -106,6 +110,8 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         let mut timer = Timer::new(Instant::now(), IDLE);
         loop {
             let now = Instant::now();
+            self.scheduler.limit_requests(requests_at(self.shared.lines.rate()));
+            self.look_for_life(now);
             for action in self.scheduler.poll(now) {
                 self.apply(action, now);
             }
@@ -134,6 +140,21 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     fn silent(&self) -> Vec<PeerId> {
         self.silent.iter().copied().collect()
+    }
+
+    /// Nobody is blamed for the silence of requests that live, and the fetch does not end for what a limit of ours does.
+    fn look_for_life(&mut self, now: Instant) {
+        if self.scheduler.first_stall().is_some_and(|at| at <= now) {
+            for (id, reins) in &mut self.reins {
+                if reins.is_alive() {
+                    self.scheduler.alive(*id, now);
+                }
+            }
+        }
+        let timed_out = self.progress_at.is_some_and(|at| at + self.options.timeout <= now);
+        if timed_out && self.reins.values().any(Reins::is_held_back) {
+            self.progress_at = Some(now);
+        }
     }
 
     fn all_failed(self) -> FetchError {
@@ -275,6 +296,13 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         }
         Ok(())
     }
+}
+
+/// How many requests a rate is shared by. With more of them, each would wait longer for its turn than its source waits
+/// for a reader.
+fn requests_at(rate: Option<Rate>) -> usize {
+    let requests = rate.map(|rate| rate.bytes() / REQUEST_RATE);
+    requests.map_or(MAX_REQUESTS, |requests| usize::try_from(requests).unwrap_or(MAX_REQUESTS))
 }
 
 /// Has the pool sync what was received, however the fetch ends, so that the next one need not hash it again.

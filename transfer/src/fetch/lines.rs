@@ -14,7 +14,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::Open;
 use crate::scheduler::Failure;
 use crate::wire::{Header, Request, WireError};
-use crate::{OpenError, RangeStream};
+use crate::{OpenError, RangeStream, Rate};
 
 /// Streams kept for one source. It is asked for two things at a time, or a few small ones.
 const MAX_IDLE_PER_PEER: usize = 4;
@@ -47,6 +47,11 @@ impl Lines {
     /// Keeps no stream yet.
     pub fn new(opener: Arc<dyn Open>) -> Arc<Self> {
         Arc::new(Lines { opener, idle: Mutex::default() })
+    }
+
+    /// The rate that its streams share, if there is a limit.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.opener.rate()
     }
 
     /// Sends a request and reads the first header of its response.

@@ -1,29 +1,48 @@
-//! Stops or shortens a request that is under way.
+//! Stops or shortens a request that is under way, and tells whether it lives.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::channel::oneshot;
 
+/// Bytes that count as a sign of life. A source that is allowed to send little brings a group only now and then; one
+/// that sends a byte now and then only wants to look alive.
+const SIGN_OF_LIFE: u64 = 1024;
+
 /// The driver's end.
 pub(super) struct Reins {
     stop: oneshot::Sender<()>,
-    before: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    /// How much had come when it last was seen alive.
+    seen: u64,
 }
 
 /// The request's end: a future that is ready when it is to stop.
 pub(super) struct Bit {
     stopped: oneshot::Receiver<()>,
-    before: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    before: AtomicU64,
+    /// Bytes that came, verified or not.
+    came: AtomicU64,
+    /// Whether it waits because of a limit of ours.
+    held_back: AtomicBool,
 }
 
 pub(super) fn reins() -> (Reins, Bit) {
     let (stop, stopped) = oneshot::channel();
-    let before = Arc::new(AtomicU64::new(u64::MAX));
-    (Reins { stop, before: before.clone() }, Bit { stopped, before })
+    let shared = Shared {
+        before: AtomicU64::new(u64::MAX),
+        came: AtomicU64::new(0),
+        held_back: AtomicBool::new(false),
+    };
+    let shared = Arc::new(shared);
+    (Reins { stop, shared: shared.clone(), seen: 0 }, Bit { stopped, shared })
 }
 
 impl Reins {
@@ -34,14 +53,39 @@ impl Reins {
 
     /// The request is to end before this group.
     pub(super) fn shorten(&self, before: u64) {
-        self.before.store(before, Ordering::Relaxed);
+        self.shared.before.store(before, Ordering::Relaxed);
+    }
+
+    /// Whether its source is not to blame if nothing was verified since the last time: bytes came, or we did not read.
+    pub(super) fn is_alive(&mut self) -> bool {
+        let came = self.shared.came.load(Ordering::Relaxed);
+        let moves = came.saturating_sub(self.seen) >= SIGN_OF_LIFE;
+        if moves {
+            self.seen = came;
+        }
+        moves || self.is_held_back()
+    }
+
+    /// Whether it waits because of a limit of ours.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.shared.held_back.load(Ordering::Relaxed)
     }
 }
 
 impl Bit {
     /// The first group that is not wanted.
     pub(super) fn before(&self) -> u64 {
-        self.before.load(Ordering::Relaxed)
+        self.shared.before.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes came.
+    pub(super) fn came(&self, bytes: usize) {
+        self.shared.came.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// It waits because of a limit of ours, or does not.
+    pub(super) fn held_back(&self, held_back: bool) {
+        self.shared.held_back.store(held_back, Ordering::Relaxed);
     }
 }
 

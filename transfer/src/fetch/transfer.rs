@@ -316,7 +316,9 @@ impl Receiver {
                         space.get_mut(..len).unwrap_or_default()
                     }
                 };
-                match Pin::new(&mut self.stream).poll_read(cx, space) {
+                let polled = Pin::new(&mut self.stream).poll_read(cx, space);
+                self.bit.held_back(self.stream.is_held_back());
+                match polled {
                     Poll::Ready(read) => Poll::Ready(Woken::Read(read)),
                     Poll::Pending if self.decoder.is_done() && !self.batch.is_empty() => {
                         Poll::Ready(Woken::Late)
@@ -330,6 +332,7 @@ impl Receiver {
                 Woken::Wrote(wrote) => self.on_wrote(wrote).await?,
                 Woken::Read(Err(_)) => return Err(Failure::Lost.into()),
                 Woken::Read(Ok(read)) => {
+                    self.bit.came(read);
                     if matches!(into, Space::Batch(_)) {
                         if self.batch.is_empty() && self.batch.rest().is_empty() {
                             self.batch_since = Instant::now();

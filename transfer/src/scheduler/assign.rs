@@ -56,7 +56,7 @@ impl Scheduler {
             unasked = unasked.difference(&request.todo).difference(&request.writing);
         }
         for source in self.by_rank(now, 0) {
-            if self.requests.len() >= MAX_REQUESTS {
+            if self.is_full() {
                 return;
             }
             if self.is_worth_asking(source, &unasked, now)
@@ -66,13 +66,17 @@ impl Scheduler {
             }
         }
         for source in self.by_rank(now, 1) {
-            if self.requests.len() >= MAX_REQUESTS {
+            if self.is_full() {
                 return;
             }
             if self.is_due(source, now) {
                 self.ask_for_piece(source, &mut unasked, tree, now);
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.requests.len() >= self.max_requests.unwrap_or(MAX_REQUESTS)
     }
 
     /// The sources that may be asked and have `active` requests, by rank.
@@ -95,7 +99,7 @@ impl Scheduler {
     /// send of the same content is wasted.
     fn ask_for_proofs(&mut self, now: Instant) {
         let quiet = |request: &Request| request.quiet(now) >= PROOF_PATIENCE;
-        if self.requests.len() >= MAX_REQUESTS || !self.requests.values().all(quiet) {
+        if self.is_full() || !self.requests.values().all(quiet) {
             return;
         }
         let may_prove = |id: &SourceId| self.sources.get(id).is_some_and(|source| source.may_prove);

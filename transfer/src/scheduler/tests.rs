@@ -459,6 +459,23 @@ fn a_slow_disk_is_not_blamed_on_the_source_nor_fetched_twice() {
     assert!(actions.contains(&Action::Cancel { id: *id }), "now it is silent");
 }
 
+#[test]
+fn a_source_that_shows_signs_of_life_is_not_given_up() {
+    let start = Instant::now();
+    let mut scheduler = Scheduler::new(0);
+    scheduler.size_proven(4 * GROUP_LEN, GroupRanges::all(4), None);
+    scheduler.source_found(SourceId(0), None, None);
+    let actions = scheduler.poll(start);
+    let [Action::Request { id, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    let stall = scheduler.first_stall().unwrap();
+    assert_eq!(stall, start + STALL);
+    scheduler.alive(*id, stall);
+    assert_eq!(scheduler.poll(stall), []);
+    assert_eq!(scheduler.first_stall(), Some(stall + STALL));
+    let given_up = scheduler.poll(stall + STALL);
+    assert!(given_up.contains(&Action::Cancel { id: *id }), "{given_up:?}");
+}
+
 fn any_peer(groups: u64) -> impl Strategy<Value = Peer> {
     let speed = prop_oneof![1 => Just(0_u64), 2 => 2_u64..20, 4 => 20_u64..3000];
     let part = (0..groups, 0..groups).prop_map(|(a, b)| GroupRanges::from(a.min(b)..a.max(b) + 1));
@@ -528,6 +545,7 @@ enum Op {
     Verified(u64, (u64, u64)),
     Finished(u64),
     Failed(u64, Failure),
+    Alive(u64),
     Wait(u64),
 }
 
@@ -552,6 +570,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         (0..40_u64, range()).prop_map(|(a, b)| Op::Verified(a, b)),
         (0..40_u64).prop_map(Op::Finished),
         (0..40_u64, failure).prop_map(|(a, b)| Op::Failed(a, b)),
+        (0..40_u64).prop_map(Op::Alive),
         (0..30_000_u64).prop_map(Op::Wait),
     ]
 }
@@ -579,6 +598,7 @@ proptest! {
                 Op::Verified(id, (start, len)) => scheduler.verified(RequestId(id), start..start + len, now),
                 Op::Finished(id) => scheduler.finished(RequestId(id), now),
                 Op::Failed(id, failure) => scheduler.failed(RequestId(id), failure, now),
+                Op::Alive(id) => scheduler.alive(RequestId(id), now),
                 Op::Wait(millis) => now += Duration::from_millis(millis),
             }
             let known: Vec<SourceId> = scheduler.sources.keys().copied().collect();
