@@ -12,6 +12,7 @@
 //! idle source takes over the tail of the request that would end last; what little is left then is asked of two.
 
 mod assign;
+mod rarity;
 mod source;
 
 #[cfg(test)]
@@ -57,6 +58,8 @@ pub enum Action {
         source: SourceId,
         /// For what; at most a few hundred ranges.
         ranges: GroupRanges,
+        /// For so many of these groups, those that the source chooses.
+        most: Option<u64>,
     },
     /// Let the request end before this group: another source brings what comes after.
     Shorten {
@@ -157,6 +160,8 @@ pub struct Scheduler {
 #[derive(Debug)]
 struct Request {
     source: SourceId,
+    /// What its source has yet to choose from.
+    offer: Option<Offer>,
     /// What it is still expected to bring.
     todo: GroupRanges,
     /// What it brought and the disk has yet to take.
@@ -169,6 +174,13 @@ struct Request {
     credited: u64,
 }
 
+/// Groups of which a source is to choose some.
+#[derive(Debug)]
+struct Offer {
+    of: GroupRanges,
+    most: u64,
+}
+
 impl Request {
     /// How long its source brought nothing that we waited for.
     fn quiet(&self, now: Instant) -> Duration {
@@ -177,7 +189,12 @@ impl Request {
 
     /// Whether there is nothing left to wait for.
     fn is_needless(&self) -> bool {
-        self.todo.is_empty() && self.writing.is_empty()
+        self.offer.is_none() && self.todo.is_empty() && self.writing.is_empty()
+    }
+
+    /// Groups that are still to come.
+    fn expected(&self) -> u64 {
+        self.offer.as_ref().map_or_else(|| self.todo.len(), |offer| offer.most)
     }
 }
 
@@ -224,7 +241,8 @@ impl Scheduler {
         }
     }
 
-    /// The header of a response said that of the groups asked for only these follow.
+    /// The header of a response said that of the groups asked for only these follow. It must be told of every request
+    /// that leaves the choice to its source.
     pub fn follows(&mut self, id: RequestId, ranges: &GroupRanges) {
         if self.tree.is_none() {
             return;
@@ -232,8 +250,19 @@ impl Scheduler {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
-        let absent = request.todo.difference(ranges);
-        request.todo = request.todo.intersection(ranges);
+        let absent = match request.offer.take() {
+            // It chose, and what it did not choose it may well have.
+            Some(offer) if !ranges.is_empty() => {
+                request.todo = ranges.intersection(&offer.of).intersection(&self.missing);
+                GroupRanges::empty()
+            }
+            Some(offer) => offer.of,
+            None => {
+                let absent = request.todo.difference(ranges);
+                request.todo = request.todo.intersection(ranges);
+                absent
+            }
+        };
         if let Some(source) = self.sources.get_mut(&request.source) {
             source.lacks(&absent);
         }
@@ -303,7 +332,7 @@ impl Scheduler {
             source.ended(now);
             match self.tree {
                 // What it did not bring, it does not have: do not ask the same again.
-                Some(_) => source.lacks(&request.todo),
+                Some(_) => source.lacks(request.offer.as_ref().map_or(&request.todo, |offer| &offer.of)),
                 None => source.may_prove = false,
             }
         }
@@ -384,7 +413,7 @@ impl Scheduler {
         }
     }
 
-    fn request(&mut self, source: SourceId, ranges: GroupRanges, now: Instant) {
+    fn request(&mut self, source: SourceId, ranges: GroupRanges, most: Option<u64>, now: Instant) {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         if let Some(source) = self.sources.get_mut(&source) {
@@ -394,14 +423,15 @@ impl Scheduler {
             id,
             Request {
                 source,
-                todo: ranges.clone(),
+                todo: if most.is_none() { ranges.clone() } else { GroupRanges::empty() },
+                offer: most.map(|most| Offer { of: ranges.clone(), most }),
                 writing: GroupRanges::empty(),
                 progress_at: now,
                 heard: false,
                 credited: 0,
             },
         );
-        self.actions.push(Action::Request { id, source, ranges });
+        self.actions.push(Action::Request { id, source, ranges, most });
     }
 
     fn remove(&mut self, id: RequestId) -> Option<Request> {

@@ -6,6 +6,7 @@
 //! file that changes while it is read ends its answer with a word that says so; the receiver verifies what came before.
 
 mod encode;
+mod spread;
 
 use std::future::poll_fn;
 use std::io;
@@ -19,6 +20,7 @@ use shoal_content::Digest;
 use shoal_store::{Blob, ReadError, Store};
 
 use self::encode::{Answers, Batch, Out};
+pub(crate) use self::spread::Spread;
 use crate::behaviour::refuse;
 use crate::pool::on_pool;
 use crate::stall::Watchdog;
@@ -55,6 +57,8 @@ impl Library for Store {
 pub enum ServeEvent {
     /// A request came and holds a permit.
     Began,
+    /// It asks for some of this.
+    Asked(Digest),
     /// So many bytes of content and hashes were handed to the connection.
     Sent(u64),
     /// One of the wants of the request was answered.
@@ -148,7 +152,8 @@ pub async fn serve<L: Library + Clone + 'static>(
             }
         };
         observer(ServeEvent::Began);
-        let answers = Answers::new(library.clone(), request);
+        request.wants.iter().for_each(|want| observer(ServeEvent::Asked(want.digest)));
+        let answers = Answers::new(library.clone(), gate.spread.clone(), request);
         answer(&mut Writer::new(&mut stream, limits), answers, pool, &mut observer).await?;
         observer(ServeEvent::Ended);
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use libp2p::PeerId;
 
 use crate::Limits;
+use crate::serve::Spread;
 
 /// What one node takes from its peers. Shared by the handlers of every connection.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Admission {
     pub(super) streams: Quota,
     /// Requests being served.
     pub(super) transfers: Quota,
+    /// What was sent of each blob.
+    pub(super) spread: Spread,
 }
 
 impl Admission {
@@ -21,6 +24,7 @@ impl Admission {
         Admission {
             streams: Quota::new(limits.per_peer_inbound, limits.total_inbound),
             transfers: Quota::new(limits.per_peer_transfers, limits.total_transfers),
+            spread: Spread::default(),
         }
     }
 }
@@ -30,6 +34,7 @@ impl Admission {
 pub(crate) struct Gate {
     pub(super) transfers: Quota,
     pub(super) peer: PeerId,
+    pub(crate) spread: Spread,
 }
 
 impl Gate {

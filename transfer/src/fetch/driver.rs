@@ -195,12 +195,12 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     fn apply(&mut self, action: Action, now: Instant) {
         match action {
-            Action::Request { id, source, ranges } => {
+            Action::Request { id, source, ranges, most } => {
                 let Some((peer, addresses)) = self.sources.get(&source).cloned() else {
                     return;
                 };
                 let size = self.tree.map(|tree| tree.size());
-                let order = Order { id, peer, addresses, ranges, size };
+                let order = Order { id, peer, addresses, ranges, most, size };
                 let (reins, bit) = reins();
                 self.reins.insert(id, reins);
                 self.progress_at.get_or_insert(now);

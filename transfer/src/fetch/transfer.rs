@@ -20,7 +20,7 @@ use super::lines::{Answered, Lines, broken};
 use super::reins::Bit;
 use crate::pool::{OnPool, on_pool};
 use crate::scheduler::{Failure, RequestId};
-use crate::wire::{Header, Mark, Request};
+use crate::wire::{Body, Header, Mark, Request, Want};
 use crate::{Pool, PoolClosed, RangeStream};
 
 /// Batches of one request on their way to the disk. Beyond them the network waits for the disk. One of them may be
@@ -52,6 +52,8 @@ pub(super) struct Order {
     pub(super) peer: PeerId,
     pub(super) addresses: Vec<Multiaddr>,
     pub(super) ranges: GroupRanges,
+    /// So many of them, those that the source chooses.
+    pub(super) most: Option<u64>,
     /// The proven size. Without one this request is to prove it.
     pub(super) size: Option<u64>,
 }
@@ -116,6 +118,9 @@ pub(super) async fn transfer(
         Some(follows) => follows,
         None => asked.clone(),
     };
+    if order.most.is_some_and(|most| follows.len() > most) {
+        return Err(misbehaved("it sends more than was asked for"));
+    }
     match order.size {
         Some(proven) if proven != size => return Err(Failure::WrongSize { claimed: size }.into()),
         None if tree.encoded_len(&follows) > MAX_PROOF_LEN => {
@@ -147,7 +152,7 @@ pub(super) async fn transfer(
         writes: FuturesUnordered::new(),
         shared,
     };
-    if receiver.proof.is_none() && follows != asked {
+    if receiver.proof.is_none() && (follows != asked || order.most.is_some()) {
         receiver.tell(Event::Follows(order.id, follows)).await;
     }
     let received = receiver.receive().await;
@@ -163,10 +168,8 @@ pub(super) async fn transfer(
 
 /// Sends the request and reads the header.
 async fn ask(shared: &Shared, order: &Order) -> Result<(RangeStream, u64, Option<GroupRanges>), Ended> {
-    let request = Request {
-        credential: shared.credential.clone(),
-        ..Request::one(shared.digest, order.ranges.clone())
-    };
+    let want = Want { digest: shared.digest, ranges: order.ranges.clone(), most: order.most };
+    let request = Request { wants: vec![want], body: Body::Content, credential: shared.credential.clone() };
     let answered = shared.lines.ask(order.peer, order.addresses.clone(), &request).await?;
     let Answered { stream, header } = answered;
     let refusal = match header {

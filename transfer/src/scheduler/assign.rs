@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_content::{GROUP_LEN, GroupRanges, Tree};
+use shoal_content::{GROUP_LEN, GroupRanges};
 
+use super::rarity::Rarity;
 use super::source::Source;
 use super::{Action, MAX_REQUESTS, PIECE_TIME, Request, RequestId, Scheduler, SourceId};
 
@@ -55,12 +56,13 @@ impl Scheduler {
         for request in self.requests.values() {
             unasked = unasked.difference(&request.todo).difference(&request.writing);
         }
+        let rarity = Rarity::among(self.sources.values().filter(|source| source.may_ask(now)), tree);
         for source in self.by_rank(now, 0) {
             if self.is_full() {
                 return;
             }
             if self.is_worth_asking(source, &unasked, now)
-                && !self.ask_for_piece(source, &mut unasked, tree, now)
+                && !self.ask_for_piece(source, &mut unasked, &rarity, now)
             {
                 self.take_over(source, now);
             }
@@ -70,7 +72,7 @@ impl Scheduler {
                 return;
             }
             if self.is_due(source, now) {
-                self.ask_for_piece(source, &mut unasked, tree, now);
+                self.ask_for_piece(source, &mut unasked, &rarity, now);
             }
         }
     }
@@ -112,7 +114,7 @@ impl Scheduler {
         } else {
             [0..HEAD, u64::MAX - 1..u64::MAX].into_iter().collect()
         };
-        self.request(id, ranges, now);
+        self.request(id, ranges, None, now);
     }
 
     /// Whether to ask a source although it owes us an answer: only for what the others do not have within reach.
@@ -131,16 +133,18 @@ impl Scheduler {
         let Some(source) = self.sources.get(&id) else {
             return false;
         };
-        let todo: u64 = self
-            .requests
-            .values()
-            .filter(|request| request.source == id)
-            .map(|request| request.todo.len())
-            .sum();
+        let todo: u64 =
+            self.requests.values().filter(|request| request.source == id).map(Request::expected).sum();
         todo <= piece(source, now) / 2
     }
 
-    fn ask_for_piece(&mut self, id: SourceId, unasked: &mut GroupRanges, tree: Tree, now: Instant) -> bool {
+    fn ask_for_piece(
+        &mut self,
+        id: SourceId,
+        unasked: &mut GroupRanges,
+        rarity: &Rarity,
+        now: Instant,
+    ) -> bool {
         let Some(source) = self.sources.get(&id) else {
             return false;
         };
@@ -148,14 +152,9 @@ impl Scheduler {
         if held.is_empty() {
             return false;
         }
-        // What partial holders lack is rarer: ask for that first, and leave to them what they can give.
-        let others = self.sources.iter().filter(|(other, _)| **other != id);
-        let rare = others
-            .filter_map(|(_, source)| source.partial(tree))
-            .fold(held.clone(), |rare, has| rare.difference(has));
-        if !rare.is_empty() {
-            held = rare;
-        }
+        // What few partial holders have is rarer: ask for that first, and leave to them what they can give.
+        held = rarity.rarest(held, source.partial(rarity.tree).is_some());
+        let is_whole = source.partial(rarity.tree).is_none();
         let mut groups = piece(source, now);
         let others = self.sources.iter().filter(|(other, _)| **other != id);
         let others = others.filter(|(_, source)| source.may_ask(now) && source.rank(now) > 0).count() as u64;
@@ -163,13 +162,27 @@ impl Scheduler {
             // Pieces shrink towards the end, so that all sources end together.
             groups = groups.min((unasked.len() / (2 * (others + 1))).max(MIN_PIECE));
         }
+        if is_whole && rarity.has_crowd() {
+            return self.leave_the_choice(id, &held, groups, now);
+        }
         let mut ahead = held.clone();
         ahead.remove(0..self.cursor);
         let from = if ahead.is_empty() { &held } else { &ahead };
         let ranges: GroupRanges = from.first_groups(groups).iter().take(MAX_RANGES).collect();
         self.cursor = ranges.iter().last().map_or(0, |range| range.end);
         *unasked = unasked.difference(&ranges);
-        self.request(id, ranges, now);
+        self.request(id, ranges, None, now);
+        true
+    }
+
+    /// Has a source that holds everything choose what to send: it alone knows what it sent to others, who pass it on.
+    /// One at a time, since two could choose the same.
+    fn leave_the_choice(&mut self, id: SourceId, held: &GroupRanges, groups: u64, now: Instant) -> bool {
+        if self.requests.values().any(|request| request.offer.is_some()) {
+            return true;
+        }
+        let ranges: GroupRanges = held.iter().take(MAX_RANGES).collect();
+        self.request(id, ranges, Some(groups), now);
         true
     }
 
@@ -205,7 +218,7 @@ impl Scheduler {
             let before = slow.todo.iter().last().map_or(0, |range| range.end);
             self.actions.push(Action::Shorten { id: slow_id, before });
         }
-        self.request(id, tail, now);
+        self.request(id, tail, None, now);
     }
 
     /// Whether any of what this request is to bring was asked for twice.
@@ -225,7 +238,7 @@ impl Scheduler {
         let quiet = request.quiet(now);
         let speed = self.sources.get(&request.source).and_then(|source| source.speed(now));
         let of_source = self.requests.values().filter(|other| other.source == request.source);
-        let bytes = of_source.map(|other| other.todo.len()).sum::<u64>().saturating_mul(GROUP_LEN);
+        let bytes = of_source.map(Request::expected).sum::<u64>().saturating_mul(GROUP_LEN);
         match speed {
             // Silence longer than its speed explains counts for more than its speed.
             Some(speed) => Duration::from_millis(bytes.saturating_mul(1000) / speed.max(1)).max(quiet),

@@ -119,11 +119,11 @@ impl Sim {
             }
             for action in scheduler.poll(now) {
                 match action {
-                    Action::Request { id, source, ranges } => {
+                    Action::Request { id, source, ranges, most } => {
                         assert!(!outcome.dropped.contains_key(&source), "asked a dropped source");
                         assert!(ranges.range_count() <= 256);
                         outcome.requests += 1;
-                        self.on_request(&mut scheduler, &mut flights, id, source, &ranges, now);
+                        self.on_request(&mut scheduler, &mut flights, id, source, (&ranges, most), now);
                     }
                     Action::Cancel { id } => {
                         flights.remove(&id);
@@ -180,7 +180,7 @@ impl Sim {
         flights: &mut BTreeMap<RequestId, Flight>,
         id: RequestId,
         source: SourceId,
-        ranges: &GroupRanges,
+        (ranges, most): (&GroupRanges, Option<u64>),
         now: Instant,
     ) {
         let i = index(source);
@@ -192,7 +192,8 @@ impl Sim {
             return scheduler.failed(id, Failure::Busy, now);
         }
         let asked = Tree::new(self.size).clip(ranges);
-        let left = self.peers[i].holds.as_ref().map_or(asked.clone(), |holds| holds.intersection(&asked));
+        let held = self.peers[i].holds.as_ref().map_or(asked.clone(), |holds| holds.intersection(&asked));
+        let left = most.map_or(held.clone(), |most| held.first_groups(most));
         scheduler.follows(id, &left);
         let unproven = scheduler.tree.is_none().then(GroupRanges::empty);
         flights.insert(id, Flight { source, left, due: 0, unproven });

@@ -7,6 +7,7 @@ use std::vec;
 use shoal_content::{Decoder, Digest, GroupRanges, MAX_RANGE_PAIRS, PARENT_LEN, Plan, Step};
 use shoal_store::{Blob, ReadError};
 
+use super::spread::{Sending, Spread};
 use super::{Library, Outcome, Served};
 use crate::wire::{Body, Header, MAX_HEADER_LEN, Mark, Request, Want};
 
@@ -25,6 +26,7 @@ const MARK_LEN: usize = 4;
 /// The answers to a request, in the making.
 pub(super) struct Answers<L> {
     library: L,
+    spread: Spread,
     body: Body,
     wants: vec::IntoIter<Want>,
     current: Option<Encoder>,
@@ -51,6 +53,8 @@ struct Encoder {
     body: Body,
     /// Checks what is sent, if the file may have changed without a trace.
     verifier: Option<Decoder>,
+    /// What of it is still to be sent, if anybody keeps count.
+    sending: Option<Sending>,
 }
 
 /// How the encoding of a blob ends.
@@ -64,8 +68,8 @@ enum End {
 }
 
 impl<L: Library + Clone> Answers<L> {
-    pub(super) fn new(library: L, request: Request) -> Self {
-        Answers { library, body: request.body, wants: request.wants.into_iter(), current: None }
+    pub(super) fn new(library: L, spread: Spread, request: Request) -> Self {
+        Answers { library, spread, body: request.body, wants: request.wants.into_iter(), current: None }
     }
 
     pub(super) fn library(&self) -> L {
@@ -108,7 +112,7 @@ impl<L: Library + Clone> Answers<L> {
     /// Finds what is here of what is wanted.
     fn open(&self, want: &Want) -> Result<(Header, Encoder), (Header, Outcome)> {
         match self.library.open(&want.digest) {
-            Ok(Some(blob)) => Ok(Encoder::new(blob, want, self.body)),
+            Ok(Some(blob)) => Ok(Encoder::new(blob, want, self.body, &self.spread)),
             Ok(None) | Err(ReadError::NotHere) => Err((Header::NotFound, Outcome::NotFound)),
             Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => {
                 Err((Header::Changed, Outcome::Changed))
@@ -155,20 +159,22 @@ impl From<ReadError> for End {
 }
 
 impl Encoder {
-    fn new(blob: Blob, want: &Want, body: Body) -> (Header, Self) {
+    fn new(blob: Blob, want: &Want, body: Body, spread: &Spread) -> (Header, Self) {
         let tree = blob.tree();
         let asked = tree.clip(&want.ranges);
         let held = asked.intersection(blob.ranges());
-        let chosen = match want.most {
-            Some(most) => held.first_groups(most),
-            None => held,
-        };
         // A set cut short on its way out is as good as one that was held in part.
-        let here: GroupRanges = chosen.iter().take(MAX_RANGE_PAIRS).collect();
+        let held: GroupRanges = held.iter().take(MAX_RANGE_PAIRS).collect();
+        let (here, sending) = match body {
+            Body::Content => spread.choose(want.digest, tree, held, want.most),
+            Body::HashesOnly => {
+                (want.most.map_or_else(|| held.clone(), |most| held.first_groups(most)), None)
+            }
+        };
         let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
         let verifier =
             (blob.needs_verifying() && body == Body::Content).then(|| Decoder::new(want.digest, tree, &here));
-        (header, Encoder { digest: want.digest, plan: tree.plan(&here), body, verifier, blob })
+        (header, Encoder { digest: want.digest, plan: tree.plan(&here), body, verifier, sending, blob })
     }
 
     /// Encodes into what room the batch has. Gives the bytes of encoding, and how it ended if it did.
@@ -205,13 +211,16 @@ impl Encoder {
                 }
                 out.put(&pair);
             }
-            Step::Leaf { offset, len, .. } if self.body == Body::Content => {
+            Step::Leaf { group, offset, len, .. } if self.body == Body::Content => {
                 let bytes = out.space(len);
                 self.blob.read_at(offset, bytes)?;
                 if let Some(verifier) = &mut self.verifier {
                     verifier.push_leaf(bytes).map_err(|_| End::Bad)?;
                 }
                 out.filled += len;
+                if let Some(sending) = &mut self.sending {
+                    sending.sent_before(group + 1);
+                }
             }
             Step::Leaf { .. } => {}
         }
