@@ -17,6 +17,8 @@ use crate::tasks::Tasks;
 
 /// Contents of which the takers are remembered. Introductions are a help, so forgetting the oldest costs little.
 const REMEMBERED_CONTENTS: usize = 1024;
+/// How long a peer that took content is introduced. Whoever has it all is found by its own announcement by then.
+const TAKEN_LATELY: Duration = Duration::from_secs(600);
 /// How soon content is read again on the word of a peer. Without it, one peer could keep the disk busy for ever.
 const DOUBT_AGAIN: Duration = Duration::from_secs(600);
 
@@ -53,12 +55,12 @@ impl Doubts {
 /// The peers that lately took each content, and so hold some of it themselves.
 #[derive(Debug, Default)]
 struct Takers {
-    of: HashMap<ProviderKey, VecDeque<PeerId>>,
+    of: HashMap<ProviderKey, VecDeque<(PeerId, Instant)>>,
     order: VecDeque<ProviderKey>,
 }
 
 impl Takers {
-    fn note(&mut self, key: ProviderKey, peer: PeerId) {
+    fn note(&mut self, key: ProviderKey, peer: PeerId, now: Instant) {
         if !self.of.contains_key(&key) {
             self.order.push_back(key);
             if self.order.len() > REMEMBERED_CONTENTS
@@ -68,13 +70,15 @@ impl Takers {
             }
         }
         let peers = self.of.entry(key).or_default();
-        peers.retain(|known| *known != peer);
-        peers.push_front(peer);
+        peers.retain(|(known, _)| *known != peer);
+        peers.push_front((peer, now));
         peers.truncate(MAX_OTHERS);
     }
 
-    fn of(&self, key: &ProviderKey, except: &PeerId) -> Vec<PeerId> {
-        self.of.get(key).into_iter().flatten().filter(|peer| *peer != except).copied().collect()
+    fn of(&self, key: &ProviderKey, except: &PeerId, now: Instant) -> Vec<PeerId> {
+        let lately = |taken: Instant| now.saturating_duration_since(taken) < TAKEN_LATELY;
+        let takers = self.of.get(key).into_iter().flatten();
+        takers.filter(|(peer, taken)| peer != except && lately(*taken)).map(|(peer, _)| *peer).collect()
     }
 }
 
@@ -93,16 +97,16 @@ impl Library {
     pub(crate) async fn answer(&self, asker: PeerId, key: ProviderKey) -> Answer {
         let library = self.clone();
         let holding = self.tasks.blocking(move || library.holding(&key)).await.flatten();
-        let others = self.lock().takers.of(&key, &asker);
+        let others = self.lock().takers.of(&key, &asker, Instant::now());
         // Their addresses are not handed on: whoever is connected to this node was met in the overlay, where the
         // asker finds them with addresses that they signed.
         let others = others.into_iter().map(|peer| Holder { peer, addresses: Vec::new() }).collect();
         Answer { holding, others }
     }
 
-    /// Notes that `peer` took content and so holds some of it.
-    pub(crate) fn served(&self, peer: PeerId, digest: Digest) {
-        self.lock().takers.note(ProviderKey::derive(&self.network, &digest), peer);
+    /// Notes that `peer` takes content and so will soon hold some of it.
+    pub(crate) fn asked(&self, peer: PeerId, digest: Digest) {
+        self.lock().takers.note(ProviderKey::derive(&self.network, &digest), peer, Instant::now());
     }
 
     /// Looks again at content of which a peer says that it got bytes that do not match. Reading a whole file is a lot to

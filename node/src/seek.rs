@@ -3,10 +3,14 @@
 //! Owns: who was asked in this round and who still is to be.
 //! Hears: providers that the walk names, answers of peers, holders that they introduce.
 //! Tells: every holder as it answers, and the end of every round.
-//! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later.
+//! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later. Between them,
+//! those found are asked again: what others hold grows while they fetch it too.
+
+mod watch;
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,8 +18,9 @@ use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 use shoal_transfer::have::{Answer, Have, Holding, Request, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use self::watch::Watch;
 use crate::{
     hint::{Hint, Unreached},
     net::{Net, NetError, Walk},
@@ -23,6 +28,8 @@ use crate::{
 
 /// Questions out at once. More would open more connections than a lookup is worth.
 const ASKING: usize = 32;
+/// Questions out at once to those who are asked again. They are short, and there is time.
+const ASKING_AGAIN: usize = 8;
 /// Peers asked in one round. Whoever introduces more of them than this is not believed.
 const MAX_CANDIDATES: usize = 256;
 /// A node this young may not have met its network yet, so a round that finds nobody proves nothing.
@@ -114,6 +121,19 @@ struct Candidate {
     via: Via,
 }
 
+/// The holders found so far, for those who ask them again.
+#[derive(Default)]
+struct Found {
+    watch: Mutex<Watch>,
+    changed: Notify,
+}
+
+impl Found {
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What became of one question.
 enum Asked {
     Candidate { candidate: Candidate, answer: Result<Answer, NetError>, round_trip: Duration },
@@ -132,17 +152,25 @@ impl Seek {
             let finding = findings.recv().await?;
             Some((Some(finding), findings))
         });
-        let work = self.run(tell).map(|()| None).into_stream();
+        let work = async move {
+            let found = Found::default();
+            let again = self.clone();
+            tokio::select! {
+                () = self.run(&tell, &found) => {}
+                () = again.ask_again(&tell, &found) => {}
+            }
+        };
+        let work = work.map(|()| None).into_stream();
         futures::stream::select(findings, work).filter_map(futures::future::ready)
     }
 
-    async fn run(mut self, tell: mpsc::Sender<Finding>) {
+    async fn run(mut self, tell: &mpsc::Sender<Finding>, found: &Found) {
         let mut pause = FIRST_PAUSE;
         let mut found_any = false;
         let mut told = HashSet::new();
         loop {
-            let Some((round, found)) = self.round(&tell, &mut told).await else { return };
-            found_any |= found;
+            let Some((round, any)) = self.round(tell, &mut told, found).await else { return };
+            found_any |= any;
             let young = self.started.elapsed() < SETTLING;
             // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
             if young && !found_any {
@@ -158,6 +186,63 @@ impl Seek {
         }
     }
 
+    /// Asks those found again, as long as they have news.
+    async fn ask_again(&self, tell: &mpsc::Sender<Finding>, found: &Found) {
+        let mut asking: FuturesUnordered<BoxFuture<'_, (PeerId, Asked)>> = FuturesUnordered::new();
+        loop {
+            while asking.len() < ASKING_AGAIN
+                && let Some(candidate) = found.watch().next(Instant::now())
+            {
+                let peer = candidate.peer;
+                asking.push(self.ask(candidate).map(move |asked| (peer, asked)).boxed());
+            }
+            let due = found.watch().next_due().filter(|_| asking.len() < ASKING_AGAIN);
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((peer, asked)) = asking.next() => {
+                    if self.heard_again(peer, asked, tell, found).await.is_none() {
+                        return;
+                    }
+                }
+                () = due => {}
+                () = found.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Takes in an answer to a repeated question; `None` when the caller is gone.
+    async fn heard_again(
+        &self,
+        peer: PeerId,
+        asked: Asked,
+        tell: &mpsc::Sender<Finding>,
+        found: &Found,
+    ) -> Option<()> {
+        let now = Instant::now();
+        let Asked::Candidate { candidate, answer: Ok(answer), round_trip } = asked else {
+            found.watch().in_vain(peer, now);
+            return Some(());
+        };
+        let has_more = {
+            let mut watch = found.watch();
+            let others = answer.others.into_iter().filter(|other| other.peer != self.me);
+            let new =
+                others.filter(|other| watch.introduced(other.peer, other.addresses.clone(), now)).count();
+            watch.answered(peer, answer.holding.as_ref(), new > 0, now)
+        };
+        if let (true, Some(holding)) = (has_more, answer.holding) {
+            let Candidate { peer, addresses, via } = candidate;
+            let holder = Holder { peer, addresses, holding, via, round_trip };
+            tell.send(Finding::Holder(holder)).await.ok()?;
+        }
+        Some(())
+    }
+
     async fn wait_for_change(&mut self, at_most: Duration) {
         self.net.changes.mark_unchanged();
         drop(tokio::time::timeout(at_most, self.net.changes.changed()).await);
@@ -168,6 +253,7 @@ impl Seek {
         &self,
         tell: &mpsc::Sender<Finding>,
         told: &mut HashSet<Vec<Multiaddr>>,
+        found: &Found,
     ) -> Option<(Round, bool)> {
         let mut round = Round::default();
         let mut found_any = false;
@@ -232,6 +318,8 @@ impl Seek {
                     }
                     if let Some(holding) = answer.holding {
                         found_any = true;
+                        found.watch().found(&candidate, &holding, Instant::now());
+                        found.changed.notify_one();
                         let Candidate { peer, addresses, via } = candidate;
                         let holder = Holder { peer, addresses, holding, via, round_trip };
                         tell.send(Finding::Holder(holder)).await.ok()?;

@@ -48,7 +48,7 @@ pub(crate) async fn serve_all(
                 ServeEvent::Sent(bytes) => {
                     traffic.sent.fetch_add(bytes, Ordering::Relaxed);
                 }
-                ServeEvent::Served(served) => library.served(peer, served.digest),
+                ServeEvent::Asked(digest) => library.asked(peer, digest),
                 ServeEvent::Ended => sending = None,
                 _ => {}
             };

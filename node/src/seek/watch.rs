@@ -1,0 +1,120 @@
+//! Decides whom to ask again while a get runs, and when: what others hold grows as they fetch it themselves.
+//!
+//! Pure: `now` is an argument.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use libp2p::{Multiaddr, PeerId};
+use shoal_transfer::have::Holding;
+
+use super::{Candidate, Via};
+
+#[cfg(test)]
+mod tests;
+
+/// Peers asked again. More than a fetch asks for content would be questions for nothing.
+const MAX_WATCHED: usize = 64;
+
+/// How soon somebody is asked again from whom there was something new.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How soon somebody is asked again at the latest; from [`SOON`] on, every answer without news doubles the pause.
+const LATE: Duration = Duration::from_secs(16);
+
+/// Questions in a row that may bring no holding. A round of the search finds again who comes back later.
+const MAX_IN_VAIN: u32 = 4;
+
+/// Whom to ask again.
+#[derive(Debug, Default)]
+pub(super) struct Watch(HashMap<PeerId, Watched>);
+
+#[derive(Debug)]
+struct Watched {
+    addresses: Vec<Multiaddr>,
+    via: Via,
+    /// None while it is being asked.
+    due: Option<Instant>,
+    pause: Duration,
+    /// Groups that it held.
+    held: u64,
+    in_vain: u32,
+}
+
+impl Watch {
+    /// A peer was introduced as one that holds some; it is asked at once, unless it is known. True if it is new.
+    pub(super) fn introduced(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) -> bool {
+        let is_new = self.0.len() < MAX_WATCHED && !self.0.contains_key(&peer);
+        if is_new {
+            self.0.insert(peer, Watched::new(addresses, Via::Introduced, now));
+        }
+        is_new
+    }
+
+    /// The search found a holder, and so it was asked just now.
+    pub(super) fn found(&mut self, candidate: &Candidate, holding: &Holding, now: Instant) {
+        if self.0.len() < MAX_WATCHED || self.0.contains_key(&candidate.peer) {
+            let watched = Watched::new(candidate.addresses.clone(), candidate.via, now);
+            self.0.entry(candidate.peer).or_insert(watched);
+            self.answered(candidate.peer, Some(holding), false, now);
+        }
+    }
+
+    /// A peer answered; `introduces` says whether it named anybody new. True if it holds what it did not hold before.
+    pub(super) fn answered(
+        &mut self,
+        peer: PeerId,
+        holding: Option<&Holding>,
+        introduces: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(watched) = self.0.get_mut(&peer) else { return false };
+        let Some(holding) = holding else {
+            self.in_vain(peer, now);
+            return false;
+        };
+        watched.in_vain = 0;
+        let held = holding.ranges.len();
+        let has_more = held != watched.held;
+        watched.held = held;
+        watched.again(has_more || introduces, now);
+        has_more
+    }
+
+    /// A peer did not answer, or holds nothing.
+    pub(super) fn in_vain(&mut self, peer: PeerId, now: Instant) {
+        let Some(watched) = self.0.get_mut(&peer) else { return };
+        watched.in_vain += 1;
+        if watched.in_vain >= MAX_IN_VAIN {
+            self.0.remove(&peer);
+        } else {
+            watched.again(false, now);
+        }
+    }
+
+    /// Whom to ask now. Every candidate is to be reported as answered or asked in vain.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Candidate> {
+        let due = |watched: &Watched| watched.due.is_some_and(|due| due <= now);
+        let (peer, watched) = self.0.iter_mut().find(|(_, watched)| due(watched))?;
+        watched.due = None;
+        Some(Candidate { peer: *peer, addresses: watched.addresses.clone(), via: watched.via })
+    }
+
+    /// When somebody is to be asked.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.0.values().filter_map(|watched| watched.due).min()
+    }
+}
+
+impl Watched {
+    fn new(addresses: Vec<Multiaddr>, via: Via, now: Instant) -> Self {
+        Watched { addresses, via, due: Some(now), pause: SOON, held: 0, in_vain: 0 }
+    }
+
+    fn again(&mut self, is_news: bool, now: Instant) {
+        self.pause = if is_news { SOON } else { (self.pause * 2).min(LATE) };
+        self.due = Some(now + self.pause);
+    }
+}

@@ -1,0 +1,64 @@
+//! When peers are asked again: soon while there is news, ever later without, and no more once they hold nothing.
+
+use shoal_content::GroupRanges;
+
+use super::*;
+
+fn holding(groups: u64) -> Holding {
+    Holding { size: 1 << 30, ranges: GroupRanges::all(groups), complete: false, name: None }
+}
+
+fn candidate(peer: PeerId) -> Candidate {
+    Candidate { peer, addresses: Vec::new(), via: Via::Dht }
+}
+
+#[test]
+fn who_gets_more_is_asked_soon_and_who_does_not_ever_later() {
+    let start = Instant::now();
+    let (mut watch, peer) = (Watch::default(), PeerId::random());
+    watch.found(&candidate(peer), &holding(10), start);
+    assert!(watch.next(start).is_none(), "it was asked just now");
+    let mut now = start;
+    for groups in [20, 30] {
+        assert_eq!(watch.next_due(), Some(now + SOON));
+        now += SOON;
+        assert_eq!(watch.next(now).map(|candidate| candidate.peer), Some(peer));
+        assert!(watch.next(now).is_none() && watch.next_due().is_none(), "one question at a time");
+        assert!(watch.answered(peer, Some(&holding(groups)), false, now));
+    }
+    for pause in [SOON, 2 * SOON, 4 * SOON, 8 * SOON, LATE, LATE] {
+        assert_eq!(watch.next_due(), Some(now + pause));
+        now += pause;
+        watch.next(now).unwrap();
+        assert!(!watch.answered(peer, Some(&holding(30)), false, now));
+    }
+    now += LATE;
+    watch.next(now).unwrap();
+    watch.answered(peer, Some(&holding(30)), true, now);
+    assert_eq!(watch.next_due(), Some(now + SOON), "it introduced somebody");
+}
+
+#[test]
+fn the_introduced_are_asked_at_once_and_forgotten_when_they_hold_nothing() {
+    let mut now = Instant::now();
+    let (mut watch, peer) = (Watch::default(), PeerId::random());
+    assert!(watch.introduced(peer, Vec::new(), now));
+    assert!(!watch.introduced(peer, Vec::new(), now), "known");
+    for _ in 0..MAX_IN_VAIN {
+        assert_eq!(watch.next(now).map(|candidate| candidate.peer), Some(peer));
+        watch.in_vain(peer, now);
+        now += LATE;
+    }
+    assert!(watch.next(now).is_none() && watch.0.is_empty());
+}
+
+#[test]
+fn no_more_are_watched_than_allowed() {
+    let now = Instant::now();
+    let mut watch = Watch::default();
+    for _ in 0..2 * MAX_WATCHED {
+        watch.introduced(PeerId::random(), Vec::new(), now);
+        watch.found(&candidate(PeerId::random()), &holding(1), now);
+    }
+    assert_eq!(watch.0.len(), MAX_WATCHED);
+}
