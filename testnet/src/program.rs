@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, demo, hosts, kill, startup},
+    scenarios::{self, crowd, demo, hosts, kill, startup},
     shoal::{AS_SHOAL, Shoal},
     table::{self, parse_size},
 };
@@ -67,6 +67,24 @@ enum Command {
         /// Decides about the moments; the one in use is printed
         #[arg(long)]
         seed: Option<u64>,
+    },
+    /// Fetch a file from one to many at once, then from many to one, with limited uplinks, beside the best possible
+    Crowd {
+        /// The size of the file
+        #[arg(long, value_parser = parse_size, default_value = "256MiB")]
+        size: u64,
+        /// How many fetch from the one
+        #[arg(long, default_value_t = 8)]
+        receivers: usize,
+        /// How many send to the one
+        #[arg(long, default_value_t = 4)]
+        sources: usize,
+        /// What each may send, in bytes per second
+        #[arg(long, default_value_t = 12_500_000)]
+        up: u64,
+        /// Let those who fetch leave as soon as they have it
+        #[arg(long)]
+        leave: bool,
     },
     /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
     Hosts,
@@ -153,6 +171,10 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 let seed = seed.unwrap_or_else(rand::random);
                 kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
             }
+            &Command::Crowd { size, receivers, sources, up, leave } => {
+                let options = crowd::Options { size, peers: receivers, up, leave };
+                crowds(&shoal, dir, &options, sources, out)
+            }
             Command::Hosts => hosts::run(&shoal, dir, out),
             &Command::Startup { starts, shares, peers } => {
                 let options = startup::Options { starts, shares, peers, ..startup::Options::default() };
@@ -163,6 +185,37 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
             Command::Wire(args) => bench::run_wire(args),
         },
     )
+}
+
+fn crowds(
+    shoal: &Shoal,
+    dir: &Path,
+    options: &crowd::Options,
+    sources: usize,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut report = |what: &str, outcome: crowd::Outcome| {
+        writeln!(
+            out,
+            "{what}: {}, {:.3} of the best possible {}; {:.3} of the file sent\n",
+            table::time(outcome.elapsed),
+            outcome.of_bound(),
+            table::time(outcome.bound),
+            outcome.of_size(options.size),
+        )
+    };
+    if options.peers > 0 {
+        let outcome = crowd::one_to_many(shoal, &dir.join("one"), options, &mut io::stdout())?;
+        report(&format!("one to {}", options.peers), outcome)?;
+    }
+    if sources > 1 {
+        let options = crowd::Options { peers: sources, ..*options };
+        for (name, kill) in [("many", crowd::Kill::Nobody), ("killed", crowd::Kill::One)] {
+            let outcome = crowd::many_to_one(shoal, &dir.join(name), &options, kill, &mut io::stdout())?;
+            report(&format!("{sources} to one, {name}"), outcome)?;
+        }
+    }
+    Ok(())
 }
 
 type Killing = fn(&Shoal, &Path, &kill::Options, &mut dyn Write) -> Result<kill::Outcome>;

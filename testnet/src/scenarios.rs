@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
+pub mod crowd;
 pub mod demo;
 pub mod hosts;
 pub mod kill;
