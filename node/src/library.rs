@@ -38,6 +38,45 @@ pub(crate) struct Library {
 struct Seen {
     takers: Takers,
     doubts: Doubts,
+    broken: Broken,
+}
+
+/// How content is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Changed,
+    Missing,
+}
+
+impl Damage {
+    /// What a failed look at content says of it. Content that is being checked, or that could not be read this time, is
+    /// not given up for it.
+    fn of(error: &ReadError) -> Option<Self> {
+        match error {
+            ReadError::Changed { .. } => Some(Self::Changed),
+            ReadError::Missing { .. } => Some(Self::Missing),
+            _ => None,
+        }
+    }
+}
+
+/// Contents that were told to be broken, so that each question about one is not told again.
+#[derive(Debug, Default)]
+struct Broken(HashMap<Digest, Damage>);
+
+impl Broken {
+    /// Notes what is wrong with content; true if that is news.
+    fn is_news(&mut self, digest: Digest, damage: Damage) -> bool {
+        if self.0.len() >= REMEMBERED_CONTENTS && !self.0.contains_key(&digest) {
+            // To tell some of them again costs less than to remember them all.
+            self.0.clear();
+        }
+        self.0.insert(digest, damage) != Some(damage)
+    }
+
+    fn healed(&mut self, digest: &Digest) {
+        self.0.remove(digest);
+    }
 }
 
 /// Contents that were read again on the word of a peer.
@@ -118,7 +157,7 @@ impl Library {
         }
         let store = self.store.clone();
         match self.tasks.long(move || store.report_bad(&digest)).await {
-            Some(Ok(true)) => self.found_broken(digest),
+            Some(Ok(true)) => self.found_broken(digest, Damage::Changed),
             Some(Ok(false)) | None => {}
             Some(Err(error)) => tracing::warn!(%error, "a doubtful share could not be checked"),
         }
@@ -132,18 +171,25 @@ impl Library {
         Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
     }
 
-    /// Passes on what a look at content found, and notes when that was that it is no longer what was published. Content
-    /// that is being checked, or that could not be read this time, is not given up for it.
+    /// Passes on what a look at content found, and notes when that was that it is no longer what was published.
     fn noting_broken<T>(&self, digest: &Digest, found: Result<T, ReadError>) -> Result<T, ReadError> {
-        if matches!(found, Err(ReadError::Changed { .. } | ReadError::Missing { .. })) {
-            self.found_broken(*digest);
+        match &found {
+            Ok(_) => self.lock().broken.healed(digest),
+            Err(error) => {
+                if let Some(damage) = Damage::of(error) {
+                    self.found_broken(*digest, damage);
+                }
+            }
         }
         found
     }
 
-    /// Passes on that content is no longer here; when too many wait, it will be found again.
-    fn found_broken(&self, digest: Digest) {
-        let _ = self.broken.try_send(digest);
+    /// Passes on, once, that content is no longer here; when too many wait, it will be found again.
+    fn found_broken(&self, digest: Digest, damage: Damage) {
+        let mut seen = self.lock();
+        if seen.broken.is_news(digest, damage) && self.broken.try_send(digest).is_err() {
+            seen.broken.healed(&digest);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -158,5 +204,39 @@ impl shoal_transfer::Library for Library {
 
     fn report_bad(&self, digest: &Digest) {
         shoal_transfer::Library::report_bad(&self.store, digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn broken_content_is_told_once_for_each_state_and_a_passing_failure_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let network = NetworkName::default();
+        let store = Store::open(folder.path(), &network).unwrap();
+        let (broken, mut told) = mpsc::channel(8);
+        let library = Library::new(store, Tasks::new(), broken, network);
+        let digest = Digest::of(b"x");
+        let path = || PathBuf::from("/x");
+        let mut is_told = |found: Result<(), ReadError>| {
+            drop(library.noting_broken(&digest, found));
+            told.try_recv().is_ok()
+        };
+
+        let io = || io::Error::other("the disk is away");
+        assert!(!is_told(Err(ReadError::Io { path: path(), source: io() })));
+        assert!(!is_told(Err(ReadError::Store(shoal_store::StoreError::Io(io())))));
+        assert!(!is_told(Err(ReadError::Checking { path: path() })));
+        assert!(is_told(Err(ReadError::Changed { path: path() })));
+        assert!(!is_told(Err(ReadError::Changed { path: path() })), "it was told");
+        assert!(is_told(Err(ReadError::Missing { path: path() })));
+        assert!(!is_told(Err(ReadError::Io { path: path(), source: io() })));
+        assert!(!is_told(Err(ReadError::Missing { path: path() })), "a passing failure heals nothing");
+        assert!(!is_told(Ok(())));
+        assert!(is_told(Err(ReadError::Missing { path: path() })), "it was well in between");
     }
 }
