@@ -1,17 +1,17 @@
 //! What needs no running node: the store of a home that nobody holds.
 
-use shoal_gateway::json::{Share, Unpublish};
+use shoal_gateway::json::{self, Share, Unpublish, Warning};
 use shoal_node::Home;
 
 use crate::{failure::Failure, places::Places};
 
-/// What is shared.
-pub(crate) fn shares(places: &Places) -> Result<Vec<Share>, Failure> {
+/// What is shared, and warnings of what should be.
+pub(crate) fn shares(places: &Places) -> Result<(Vec<Share>, Vec<Warning>), Failure> {
     if !places.node.store.exists() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
-    let shares = Home::open(&places.node.home)?.shares()?;
-    Ok(shares.iter().map(Into::into).collect())
+    let (shares, lost) = Home::open(&places.node.home)?.shares()?;
+    Ok((shares.iter().map(Into::into).collect(), lost.iter().map(|path| json::lost(path)).collect()))
 }
 
 /// Takes back what is shared.

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::convert::of_node;
 pub use self::{
-    convert::events_of_naming,
+    convert::{events_of_naming, lost},
     event::{
-        AddressNamed, Announced, Bytes, CidNamed, Done, Dropped, Entry, Event, Fetched, Holder, Identity,
-        Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Ready, Share,
-        Skipped, Stage, Status, Unreached, Verified, Warning,
+        AddressNamed, Announced, Bytes, CidNamed, Directory, Done, Dropped, Entry, Event, Fetched, Holder,
+        Identity, Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Ready,
+        Share, Skipped, Stage, Status, Unreached, Verified, Warning,
     },
     failure::Failure,
     request::{

@@ -27,6 +27,7 @@ mod find;
 mod get;
 mod hint;
 mod home;
+mod human;
 mod job;
 mod join;
 mod library;
@@ -63,6 +64,7 @@ pub use self::{
     },
     hint::Unreached,
     home::{Home, HomeError, Paths, holder},
+    human::human_size,
     job::Job,
     net::PeerInfo,
     node::{Node, StopError},

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -293,16 +293,30 @@ impl Node {
         self.inner.on_store(Store::shares).await
     }
 
+    /// Paths that were shared, and of which a damaged store lost what it knew. They are published again while the node
+    /// runs; what is still here after that is gone, or cannot be read.
+    pub fn lost(&self) -> Vec<PathBuf> {
+        self.inner.store.lost()
+    }
+
     /// Stops sharing content and withdraws its announcements; the files stay. Returns what was shared.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future may leave announcements to expire by themselves.
     pub async fn unpublish(&self, what: Selector) -> Result<Vec<Share>, StoreError> {
-        let before = self.inner.announcer.everything().await;
-        let removed = self.inner.on_store(move |store| store.unpublish(&what)).await?;
-        let after: HashSet<_> = self.inner.announcer.everything().await.into_iter().collect();
-        let gone: Vec<_> = before.into_iter().filter(|digest| !after.contains(digest)).collect();
+        let (files, network) = (self.inner.announcer.files, self.inner.config.network.clone());
+        let unpublish = move |store: &Store| {
+            let mut gone = store.announceable_of(&what, files)?;
+            let removed = store.unpublish(&what)?;
+            // What another share has too is here as before.
+            let is_gone = |digest: &Digest| {
+                matches!(store.digest_for(&ProviderKey::derive(&network, digest)), Ok(None))
+            };
+            gone.retain(is_gone);
+            Ok((removed, gone))
+        };
+        let (removed, gone) = self.inner.on_store(unpublish).await?;
         drop(tokio::time::timeout(WITHDRAWING, self.inner.announcer.withdraw(&gone)).await);
         Ok(removed)
     }

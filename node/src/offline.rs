@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shoal_content::{Cid, NetworkName};
+use shoal_content::Cid;
 use shoal_store::{PublishError, PublishOptions, Published, Selector, Share, Store};
 use tokio::sync::watch;
 
@@ -15,9 +15,12 @@ use crate::{
 };
 
 impl Home {
-    /// What is shared from here, and whether it still is what was published. Blocking.
-    pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
-        Ok(self.store()?.shares()?)
+    /// What is shared from here, and whether it still is what was published; and what [`Node::lost`] tells. Blocking.
+    ///
+    /// [`Node::lost`]: crate::Node::lost
+    pub fn shares(&self) -> Result<(Vec<Share>, Vec<PathBuf>), StoreError> {
+        let store = self.store()?;
+        Ok((store.shares()?, store.lost()))
     }
 
     /// Stops sharing content; its announcements expire by themselves. Returns what was shared. Blocking.
@@ -26,7 +29,7 @@ impl Home {
     }
 
     fn store(&self) -> Result<Store, StoreError> {
-        Ok(Store::open(&self.paths().store, &NetworkName::default())?)
+        Ok(Store::open_as_it_is(&self.paths().store)?)
     }
 }
 

@@ -114,16 +114,26 @@ struct Current {
 }
 
 impl Db {
-    /// Opens the database in `dir`, making it if it is not there, and checks all of it if `trust` says so.
-    pub(crate) fn open(dir: Dir, network: &NetworkName, trust: Trust) -> Result<Self, StoreError> {
+    /// Opens the database in `dir`, making it if it is not there, and checks all of it if `trust` says so. Without a
+    /// `network`, the provider keys stay those of the last one.
+    pub(crate) fn open(dir: Dir, network: Option<&NetworkName>, trust: Trust) -> Result<Self, StoreError> {
         let database = match trust {
             Trust::Believe => backend::open(&dir)?,
             Trust::Check => open_checked(&dir)?,
         };
+        let network = match network {
+            Some(network) => network.clone(),
+            None => tables::network(&database.begin_read()?)?.unwrap_or_default(),
+        };
         let current = RwLock::new(Current { database: Some(database), generation: 0 });
-        let db = Self { dir, network: network.clone(), current };
+        let db = Self { dir, network, current };
         db.prepare()?;
         Ok(db)
+    }
+
+    /// The network of the provider keys.
+    pub(crate) fn network(&self) -> &NetworkName {
+        &self.network
     }
 
     /// Closes the database; whoever uses it after that opens it again.

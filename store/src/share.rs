@@ -62,6 +62,15 @@ pub enum Selector {
     Path(PathBuf),
 }
 
+impl Selector {
+    fn matches(&self, path: &Path, cid: &Cid) -> bool {
+        match self {
+            Self::Cid(wanted) => cid == wanted,
+            Self::Path(wanted) => path == wanted,
+        }
+    }
+}
+
 impl Store {
     /// Everything that is shared, by path, and whether it is still as it was published.
     ///
@@ -95,13 +104,9 @@ impl Store {
     /// nothing if the selector matches nothing.
     pub fn unpublish(&self, selector: &Selector) -> Result<Vec<Share>, StoreError> {
         let inner = &self.inner;
-        let matches = |path: &Path, row: &ShareRow| match selector {
-            Selector::Cid(cid) => row.cid == *cid,
-            Selector::Path(wanted) => path == wanted,
-        };
         let mut gone = Vec::new();
         for (path, row) in inner.db.read(Read::shares)? {
-            if !matches(&path, &row) {
+            if !selector.matches(&path, &row.cid) {
                 continue;
             }
             // First the journal: should we stop right after, the share is still there, not back from the dead.
@@ -122,8 +127,24 @@ impl Store {
     ///
     /// A directory whose files are all gone is left out, and so is each file that is gone or has changed.
     pub fn announceable(&self, max_files: usize) -> Result<Vec<Digest>, StoreError> {
+        self.announceable_where(max_files, |_, _| true)
+    }
+
+    /// As [`announceable`](Self::announceable), of these shares only.
+    pub fn announceable_of(&self, selector: &Selector, max_files: usize) -> Result<Vec<Digest>, StoreError> {
+        self.announceable_where(max_files, |path, cid| selector.matches(path, cid))
+    }
+
+    fn announceable_where(
+        &self,
+        max_files: usize,
+        wanted: impl Fn(&Path, &Cid) -> bool,
+    ) -> Result<Vec<Digest>, StoreError> {
         let (mut roots, mut files) = (Vec::new(), Vec::new());
         for (path, row) in self.inner.db.read(Read::shares)? {
+            if !wanted(&path, &row.cid) {
+                continue;
+            }
             match row.cid.kind() {
                 Kind::File if self.inner.state_of(&path, &row.cid.digest())? == ShareState::Ok => {
                     roots.push(row.cid.digest());

@@ -113,10 +113,20 @@ impl Store {
     /// first, which takes less than a microsecond for each shared file. A database that is damaged is moved
     /// aside, and what it shared is to be published again: see [`lost`](Self::lost).
     pub fn open(path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
-        Self::open_on(&Files::default(), path, network)
+        Self::open_on(&Files::default(), path, Some(network))
     }
 
-    pub(crate) fn open_on(files: &Files, path: &Path, network: &NetworkName) -> Result<Self, OpenError> {
+    /// Opens the store to look after it, on whatever network it served last.
+    pub fn open_as_it_is(path: &Path) -> Result<Self, OpenError> {
+        Self::open_on(&Files::default(), path, None)
+    }
+
+    /// Without a `network`, the one that it served last stays.
+    pub(crate) fn open_on(
+        files: &Files,
+        path: &Path,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         // Paths and digests of what is shared are nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
@@ -138,7 +148,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 files: files.clone(),
-                network: network.clone(),
+                network: db.network().clone(),
                 path: path.clone(),
                 outboards,
                 partials,
@@ -194,7 +204,12 @@ impl Inner {
 }
 
 /// Opens the database, or a new one if its file holds none any more.
-fn open_database(files: &Files, path: &Path, network: &NetworkName, trust: Trust) -> Result<Db, OpenError> {
+fn open_database(
+    files: &Files,
+    path: &Path,
+    network: Option<&NetworkName>,
+    trust: Trust,
+) -> Result<Db, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network, trust);
     match open() {

@@ -37,7 +37,7 @@ impl Home {
     /// Opens the store on a disk that fails.
     pub(crate) fn open_on(&self, faults: &Arc<Faults>) -> Result<Store, crate::OpenError> {
         let files = Files::with_faults(Arc::clone(faults));
-        Store::open_on(&files, &self.path("store"), &NetworkName::default())
+        Store::open_on(&files, &self.path("store"), Some(&NetworkName::default()))
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {

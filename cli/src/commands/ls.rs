@@ -1,8 +1,8 @@
 //! `shoal ls`: what is shared, and whether it still is what it was.
 
-use shoal_gateway::json::{self, Event, Share};
+use shoal_gateway::json::{self, Event, Share, Warning};
 
-use crate::{Context, failure::Failure, offline, output::size, session};
+use crate::{Context, client::Client, failure::Failure, offline, output::size, session};
 
 /// List what is shared, and whether it is still what it was
 ///
@@ -13,26 +13,34 @@ use crate::{Context, failure::Failure, offline, output::size, session};
 pub(crate) struct Args {}
 
 pub(crate) async fn run(cx: &Context, _: &Args) -> Result<(), Failure> {
-    let shares = match session::guest(cx).await? {
-        Some(client) => {
-            let mut answer = client.get(json::SHARES).await?;
-            let mut shares = Vec::new();
-            while let Some(event) = answer.next().await? {
-                if let Event::Share(share) = event {
-                    shares.push(share);
-                }
-            }
-            shares
-        }
+    let (shares, warnings) = match session::guest(cx).await? {
+        Some(client) => cx.unless_stopped(ask(&client)).await?,
         None => offline::shares(&cx.places)?,
     };
-    if shares.is_empty() {
+    if shares.is_empty() && warnings.is_empty() {
         cx.printer.note("nothing is shared; `shoal publish PATH` shares something");
     }
     for share in shares {
         show(cx, share);
     }
+    for warning in warnings {
+        cx.printer.warning(&warning.message);
+        cx.printer.event(&Event::Warning(warning));
+    }
     Ok(())
+}
+
+async fn ask(client: &Client) -> Result<(Vec<Share>, Vec<Warning>), Failure> {
+    let mut answer = client.get(json::SHARES).await?;
+    let (mut shares, mut warnings) = (Vec::new(), Vec::new());
+    while let Some(event) = answer.next().await? {
+        match event {
+            Event::Share(share) => shares.push(share),
+            Event::Warning(warning) => warnings.push(warning),
+            _ => {}
+        }
+    }
+    Ok((shares, warnings))
 }
 
 fn show(cx: &Context, share: Share) {

@@ -6,12 +6,14 @@ use std::{
 };
 
 use shoal_node::{
-    Cid, ContentsEntry, FindSummary, GetProgress, Paths, PeerId, PeerInfo, PublishProgress, Scopes, Shared,
+    Cid, Contents, ContentsEntry, FindSummary, GetProgress, Paths, PeerId, PeerInfo, PublishProgress, Scopes,
+    Shared,
 };
 
 use super::{
-    AddressNamed, Announced, CidNamed, Dropped, Entry, Event, Fetched, Holder, Looked, Missed, Peer,
-    PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Unreached, Warning,
+    AddressNamed, Announced, CidNamed, Directory, Dropped, Entry, Event, Fetched, Holder, Looked, Missed,
+    Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Unreached,
+    Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -155,6 +157,12 @@ impl From<ContentsEntry> for Entry {
     }
 }
 
+impl From<&Contents> for Directory {
+    fn from(contents: &Contents) -> Self {
+        Self { files: count(contents.entries.len()), size: contents.size }
+    }
+}
+
 impl From<shoal_node::Holder> for Holder {
     fn from(holder: shoal_node::Holder) -> Self {
         Self {
@@ -178,6 +186,7 @@ impl From<&FindSummary> for Looked {
             hops: summary.hops.into(),
             messages: summary.messages.into(),
             timeouts: summary.timeouts.into(),
+            directory: None,
             elapsed_ms: millis(summary.elapsed),
         }
     }
@@ -200,6 +209,16 @@ impl From<&shoal_node::Share> for Share {
             }
             .to_owned(),
         }
+    }
+}
+
+/// What to say of a path that was shared and of which the store lost what it knew.
+pub fn lost(path: &Path) -> Warning {
+    let path = text(path);
+    Warning {
+        message: format!(
+            "{path} was shared, and the store was damaged since: a node that starts publishes it again, if it is there"
+        ),
     }
 }
 

@@ -21,6 +21,9 @@ use crate::{
     json::{self, Event, Failure, PeerNamed, Progress},
 };
 
+/// How long whoever asks who has a directory waits to be told also what is in it.
+const LISTING: Duration = Duration::from_secs(5);
+
 /// Content read at once on its way to a caller.
 const PIECE: usize = 256 * 1024;
 
@@ -82,7 +85,8 @@ pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::F
     lines(|out| async move {
         let link = link(&request.link)?;
         let cid = link.cid();
-        let mut job = node.find(link, peers(&request.peers)?);
+        let peers = peers(&request.peers)?;
+        let mut job = node.find(link.clone(), peers.clone());
         let mut told = HashSet::new();
         let mut warned = 0;
         while let Some(summary) = job.next().await {
@@ -97,7 +101,13 @@ pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::F
             }
         }
         let summary = job.await;
-        out.event(Event::Looked((&summary).into())).await;
+        let mut looked = json::Looked::from(&summary);
+        if cid.kind() == Kind::Directory && !summary.holders.is_empty() {
+            let list = peers.into_iter().fold(node.get(link), GetRequest::peer).timeout(LISTING).contents();
+            let listed = tokio::time::timeout(LISTING, list).await;
+            looked.directory = listed.ok().and_then(Result::ok).as_ref().map(Into::into);
+        }
+        out.event(Event::Looked(looked)).await;
         match (summary.holders.is_empty(), summary.silent) {
             (false, _) => Ok(()),
             (true, 0) => Err(Failure::new(ErrorKind::NotFound, format!("nobody offers {cid}"))),

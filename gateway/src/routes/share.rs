@@ -13,6 +13,9 @@ pub(crate) async fn shares(State(node): State<Node>) -> Response {
         for share in node.shares().await? {
             out.event(Event::Share((&share).into())).await;
         }
+        for path in node.lost() {
+            out.event(Event::Warning(json::lost(&path))).await;
+        }
         Ok(())
     })
 }

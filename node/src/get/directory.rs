@@ -145,16 +145,37 @@ async fn member(
     let requests = if hint.is_some_and(|size| size > SMALL_FILE) { 2 } else { 1 };
     // The semaphore is never closed.
     let _turn = turns.acquire_many(requests).await;
-    match file::receive(task, &partial, hint, Crew::HoldersOfDirectory(&task.crowd), &task.reporter).await {
-        // Whoever has the directory may have lost this file, and somebody else may share just that.
-        Err(GetError::Unreachable { .. } | GetError::NoProvider { .. } | GetError::Mismatch { .. }) => {
-            elsewhere(task, &partial, hint).await?;
-        }
-        received => drop(received?),
-    }
+    receive(task, &partial, hint).await.map_err(|error| of_file(&directory, index, error))?;
     task.blocking(move || directory.place(index, &partial)).await?.map_err(error::of_finish)?;
     task.reporter.file_done();
     Ok(())
+}
+
+/// Receives a file from those who hold the directory, or from those who hold just that.
+async fn receive(task: &Task, partial: &shoal_store::Partial, hint: Option<u64>) -> Result<(), GetError> {
+    let crew = Crew::HoldersOfDirectory(&task.crowd);
+    let error = match file::receive(task, partial, hint, crew, &task.reporter).await {
+        // Whoever has the directory may have lost this file, and somebody else may share just that.
+        Err(
+            error @ (GetError::Unreachable { .. } | GetError::NoProvider { .. } | GetError::Mismatch { .. }),
+        ) => error,
+        received => return received.map(drop),
+    };
+    match elsewhere(task, partial, hint).await {
+        // What became of those who should have it says more.
+        Err(GetError::NoProvider { .. }) => Err(error),
+        received => received.map(drop),
+    }
+}
+
+/// Says which file of the directory a failure is about.
+fn of_file(directory: &PartialDirectory, index: usize, error: GetError) -> GetError {
+    match (directory.manifest().entries().get(index), error) {
+        (Some(entry), error) if !matches!(error, GetError::Stopped) => {
+            GetError::File { path: entry.path.clone(), source: Box::new(error) }
+        }
+        (_, error) => error,
+    }
 }
 
 /// Receives a file from holders of its own.

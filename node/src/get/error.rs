@@ -3,11 +3,11 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use libp2p::PeerId;
-use shoal_content::{Cid, ManifestError};
+use shoal_content::{Cid, ManifestError, RelPath};
 use shoal_store::{FinishError, PartialError, WriteError};
 
 use super::progress::Dropped;
-use crate::{error::ErrorKind, hint::Unreached};
+use crate::{error::ErrorKind, hint::Unreached, human::human_size};
 
 /// Why content could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,14 @@ pub enum GetError {
         /// Who sent what.
         dropped: Vec<Dropped>,
     },
+    /// A file of the directory could not be fetched.
+    #[error("could not get {path}, which is in the directory")]
+    File {
+        /// Where it is in the directory.
+        path: RelPath,
+        /// Why not.
+        source: Box<GetError>,
+    },
     /// The list of files is not one that this version accepts; nothing was written.
     #[error("{cid} is not a directory that can be fetched")]
     Manifest {
@@ -79,7 +87,10 @@ pub enum GetError {
         path: PathBuf,
     },
     /// The disk has no room for the rest.
-    #[error("no space for {}: it needs {need} bytes more, and the disk has {available}", path.display())]
+    #[error(
+        "no space for {}: it needs {} more, and the disk has {}",
+        path.display(), human_size(*need), human_size(*available)
+    )]
     NoSpace {
         /// Where it grows.
         path: PathBuf,
@@ -132,6 +143,7 @@ impl GetError {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::File { source, .. } => source.kind(),
             Self::NoProvider { .. } | Self::NothingMatches { .. } => ErrorKind::NotFound,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Mismatch { .. } | Self::Manifest { .. } => ErrorKind::Mismatch,
@@ -148,6 +160,7 @@ impl GetError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::File { source, .. } => source.hint(),
             Self::NoProvider { asked: 0, unreached, .. } if unreached.is_empty() => Some(
                 "no other node of this network is connected: name one with --peer, or use a ticket".into(),
             ),

@@ -102,7 +102,8 @@ pub(super) async fn receive(
         }
         Err(_) => {}
     }
-    Ok(fetched.map_err(|error| explain(task, crowd, reporter, error))?.size)
+    let cid = if digest == task.cid.digest() { task.cid } else { Cid::file(digest) };
+    Ok(fetched.map_err(|error| explain(cid, crowd, reporter, error))?.size)
 }
 
 /// Copies from what another get has just received, or from a share of this node, verified; `None` when there is no whole
@@ -175,8 +176,7 @@ fn tell(task: &Task, peer: PeerId, notice: Request) {
     });
 }
 
-fn explain(task: &Task, crowd: &Crowd, reporter: &Reporter, failure: FetchError) -> GetError {
-    let cid: Cid = task.cid;
+fn explain(cid: Cid, crowd: &Crowd, reporter: &Reporter, failure: FetchError) -> GetError {
     let dropped = reporter.snapshot().dropped;
     match failure {
         FetchError::NoSource => crowd.nobody(cid),

@@ -32,6 +32,24 @@ async fn shares_come_back_when_the_database_is_lost() {
 }
 
 #[tokio::test]
+async fn a_file_of_a_directory_that_changed_is_named() {
+    let giver = Place::start(None).await;
+    let taker = Place::start(Some(&giver.node)).await;
+    let tree = giver.path("tree");
+    fs::create_dir_all(tree.join("a")).unwrap();
+    fs::write(tree.join("a/good"), bytes(10_000, 1)).unwrap();
+    fs::write(tree.join("a/bad"), bytes(10_000, 2)).unwrap();
+    let cid = giver.node.publish(&tree).await.unwrap().cid();
+    fs::write(tree.join("a/bad"), bytes(10_000, 3)).unwrap();
+
+    let error = taker.node.get(cid).to(taker.path("copy")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.to_string(), "could not get a/bad, which is in the directory");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.ends_with(": its file changed"), "{cause}");
+}
+
+#[tokio::test]
 async fn a_share_that_changed_is_withdrawn_when_it_is_asked_for() {
     let giver = Place::start(None).await;
     let taker = Place::start(Some(&giver.node)).await;

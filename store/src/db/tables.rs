@@ -98,6 +98,17 @@ impl<T> Tables<T> {
     }
 }
 
+/// The network whose provider keys the tables hold; nothing if there are no tables yet.
+pub(super) fn network(transaction: &ReadTransaction) -> Result<Option<NetworkName>, StoreError> {
+    let meta = match transaction.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        opened => opened?,
+    };
+    let name = meta.get(NETWORK)?;
+    let name = name.as_ref().and_then(|name| std::str::from_utf8(name.value()).ok());
+    name.map(|name| name.parse().map_err(|_| Damaged.into())).transpose()
+}
+
 impl Read {
     pub(super) fn new(transaction: &ReadTransaction, network: &NetworkName) -> Result<Self, TableError> {
         Self::open(network, |table| transaction.open_table(table))

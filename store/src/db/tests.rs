@@ -13,7 +13,7 @@ use crate::{
 fn open(dir: &Path, faults: Faults) -> (Result<Db, StoreError>, Arc<Faults>) {
     let faults = Arc::new(faults);
     let opened = Files::with_faults(Arc::clone(&faults)).dir(dir).map_err(StoreError::Io);
-    (opened.and_then(|dir| Db::open(dir, &NetworkName::default(), Trust::Believe)), faults)
+    (opened.and_then(|dir| Db::open(dir, Some(&NetworkName::default()), Trust::Believe)), faults)
 }
 
 fn put(db: &Db, number: u8) -> Result<(), StoreError> {

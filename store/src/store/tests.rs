@@ -47,6 +47,19 @@ fn provider_keys_follow_the_network() {
 }
 
 #[test]
+fn looking_after_a_store_leaves_it_on_its_network() {
+    let home = Home::new();
+    let network = NetworkName::parse("other").unwrap();
+    assert!(Store::open_as_it_is(&home.path("store")).unwrap().shares().unwrap().is_empty());
+    let store = Store::open(&home.path("store"), &network).unwrap();
+    let digest = publish(&store, &home.write("file", b"hello")).cid.digest();
+    drop(store);
+    let store = Store::open_as_it_is(&home.path("store")).unwrap();
+    assert_eq!(store.shares().unwrap().len(), 1);
+    assert_eq!(store.digest_for(&ProviderKey::derive(&network, &digest)).unwrap(), Some(digest));
+}
+
+#[test]
 fn a_database_of_a_later_version_is_left_alone() {
     let home = Home::new();
     let path = home.write("file", b"hello");

@@ -55,8 +55,20 @@ pub struct Looked {
     pub messages: u64,
     /// Those of them that were not answered in time.
     pub timeouts: u64,
+    /// Of a directory, whose holders tell the size of its list: its files, if somebody gave the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Directory>,
     /// How long it took.
     pub elapsed_ms: u64,
+}
+
+/// What is in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Number of files.
+    pub files: u64,
+    /// Bytes in all files.
+    pub size: u64,
 }
 
 /// One published path.
