@@ -53,7 +53,7 @@ impl Config {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| usage(error.to_string()))?;
+        let table: toml::Table = text.parse().map_err(|error| malformed(text, &error))?;
         let values = table.into_iter().map(|(key, value)| {
             if !KEYS.contains(&key.as_str()) {
                 return Err(unknown(&key));
@@ -74,6 +74,16 @@ impl Config {
 /// What is wrong with a value in the file at `path`, as the parser of the command line says it.
 pub(crate) fn bad_value(path: &Path, error: &clap::Error) -> Failure {
     in_file(path, failure_of(error))
+}
+
+/// What is not TOML, on one line.
+fn malformed(text: &str, error: &toml::de::Error) -> Failure {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let what = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    match before {
+        Some(before) => usage(format!("line {}: {what}", before.matches('\n').count() + 1)),
+        None => usage(what),
+    }
 }
 
 fn words(value: Value) -> Option<Vec<OsString>> {

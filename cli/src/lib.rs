@@ -15,8 +15,9 @@ mod places;
 mod progress;
 mod session;
 mod signals;
+mod stdout;
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{cell::Cell, convert::Infallible, env, ffi::OsString, process::ExitCode};
 
 use clap::error::ErrorKind as ClapError;
 use shoal_node::ErrorKind;
@@ -29,6 +30,9 @@ use crate::{
     places::Places,
     signals::Signals,
 };
+
+/// How a command ends whose output nobody reads to its end: as if the signal for that had ended it.
+const UNREAD: u8 = 128 + 13;
 
 /// Runs `shoal` with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -49,8 +53,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 struct Context {
     places: Places,
     printer: Printer,
-    /// Cancelled when the user wants the command to stop.
+    /// Cancelled when the user wants the command to stop, or nobody reads what it prints.
     stop: CancellationToken,
+    /// What it means for the command when nobody reads what it prints.
+    without_reader: Cell<WithoutReader>,
+    /// The command was stopped because nobody reads what it prints.
+    unread: Cell<bool>,
+}
+
+/// What it means for a command when nobody reads what it prints any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum WithoutReader {
+    /// It is cut off.
+    #[default]
+    IsCut,
+    /// Its reader has seen enough.
+    IsDone,
+    /// It serves others, whoever reads.
+    GoesOn,
 }
 
 impl Context {
@@ -62,12 +82,29 @@ impl Context {
             result = work => result,
         }
     }
+
+    /// Stops the command when nobody reads what it prints any more, unless it serves others.
+    async fn end_with_stdout(&self) -> Infallible {
+        stdout::closed().await;
+        self.printer.close();
+        if self.without_reader.get() != WithoutReader::GoesOn {
+            self.unread.set(true);
+            self.stop.cancel();
+        }
+        std::future::pending().await
+    }
 }
 
 fn execute(cli: Cli, places: Places) -> u8 {
     let printer = Printer::new(&cli.global);
     log::start(cli.global.verbose, &printer);
-    let cx = Context { places, printer, stop: CancellationToken::new() };
+    let cx = Context {
+        places,
+        printer,
+        stop: CancellationToken::new(),
+        without_reader: Cell::default(),
+        unread: Cell::default(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -80,10 +117,17 @@ fn execute(cli: Cli, places: Places) -> u8 {
         tokio::select! {
             biased;
             never = signals.watch(cx.stop.clone()) => match never {},
+            never = cx.end_with_stdout() => match never {},
             result = commands::run(cli.command, &cx) => result,
         }
     });
-    let exit = cx.printer.finish(result);
+    let exit = match &result {
+        // Nobody is there to be told.
+        Err(failure) if cx.unread.get() && failure.kind == ErrorKind::Interrupted => {
+            if cx.without_reader.get() == WithoutReader::IsDone { 0 } else { UNREAD }
+        }
+        _ => cx.printer.finish(result),
+    };
     // A thread that still reads a disk must not keep the user waiting.
     runtime.shutdown_background();
     exit

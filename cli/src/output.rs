@@ -136,6 +136,11 @@ impl Printer {
         }
     }
 
+    /// Writes nothing to stdout from now on: nobody reads it.
+    pub(crate) fn close(&self) {
+        self.failed.borrow_mut().get_or_insert_with(|| io::ErrorKind::BrokenPipe.into());
+    }
+
     /// Ends the output: tells what failed, prints the last event. Gives the exit code.
     pub(crate) fn finish(&self, result: Result<(), Failure>) -> u8 {
         let result = result.and_then(|()| self.stdout_failure().map_or(Ok(()), Err));

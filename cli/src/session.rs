@@ -71,20 +71,37 @@ impl Session {
     }
 }
 
-/// Runs `work` with the node of the home, starting one where there is none. A node that was started here serves other
-/// commands until `work` and their jobs end.
+/// Whose node a command works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// That of the process that holds the home, or one that this process starts where there is none.
+    Any,
+    /// One that this process starts.
+    Own,
+}
+
+/// Runs `work` with a node of the home. A node that was started here serves other commands until `work` and their jobs
+/// end.
 pub(crate) async fn with_node<T>(
     cx: &Context,
     options: &NodeArgs,
+    whose: Whose,
     work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let deadline = Instant::now() + ANSWER_WITHIN;
     loop {
-        let Some(pid) = holder(&cx.places.node.home) else {
+        let held_by = holder(&cx.places.node.home).filter(|_| whose == Whose::Any);
+        let Some(pid) = held_by else {
             match cx.unless_stopped(start(cx, options)).await {
                 Ok(node) => return host(cx, node, work).await,
-                // Another command was faster.
-                Err(failure) if failure.kind == ErrorKind::InUse && Instant::now() < deadline => continue,
+                // Another command was faster, or who only looked whether somebody holds the home held it for that moment.
+                Err(failure)
+                    if failure.kind == ErrorKind::InUse
+                        && (whose == Whose::Any || holder(&cx.places.node.home).is_none())
+                        && Instant::now() < deadline =>
+                {
+                    continue;
+                }
                 Err(failure) => return Err(failure),
             }
         };
@@ -95,26 +112,6 @@ pub(crate) async fn with_node<T>(
             return work(&Session { client, own: None }).await;
         }
         wait_for_answer(cx, deadline, pid).await?;
-    }
-}
-
-/// Runs `work` with a node that this process starts.
-pub(crate) async fn own_node<T>(
-    cx: &Context,
-    options: &NodeArgs,
-    work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let deadline = Instant::now() + ANSWER_WITHIN;
-    loop {
-        match cx.unless_stopped(start(cx, options)).await {
-            Ok(node) => return host(cx, node, work).await,
-            // Who only looked whether somebody holds the home held it for that moment.
-            Err(failure)
-                if failure.kind == ErrorKind::InUse
-                    && holder(&cx.places.node.home).is_none()
-                    && Instant::now() < deadline => {}
-            Err(failure) => return Err(failure),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, builder::BoolishValueParser};
+use clap::{Arg, ArgAction, ColorChoice, CommandFactory, FromArgMatches, builder::BoolishValueParser};
 
 use super::Cli;
 use crate::{
@@ -29,15 +29,16 @@ pub(crate) enum Rejected {
 ///
 /// One parser reads all three, and reads again with each, so that what is wrong is known to come from the last.
 pub(crate) fn parse(args: &[OsString], environment: Environment<'_>) -> Result<(Cli, Places), Rejected> {
-    parse_with(args, &|_| None).map_err(Rejected::Arguments)?;
+    let color = color_of(args, environment);
+    parse_with(args, color, &|_| None).map_err(Rejected::Arguments)?;
     let variables = |name: &str| Some(vec![environment(&variable(name)).filter(|value| !value.is_empty())?]);
-    let cli = parse_with(args, &variables).map_err(|error| {
+    let cli = parse_with(args, color, &variables).map_err(|error| {
         let message = "a SHOAL_… variable of the environment is wrong";
         Rejected::Elsewhere(usage(message).because(&failure_of(&error)))
     })?;
     let places = Places::find(cli.global.home.as_deref()).map_err(Rejected::Elsewhere)?;
     let config = Config::load(&places.config).map_err(Rejected::Elsewhere)?;
-    let cli = parse_with(args, &|name| variables(name).or_else(|| config.values(name)))
+    let cli = parse_with(args, color, &|name| variables(name).or_else(|| config.values(name)))
         .map_err(|error| Rejected::Elsewhere(config::bad_value(&places.config, &error)))?;
     Ok((cli, places))
 }
@@ -69,8 +70,24 @@ fn command_with(values: Values<'_>) -> clap::Command {
     })
 }
 
-fn parse_with(args: &[OsString], values: Values<'_>) -> Result<Cli, clap::Error> {
-    let mut command = command_with(values);
+/// What the user wants of colors, found by hand: what is wrong with the other options is colored or not, too.
+fn color_of(args: &[OsString], environment: Environment<'_>) -> ColorChoice {
+    let on_line =
+        args.iter().enumerate().find_map(|(at, arg)| match arg.to_str()?.strip_prefix("--color")? {
+            "" => args.get(at + 1)?.to_str(),
+            value => value.strip_prefix('='),
+        });
+    let variable = environment("SHOAL_COLOR");
+    match on_line.or_else(|| variable.as_ref()?.to_str()) {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ if environment("NO_COLOR").is_some_and(|value| !value.is_empty()) => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+fn parse_with(args: &[OsString], color: ColorChoice, values: Values<'_>) -> Result<Cli, clap::Error> {
+    let mut command = command_with(values).color(color);
     let matches = command.try_get_matches_from_mut(args)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use shoal_gateway::json::{self, Event, Holder, Looked};
+use shoal_node::{Kind, Link};
 
 use crate::{
     Context,
     args::{NodeArgs, link_text},
     failure::Failure,
     output::{count, elapsed, milliseconds, size},
-    session,
+    session::{self, Whose},
 };
 
 /// Ask the network who has some content
@@ -25,14 +26,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
+    let kind = args.link.parse::<Link>().map_or(Kind::File, |link| link.cid().kind());
     let request = json::Find { link: args.link.clone(), peers: args.node.peers() };
-    session::with_node(cx, &args.node, async |session| {
+    session::with_node(cx, &args.node, Whose::Any, async |session| {
         cx.unless_stopped(async {
             let mut answer = session.client.post(&request).await?;
             while let Some(event) = answer.next().await? {
                 cx.printer.event(&event);
                 match &event {
-                    Event::Holder(holder) => show_holder(cx, holder),
+                    Event::Holder(holder) => show_holder(cx, holder, kind),
                     Event::Looked(looked) => show_summary(cx, looked),
                     Event::Warning(warning) => cx.printer.warning(&warning.message),
                     _ => {}
@@ -45,14 +47,16 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
     .await
 }
 
-fn show_holder(cx: &Context, holder: &Holder) {
+fn show_holder(cx: &Context, holder: &Holder, kind: Kind) {
     if cx.printer.quiet() {
         return cx.printer.result(&holder.peer);
     }
-    let part = if holder.complete {
-        format!("all of {}", size(holder.size))
-    } else {
-        format!("{} of {}", size(holder.held), size(holder.size))
+    let part = match (kind, holder.complete) {
+        // What it has of the files is asked for when they are.
+        (Kind::Directory, true) => "the list of its files".to_owned(),
+        (Kind::Directory, false) => "a part of the list of its files".to_owned(),
+        (Kind::File, true) => format!("all of {}", size(holder.size)),
+        (Kind::File, false) => format!("{} of {}", size(holder.held), size(holder.size)),
     };
     let time = milliseconds(holder.round_trip_us);
     cx.printer.result(&format!(
@@ -73,6 +77,13 @@ fn show_summary(cx: &Context, looked: &Looked) {
     );
     if looked.silent > 0 {
         text.push_str(&format!("; {} without it, or without an answer", count(looked.silent, "other")));
+    }
+    if let Some(directory) = &looked.directory {
+        text.push_str(&format!(
+            "; a directory of {}, {}",
+            count(directory.files, "file"),
+            size(directory.size)
+        ));
     }
     cx.printer.note(&text);
 }

@@ -6,14 +6,14 @@ use shoal_gateway::json::{self, Event, Fetched, Replace};
 use shoal_node::{Kind, Link};
 
 use crate::{
-    Context,
+    Context, WithoutReader,
     args::{NodeArgs, Patience, link_text},
     client::Answer,
-    failure::{Failure, usage},
+    failure::{Failure, interrupted, usage},
     output::{count, elapsed, size},
     places::absolute_text,
     progress::Drawing,
-    session::{self, Session},
+    session::{self, Session, Whose},
 };
 
 const EXAMPLES: &str = "\
@@ -66,13 +66,14 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
     let to_stdout = args.output.as_ref().is_some_and(|output| output.as_os_str() == "-");
     if to_stdout {
         refuse_for_stdout(cx, args)?;
+        cx.without_reader.set(WithoutReader::IsDone);
     }
     let is_file = args.link.parse::<Link>().is_ok_and(|link| link.cid().kind() == Kind::File);
     if is_file && !args.include.is_empty() {
         return Err(usage("--include chooses among the files of a directory, and this is one file"));
     }
     let to = absolute_text(args.output.as_deref().unwrap_or(".".as_ref()))?;
-    session::with_node(cx, &args.node, async |session| {
+    session::with_node(cx, &args.node, Whose::Any, async |session| {
         let work = async {
             match (args.list, to_stdout) {
                 (true, _) => list(cx, args, session).await,
@@ -82,7 +83,7 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
         };
         tokio::select! {
             biased;
-            () = session.stopping(cx) => Err(crate::failure::interrupted()),
+            () = session.stopping(cx) => Err(interrupted()),
             result = work => result,
         }
     })

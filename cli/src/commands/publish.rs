@@ -9,14 +9,14 @@ use futures::StreamExt;
 use shoal_gateway::json::{self, Announced, Event, Published};
 
 use crate::{
-    Context,
+    Context, WithoutReader,
     args::{NodeArgs, share_name},
     client::Answer,
     failure::{Failure, interrupted, usage},
     output::{count, elapsed, rate, size},
     places::{absolute, absolute_text},
     progress::Drawing,
-    session::{self, Session},
+    session::{self, Session, Whose},
 };
 
 /// How long a command waits for the network to be told, when a node goes on telling it anyway.
@@ -66,7 +66,7 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
         return only_hash(cx, args).await;
     }
     let paths = args.paths.iter().map(|path| absolute_text(path)).collect::<Result<Vec<_>, _>>()?;
-    session::with_node(cx, &args.node, async |session| {
+    session::with_node(cx, &args.node, Whose::Any, async |session| {
         tokio::select! {
             biased;
             never = session.warn_of_unreached(cx) => match never {},
@@ -77,7 +77,11 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
 }
 
 async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session) -> Result<(), Failure> {
-    let patient = args.wait || session.own.is_some();
+    let serves = session.own.is_some();
+    if serves {
+        cx.without_reader.set(WithoutReader::GoesOn);
+    }
+    let patient = args.wait || serves;
     let request = json::Publish {
         paths: paths.to_vec(),
         name: args.name.clone(),
@@ -91,8 +95,8 @@ async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session)
         biased;
         () = session.stopping(cx) => {
             // What is durable and served so far was the work; the rest of the announcing is not lost by stopping.
-            let served = session.own.is_some() && watched.published == paths.len();
-            return if served { Ok(()) } else { Err(interrupted()) };
+            let done = watched.published == paths.len() && (serves || cx.unread.get());
+            return if done { Ok(()) } else { Err(interrupted()) };
         }
         ended = watched.follow(&mut answer, session.own.is_some()) => ended?,
     }

@@ -3,10 +3,10 @@
 use shoal_gateway::json::{self, Event, Ready, Status, Warning};
 
 use crate::{
-    Context,
+    Context, WithoutReader,
     args::NodeArgs,
     failure::{Failure, broken_off},
-    session,
+    session::{self, Whose},
 };
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
-    session::own_node(cx, &args.node, async |session| {
+    cx.without_reader.set(WithoutReader::GoesOn);
+    session::with_node(cx, &args.node, Whose::Own, async |session| {
         let Event::Status(status) = session.client.get_one(json::STATUS).await? else {
             return Err(broken_off());
         };

@@ -37,6 +37,13 @@ fn values_of_no_use_are_refused() {
 }
 
 #[test]
+fn what_is_no_toml_is_told_on_one_line() {
+    let message = failure("network = 'main'\n\npeer = [\nlisten = ").message;
+    assert!(message.starts_with("line 4: "), "{message}");
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
 fn every_key_is_an_option() {
     let command = crate::args::command();
     let options: Vec<_> = command

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::{BufRead, BufReader},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -22,13 +23,53 @@ const NOBODYS: &str = "bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 #[test]
 fn code_0_done_and_1_home_in_use() {
     let sandbox = Sandbox::new();
-    let daemon = sandbox.daemon("home", None);
-    let second = sandbox.run("home", "start").exits(1);
-    assert!(second.stderr.starts_with("error: already running (pid "), "{}", second.stderr);
-    daemon.signal(Signal::INT);
-    let (events, code) = daemon.end();
-    assert_eq!(code, Some(0), "{events:?}");
-    check_events(&events, code);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let daemon = sandbox.daemon("home", None);
+        let second = sandbox.run("home", "start").exits(1);
+        assert!(second.stderr.starts_with("error: already running (pid "), "{}", second.stderr);
+        daemon.signal(signal);
+        let (events, code) = daemon.end();
+        assert_eq!(code, Some(0), "{signal:?}: {events:?}");
+        check_events(&events, code);
+    }
+}
+
+#[test]
+fn code_141_nobody_reads_the_rest() {
+    let sandbox = Sandbox::new();
+    let _daemon = sandbox.daemon("home", None);
+    sandbox.file("file", b"x");
+    // Takes no room, and longer to hash than anybody waits.
+    File::create(sandbox.work().join("endless")).unwrap().set_len(1 << 38).unwrap();
+    for (line, code) in [("publish --wait file --json", 0), ("publish -n file endless", 141)] {
+        let mut child = sandbox.shoal("home", line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !line.contains("bafkr4i") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0);
+        }
+        drop(stdout);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{line}");
+    }
+}
+
+#[test]
+fn whoever_serves_does_so_with_no_reader() {
+    let sandbox = Sandbox::new();
+    sandbox.file("file", b"x");
+    for line in ["start", "publish file"] {
+        let mut child = sandbox.shoal("home", line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut String::new()).unwrap();
+        drop(stdout);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            sandbox.run("home", "status").exits(0);
+        }
+        sandbox.run("home", "stop").exits(0);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]

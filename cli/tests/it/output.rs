@@ -125,6 +125,53 @@ fn paths_and_ids() {
 }
 
 #[test]
+fn colors_are_as_the_user_wants_them_also_where_the_line_is_wrong() {
+    let sandbox = Sandbox::new();
+    let is_colored = |line: &str, variable: (&str, &str)| {
+        let mut command = sandbox.shoal("home", line);
+        let ran = Ran::from(command.env(variable.0, variable.1).output().unwrap()).exits(2);
+        ran.stderr.contains('\u{1b}')
+    };
+    let none = ("UNUSED", "");
+    assert!(is_colored("--color always frobnicate", none));
+    assert!(is_colored("frobnicate --color=always", ("NO_COLOR", "1")));
+    assert!(is_colored("frobnicate", ("SHOAL_COLOR", "always")));
+    assert!(!is_colored("frobnicate --color never", ("SHOAL_COLOR", "always")));
+    assert!(!is_colored("frobnicate", ("NO_COLOR", "1")));
+}
+
+#[test]
+fn what_a_damaged_store_forgot_is_listed() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("file", b"x");
+    let daemon = sandbox.daemon("home", None);
+    sandbox.run("home", "publish file").exits(0);
+    sandbox.run("home", "stop").exits(0);
+    daemon.end();
+    fs::write(sandbox.home("home").join("store/store.redb"), b"not a database any more").unwrap();
+    let ran = sandbox.run("home", "ls").exits(0);
+    let sentence = format!("warning: {} was shared, and the store was damaged since", file.display());
+    assert!(ran.stderr.contains(&sentence) && !ran.stderr.contains("nothing is shared"), "{}", ran.stderr);
+    assert_eq!(sandbox.run("home", "ls --json").exits(0).events()[0]["event"], "warning");
+    fs::remove_file(&file).unwrap();
+    let _daemon = sandbox.daemon("home", None);
+    assert!(sandbox.run("home", "ls").exits(0).stderr.contains(&sentence), "also with a node");
+}
+
+#[test]
+fn find_tells_what_is_in_a_directory() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("daemon", None);
+    sandbox.file("tree/a", b"12345");
+    sandbox.file("tree/b", b"12345");
+    let cid = sandbox.run("daemon", "publish tree").exits(0).word();
+    let line = format!("find {cid} --peer {}", daemon.address);
+    let ran = sandbox.run("finder", &line).exits(0);
+    assert!(ran.stdout.contains("the list of its files"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("; a directory of 2 files, 10 B"), "{}", ran.stderr);
+}
+
+#[test]
 fn flag_beats_environment_beats_file() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.home("home")).unwrap();
