@@ -3,6 +3,7 @@
 //! The files grow in a folder that the store made, and that gets the final name in one rename at the end. Each
 //! file that is whole is noted with its digest like any file in place, many in one transaction, after one sync
 //! for all of them; so it is served from there already, and is found again after a crash without being read.
+//! Small files that arrive in short time are noted when the directory is finished, where they lie then.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -17,7 +18,7 @@ use crate::{
     FinishError, Partial, PartialError, Store,
     commit::{NewBlob, NewOutboard},
     db::Holder,
-    disk::{DownloadRow, Outboard, SourceState},
+    disk::{DownloadRow, Outboard},
     files::Dir,
     finish::{How, Name, settle},
     owned,
@@ -27,11 +28,16 @@ use crate::{
 };
 
 mod finish;
+mod small;
 #[cfg(test)]
 mod tests;
 
-/// Files noted at once, and bytes: each time costs a sync of all that was written, and a transaction.
-const BATCH_FILES: usize = 4096;
+use small::Parents;
+pub use small::{SmallFile, Standing};
+
+/// Files noted at once, and bytes: each time costs a sync of all that was written, and a transaction. More would be read
+/// again after a crash, and take memory until then.
+const BATCH_FILES: usize = 16 * 1024;
 const BATCH_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A folder in which a directory is being put together. All methods may be called from several threads.
@@ -46,6 +52,8 @@ pub struct PartialDirectory {
     parent: Dir,
     name: OsString,
     folder: Dir,
+    /// Whether there was nothing in the folder when it was opened.
+    was_empty: bool,
     placed: Mutex<Placed>,
 }
 
@@ -57,6 +65,8 @@ struct Placed {
     /// Those that are not noted yet.
     unnoted: Vec<(PathBuf, NewBlob)>,
     unnoted_bytes: u64,
+    /// Whether rows may speak of files in the folder.
+    any_noted: bool,
     /// Records that are of no use once these are noted.
     stems: Vec<String>,
 }
@@ -98,10 +108,12 @@ impl Store {
         };
         let id = FileId::of(&folder.metadata().map_err(io)?);
         let row = DownloadRow { cid, id };
+        let was_empty = folder.names().map_err(io)?.is_empty();
+        let any_noted = known.is_some();
         match known {
             Some(known) if known == row => {}
             // An empty folder is nobody's loss; a crash right after it was made leaves one.
-            _ if !folder.names().map_err(io)?.is_empty() => return Err(foreign()),
+            _ if !was_empty => return Err(foreign()),
             known => {
                 parent.sync().map_err(io)?;
                 inner.commit(&[], |change| {
@@ -113,9 +125,10 @@ impl Store {
                 })?;
             }
         }
-        let placed = Placed { done: vec![false; manifest.entries().len()], ..Placed::default() };
-        let (store, placed) = (self.clone(), Mutex::new(placed));
-        Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, placed })
+        let done = vec![false; manifest.entries().len()];
+        let placed = Mutex::new(Placed { done, any_noted, ..Placed::default() });
+        let store = self.clone();
+        Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })
     }
 }
 
@@ -130,21 +143,12 @@ impl PartialDirectory {
         let entry = self.entry(index).ok_or(PartialError::NoMember { index })?;
         let path = self.path_of(&entry.path);
         let known = self.store.inner.db.read(|read| read.source(&path))?;
-        let stamp = || self.store.inner.files.stat(&path).map(|metadata| Stamp::of(&metadata)).ok();
-        if let Some(row) = known
-            && row.digest == entry.digest
-            && row.state != SourceState::Changed
-            && Some(row.stamp) == stamp()
-        {
-            lock(&self.placed).mark(index);
-            return Ok(Member::Done { size: row.stamp.size });
+        let mut parents = Parents::new(&self.folder, Missing::Fail);
+        if let Some(size) = self.find(index, entry, known, &mut parents)? {
+            return Ok(Member::Done { size });
         }
         let io = |source| PartialError::Io { path: path.clone(), source };
         let (dir, name) = open_parent(&self.folder, &entry.path, Missing::Make).map_err(io)?;
-        if let Some(blob) = found_whole(&dir, &name, entry).map_err(io)? {
-            lock(&self.placed).push(index, path, blob, None);
-            return Ok(Member::Done { size: entry.size });
-        }
         let file = PartFile { dir, name, path, folder: Folder::Ours };
         self.store.partial_in(&entry.digest, Place::File(file)).map(Member::Wanted)
     }
@@ -176,10 +180,12 @@ impl PartialDirectory {
         let (digest, stamp, outboard) = (entry.digest, settled.stamp, settled.outboard);
         let mut placed = lock(&self.placed);
         placed.push(index, path, NewBlob { digest, stamp, is_fresh: false, outboard }, stem);
-        if placed.unnoted.len() >= BATCH_FILES || placed.unnoted_bytes >= BATCH_BYTES {
-            self.note(&mut placed)?;
-        }
-        Ok(())
+        self.note_if_due(&mut placed)
+    }
+
+    fn note_if_due(&self, placed: &mut Placed) -> Result<(), FinishError> {
+        let is_due = placed.unnoted.len() >= BATCH_FILES || placed.unnoted_bytes >= BATCH_BYTES;
+        if is_due { self.note(placed) } else { Ok(()) }
     }
 
     fn entry(&self, index: usize) -> Option<&Entry> {

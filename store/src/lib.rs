@@ -62,7 +62,7 @@ mod walk;
 
 pub use blob::{Blob, Held, ReadError};
 pub use db::StoreError;
-pub use directory::{Member, PartialDirectory};
+pub use directory::{Member, PartialDirectory, SmallFile, Standing};
 pub use finish::{FinishError, FinishOptions, Replace};
 pub use observe::{Cancel, PublishObserver};
 pub use owned::SmallError;

@@ -13,7 +13,7 @@ use std::{
 use shoal_content::{Cid, Digest, Entry, GroupRanges, Manifest, RelPath};
 
 use crate::{
-    Cancel, FinishOptions, Member, PublishOptions, Replace, Selector, Store,
+    Cancel, FinishOptions, Member, PublishOptions, Replace, Selector, SmallFile, Standing, Store,
     files::fault::Faults,
     testing::{Home, Sender, pattern, publish, read_verified},
 };
@@ -303,6 +303,47 @@ fn receive_a_directory() {
         act: |home, store| match has_directory(&home.path("dir")) {
             true => publish_at(home, store, "dir"),
             false => receive_directory(home, store, Replace::Never),
+        },
+        done: |home, store| {
+            has_directory(&home.path("dir")) && is_shared(home, store, "dir", manifest(4).encode().cid())
+        },
+    }
+    .run();
+}
+
+/// Receives a directory as a node does that gets its small files in bundles.
+fn receive_bundled(home: &Home, store: &Store) -> Outcome {
+    let directory = store.partial_directory(manifest(4), &home.path(".dir.shoal-part"))?;
+    let all: Vec<usize> = (0..FILES.len()).collect();
+    let mut bundle = Vec::new();
+    for (index, standing) in all.iter().zip(directory.standing(&all)?) {
+        let sender = Sender::new(pattern(manifest(4).entries()[*index].size, 4));
+        match standing {
+            Standing::Done { size } => assert_eq!(size, sender.data.len() as u64),
+            Standing::Wanted | Standing::Known if sender.data.len() as u64 <= Store::SMALL_LEN => {
+                bundle.push(SmallFile { index: *index, bytes: sender.data, pairs: sender.pairs });
+            }
+            Standing::Wanted | Standing::Known => {
+                if let Member::Wanted(partial) = directory.member(*index)? {
+                    sender.send(&partial, &partial.missing())?;
+                    directory.place(*index, &partial)?;
+                }
+            }
+        }
+    }
+    directory.place_small(bundle)?;
+    let options = FinishOptions { replace: Replace::Never, share_as: Some("dir".to_owned()) };
+    directory.finish(&home.path("dir"), &options)?;
+    Ok(())
+}
+
+#[test]
+fn receive_a_directory_in_bundles() {
+    Scenario {
+        prepare: |_| {},
+        act: |home, store| match has_directory(&home.path("dir")) {
+            true => publish_at(home, store, "dir"),
+            false => receive_bundled(home, store),
         },
         done: |home, store| {
             has_directory(&home.path("dir")) && is_shared(home, store, "dir", manifest(4).encode().cid())

@@ -9,8 +9,16 @@ use std::{
 
 use super::{Missing, PartialDirectory, Placed, open_parent};
 use crate::{
-    FinishError, FinishOptions, Replace, Share, ShareState, StoreError, commit::Change, db::Holder,
-    disk::ShareRow, files::Dir, finish::Name, partial::record, share::seconds, stamp::Stamp, store::lock,
+    FinishError, FinishOptions, Replace, Share, ShareState, StoreError,
+    commit::{Change, NewBlob, NewOutboard},
+    db::Holder,
+    disk::ShareRow,
+    files::Dir,
+    finish::Name,
+    partial::record,
+    share::seconds,
+    stamp::Stamp,
+    store::lock,
 };
 
 /// Rows moved in one transaction.
@@ -29,21 +37,20 @@ impl PartialDirectory {
             return Err(FinishError::Incomplete { path: self.path.clone() });
         }
         let final_name = Name::new(&self.store.inner.files, target).map_err(io)?;
-        if placed.unnoted.is_empty() {
+        let existing = final_name.dir.open_dir(&final_name.name).ok();
+        let existing = existing.filter(|_| options.replace == Replace::Overwrite);
+        if placed.unnoted.is_empty() || (existing.is_none() && placed.is_found_again()) {
             self.sync(&placed).map_err(io)?;
         } else {
             self.note(&mut placed)?;
         }
-        let moved = match final_name.dir.open_dir(&final_name.name) {
-            Ok(existing) if options.replace == Replace::Overwrite => {
-                self.merge(&existing, &placed).map_err(io)?;
-                Moved::Files
-            }
-            _ => {
-                final_name.take(&self.parent, &self.name, Replace::Never)?;
-                self.parent.sync().map_err(io)?;
-                Moved::Folder
-            }
+        let moved = if let Some(existing) = &existing {
+            self.merge(existing, &placed).map_err(io)?;
+            Moved::Files
+        } else {
+            final_name.take(&self.parent, &self.name, Replace::Never)?;
+            self.parent.sync().map_err(io)?;
+            Moved::Folder
         };
         let share = options.share_as.as_ref().map(|name| ShareRow {
             cid: self.cid,
@@ -52,7 +59,18 @@ impl PartialDirectory {
             files: self.manifest.entries().len() as u64,
             published_at: seconds(SystemTime::now()),
         });
-        self.move_rows(&final_name.path, share.as_ref(), moved)?;
+        // What is not noted yet is noted where it is now.
+        let mut blobs = std::mem::take(&mut placed.unnoted);
+        for (path, _) in &mut blobs {
+            if let Ok(inside) = path.strip_prefix(&self.path) {
+                *path = final_name.path.join(inside);
+            }
+        }
+        if share.is_none() {
+            blobs.clear();
+        }
+        let rows = Rows { moved, blobs, any_noted: placed.any_noted };
+        self.move_rows(&final_name.path, share.as_ref(), &rows)?;
         if let Some(row) = &share {
             self.store.inner.journal.note(&final_name.path, Some(row.cid)).map_err(StoreError::Io)?;
         }
@@ -69,13 +87,15 @@ impl PartialDirectory {
             }
         }
         self.remove_folders();
-        self.move_rows(&self.path, None, Moved::Folder)
+        let rows = Rows { moved: Moved::Folder, blobs: Vec::new(), any_noted: true };
+        self.move_rows(&self.path, None, &rows)
     }
 
     /// Notes what was placed since the last time, after making everything in the folder durable.
     pub(super) fn note(&self, placed: &mut Placed) -> Result<(), FinishError> {
         self.sync(placed).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
         let inner = &self.store.inner;
+        placed.any_noted = true;
         inner.commit(&placed.unnoted, |_| Ok(()))?;
         for stem in placed.stems.drain(..) {
             if let Err(error) = record::forget(&inner.partials, &stem) {
@@ -145,15 +165,18 @@ impl PartialDirectory {
     }
 
     /// Moves the rows of the files to where they lie now, or drops them if they are not shared.
-    fn move_rows(&self, target: &Path, share: Option<&ShareRow>, moved: Moved) -> Result<(), FinishError> {
+    fn move_rows(&self, target: &Path, share: Option<&ShareRow>, rows: &Rows) -> Result<(), FinishError> {
         let inner = &self.store.inner;
-        let mut batches = self.manifest.entries().chunks(BATCH_ROWS).peekable();
-        while let Some(batch) = batches.next() {
+        let noted = if rows.any_noted { self.manifest.entries() } else { &[] };
+        let mut batches = noted.chunks(BATCH_ROWS).peekable();
+        loop {
+            let batch = batches.next().unwrap_or_default();
             let is_last = batches.peek().is_none();
-            inner.commit(&[], |change| {
+            let blobs = if is_last { rows.blobs.as_slice() } else { &[] };
+            inner.commit(blobs, |change| {
                 for entry in batch {
                     let (from, to) = (self.path_of(&entry.path), target.join(entry.path.as_str()));
-                    self.move_row(change, &from, share.map(|_| to.as_path()), moved)?;
+                    self.move_row(change, &from, share.map(|_| to.as_path()), rows.moved)?;
                 }
                 if is_last {
                     if let Some(row) = share {
@@ -164,8 +187,10 @@ impl PartialDirectory {
                 }
                 Ok(())
             })?;
+            if is_last {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn move_row(
@@ -187,6 +212,23 @@ impl PartialDirectory {
             change.move_source(to, &row)?;
         }
         change.release(&row.digest, Holder::Source(from))
+    }
+}
+
+/// The rows of the files of a directory that has its final name.
+struct Rows {
+    moved: Moved,
+    /// Those that are not noted yet.
+    blobs: Vec<(PathBuf, NewBlob)>,
+    /// Whether any others are.
+    any_noted: bool,
+}
+
+impl Placed {
+    /// Whether everything that is not noted would be found again after a crash: a small file is, by hashing it.
+    fn is_found_again(&self) -> bool {
+        let is_small = |blob: &NewBlob| matches!(blob.outboard, NewOutboard::Inline(_));
+        self.stems.is_empty() && self.unnoted.iter().all(|(_, blob)| is_small(blob))
     }
 }
 

@@ -304,3 +304,56 @@ fn a_full_disk_can_be_made_room_on_and_nothing_is_received_twice() {
         during.clone().filter(|number| try_all(Some(*number)).is_some_and(|(failed, _)| failed)).count();
     assert!(failed as u64 > during.end - during.start - 3, "{failed} of {during:?}");
 }
+
+fn small(index: usize) -> SmallFile {
+    let Sender { data, pairs, .. } = Sender::new(pattern(FILES[index].1, 1));
+    SmallFile { index, bytes: data, pairs }
+}
+
+#[test]
+fn small_files_are_placed_many_at_once_and_found_again() {
+    let home = Home::new();
+    let store = home.open();
+    let directory = open(&home, &store);
+    let all: Vec<usize> = (0..FILES.len()).collect();
+    assert_eq!(directory.standing(&all).unwrap(), vec![Standing::Wanted; FILES.len()]);
+    directory.place_small(vec![small(0), small(2), small(5)]).unwrap();
+    drop(directory);
+
+    // Killed before anything was noted: what is whole is found, what is not is replaced.
+    fs::write(home.path(".dir.shoal-part/z/y/x/deep"), b"half").unwrap();
+    let directory = open(&home, &store);
+    let standing = directory.standing(&all).unwrap();
+    assert_eq!(standing[0], Standing::Done { size: 5 });
+    assert_eq!(standing[2], Standing::Done { size: 30_000 });
+    assert_eq!(standing[5], Standing::Wanted);
+    directory.place_small(vec![small(1), small(3), small(5)]).unwrap();
+    receive(&directory, 4);
+    let share = directory.finish(&home.path("dir"), &options(Replace::Never)).unwrap().unwrap();
+    check(&share.path);
+    assert_eq!(share.cid, manifest().encode().cid());
+    for (_, len) in FILES {
+        let data = pattern(len, 1);
+        let blob = store.blob(&Digest::of(&data)).unwrap().unwrap();
+        assert_eq!(read_verified(&blob, Digest::of(&data)), data);
+    }
+    assert!(store.verify(&(), &crate::Cancel::new()).unwrap().corrupt.is_empty());
+
+    // What this store has is known when another directory wants it.
+    let again = store.partial_directory(manifest(), &home.path(".again.shoal-part")).unwrap();
+    assert_eq!(again.standing(&all).unwrap(), vec![Standing::Known; FILES.len()]);
+}
+
+#[test]
+fn a_small_file_of_another_size_or_without_its_tree_is_not_placed() {
+    let home = Home::new();
+    let store = home.open();
+    let directory = open(&home, &store);
+    let mut short = small(2);
+    short.bytes.pop();
+    let wrong = directory.place_small(vec![small(0), short]);
+    assert!(matches!(wrong, Err(FinishError::WrongSize { listed: 30_000, size: 29_999, .. })), "{wrong:?}");
+    let bare = SmallFile { pairs: Vec::new(), ..small(2) };
+    assert!(matches!(directory.place_small(vec![bare]), Err(FinishError::Incomplete { .. })));
+    assert_eq!(directory.standing(&[0, 2]).unwrap(), vec![Standing::Done { size: 5 }, Standing::Wanted]);
+}
