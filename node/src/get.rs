@@ -5,6 +5,7 @@
 //! Tells: progress.
 //! Ends: everything is in place under its final name, or the reason why it cannot be.
 
+mod bundle;
 mod crowd;
 mod directory;
 mod error;

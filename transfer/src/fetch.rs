@@ -22,7 +22,11 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_store::{Partial, WriteError};
 
 use self::driver::Driver;
+pub(crate) use self::driver::{IDLE, MAX_REPORTED, requests_at};
 pub use self::lines::Lines;
+pub(crate) use self::lines::{Answered, broken};
+pub(crate) use self::reins::{Bit, Reins, reins};
+pub(crate) use self::timer::Timer;
 use crate::have::Holding;
 use crate::scheduler::Failure;
 use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream, Rate};

@@ -3,7 +3,8 @@
 //! Two protocols. [`have`] is a small question over libp2p's request-response: which groups of a content do you
 //! hold, and who else does? The range protocol is requests and *streamed* responses, one after the other on a
 //! substream: [`wire`] describes its messages, [`Behaviour`] opens and accepts the substreams, [`serve()`] answers
-//! what comes on one of them, and [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom.
+//! what comes on one of them, and [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom. [`fetch_bundles()`] does the same for
+//! many small files at once.
 //!
 //! Nothing here spawns a task: the caller polls the futures and lends a blocking [`Pool`].
 //!
@@ -40,7 +41,10 @@ pub mod scheduler;
 
 mod fetch;
 
+mod bundle;
+
 pub use behaviour::{Behaviour, Inbound, Incoming, OpenError, Opener, RangeStream};
+pub use bundle::{BundleError, BundleEvent, BundleJob, Bundled, fetch_bundles};
 pub use fetch::{
     Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, Source, SourceStream,
     fetch,

@@ -13,7 +13,7 @@
 
 mod assign;
 mod rarity;
-mod source;
+pub(crate) mod source;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     GetError, Order, Placed, Task,
+    bundle::{self, Sorted},
     crowd::crowd,
     error,
     file::{self, Crew},
@@ -22,6 +23,8 @@ use crate::hint::Unreached;
 /// read its end, and being refused costs more than waiting. A small file takes one, and a large one two, the next always
 /// asked for before the last has ended.
 const REQUESTS_AT_ONCE: u32 = 6;
+/// How many of these are for bundles of small files, as long as there are any.
+const BUNDLES_AT_ONCE: u32 = 2;
 /// A file up to this long is fetched in one request.
 const SMALL_FILE: u64 = 1 << 20;
 /// Pages of a manifest fetched at a time.
@@ -104,9 +107,14 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
     let directory = Arc::new(opening.await?);
     let turns = Semaphore::new(REQUESTS_AT_ONCE as usize);
-    let fetching = futures::stream::iter(wanted.into_iter().map(Ok::<_, GetError>));
-    let fetch = |index| member(task, &turns, directory.clone(), index);
-    fetching.try_for_each_concurrent(REQUESTS_AT_ONCE as usize, fetch).await?;
+    let Sorted { small, others } = bundle::sort(task, &directory, wanted).await?;
+    let bundles = async {
+        // The semaphore is never closed.
+        let _turns = if small.is_empty() { None } else { turns.acquire_many(BUNDLES_AT_ONCE).await.ok() };
+        bundle::receive(task, &directory, small).await
+    };
+    let (left, ()) = tokio::try_join!(bundles, one_by_one(task, &turns, &directory, others))?;
+    one_by_one(task, &turns, &directory, left).await?;
 
     task.reporter.stage(Stage::Finishing);
     let share_as = order.share_as(&target).filter(|_| whole);
@@ -124,6 +132,18 @@ fn wanted(manifest: &Manifest, order: &Order) -> Vec<usize> {
     entries.filter(|(_, entry)| matches(entry)).map(|(index, _)| index).collect()
 }
 
+/// Receives files each by itself.
+async fn one_by_one(
+    task: &Task,
+    turns: &Semaphore,
+    directory: &Arc<PartialDirectory>,
+    files: Vec<usize>,
+) -> Result<(), GetError> {
+    let fetching = futures::stream::iter(files.into_iter().map(Ok::<_, GetError>));
+    let fetch = |index| member(task, turns, directory.clone(), index);
+    fetching.try_for_each_concurrent(REQUESTS_AT_ONCE as usize, fetch).await
+}
+
 /// Receives one file of the directory.
 async fn member(
     task: &Task,
@@ -136,7 +156,7 @@ async fn member(
     let partial = match member {
         Member::Done { size } => {
             task.reporter.had(size);
-            task.reporter.file_done();
+            task.reporter.files_done(1);
             return Ok(());
         }
         Member::Wanted(partial) => partial,
@@ -147,7 +167,7 @@ async fn member(
     let _turn = turns.acquire_many(requests).await;
     receive(task, &partial, hint).await.map_err(|error| of_file(&directory, index, error))?;
     task.blocking(move || directory.place(index, &partial)).await?.map_err(error::of_finish)?;
-    task.reporter.file_done();
+    task.reporter.files_done(1);
     Ok(())
 }
 

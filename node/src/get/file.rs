@@ -20,7 +20,7 @@ use super::{
 use crate::job::CancelOnDrop;
 
 /// What is wrong with a source that was asked and brought nothing until the get gave up.
-const SILENT: &str = "was asked and sent nothing";
+pub(super) const SILENT: &str = "was asked and sent nothing";
 
 /// Fetches a file to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
@@ -33,7 +33,7 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
     let path = target.clone();
     task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
-    task.reporter.file_done();
+    task.reporter.files_done(1);
     Ok(Placed { path: target, size, files: 1, already_there: false, merged: false })
 }
 
@@ -169,7 +169,7 @@ fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, eve
 }
 
 /// Tells a peer that what it sent does not match: its file may have changed under it.
-fn tell(task: &Task, peer: PeerId, notice: Request) {
+pub(super) fn tell(task: &Task, peer: PeerId, notice: Request) {
     let net = task.inner.net.clone();
     task.inner.tasks.spawn_until_stop("notice", async move {
         drop(net.ask(peer, Vec::new(), notice).await);

@@ -188,8 +188,8 @@ impl Reporter {
         });
     }
 
-    pub(crate) fn file_done(&self) {
-        self.progress.send_modify(|progress| progress.files_done += 1);
+    pub(crate) fn files_done(&self, files: u64) {
+        self.progress.send_modify(|progress| progress.files_done += files);
     }
 
     /// A reporter for what is fetched on the way and is not part of the content itself, such as a manifest: its

@@ -28,14 +28,14 @@ const EVENT_QUEUE: usize = 16;
 const MAX_BANNED: usize = 1024;
 
 /// Drops that are reported at the end; each is told to the observer.
-const MAX_REPORTED: usize = 256;
+pub(crate) const MAX_REPORTED: usize = 256;
 
 /// What a request should get of a limit on what is received, in bytes per second. A stream that is read more slowly
 /// looks abandoned to its sender.
 const REQUEST_RATE: u64 = 16 * 1024;
 
 /// Longest sleep of a fetch that has nothing to wait for but sources.
-const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
 pub(super) struct Driver<F> {
     shared: Arc<Shared>,
@@ -300,7 +300,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
 /// How many requests a rate is shared by. With more of them, each would wait longer for its turn than its source waits
 /// for a reader.
-fn requests_at(rate: Option<Rate>) -> usize {
+pub(crate) fn requests_at(rate: Option<Rate>) -> usize {
     let requests = rate.map(|rate| rate.bytes() / REQUEST_RATE);
     requests.map_or(MAX_REQUESTS, |requests| usize::try_from(requests).unwrap_or(MAX_REQUESTS))
 }

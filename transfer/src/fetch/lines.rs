@@ -38,9 +38,9 @@ struct Idle {
 }
 
 /// A stream on which a request was answered with a header.
-pub(super) struct Answered {
-    pub(super) stream: RangeStream,
-    pub(super) header: Header,
+pub(crate) struct Answered {
+    pub(crate) stream: RangeStream,
+    pub(crate) header: Header,
 }
 
 impl Lines {
@@ -50,14 +50,14 @@ impl Lines {
     }
 
     /// The rate that its streams share, if there is a limit.
-    pub(super) fn rate(&self) -> Option<Rate> {
+    pub(crate) fn rate(&self) -> Option<Rate> {
         self.opener.rate()
     }
 
     /// Sends a request and reads the first header of its response.
     ///
     /// A kept stream that turns out to be gone is no failure: there was nothing to lose on it, so a new one is opened.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         peer: PeerId,
         addresses: Vec<Multiaddr>,
@@ -78,7 +78,7 @@ impl Lines {
     }
 
     /// Keeps a stream whose last request was answered to its end.
-    pub(super) fn give_back(&self, peer: PeerId, stream: RangeStream) {
+    pub(crate) fn give_back(&self, peer: PeerId, stream: RangeStream) {
         let now = Instant::now();
         let mut idle = self.idle();
         idle.forget_old(now);
@@ -124,7 +124,7 @@ async fn send(mut stream: RangeStream, frame: &[u8]) -> Result<Answered, Failure
 }
 
 /// What it means for a source that its bytes are no message of ours.
-pub(super) fn broken(error: WireError) -> Failure {
+pub(crate) fn broken(error: WireError) -> Failure {
     match error {
         WireError::Io(_) => Failure::Lost,
         other => Failure::Misbehaved(other.to_string()),

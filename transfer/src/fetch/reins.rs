@@ -13,7 +13,7 @@ use futures::channel::oneshot;
 const SIGN_OF_LIFE: u64 = 1024;
 
 /// The driver's end.
-pub(super) struct Reins {
+pub(crate) struct Reins {
     stop: oneshot::Sender<()>,
     shared: Arc<Shared>,
     /// How much had come when it last was seen alive.
@@ -21,7 +21,7 @@ pub(super) struct Reins {
 }
 
 /// The request's end: a future that is ready when it is to stop.
-pub(super) struct Bit {
+pub(crate) struct Bit {
     stopped: oneshot::Receiver<()>,
     shared: Arc<Shared>,
 }
@@ -34,7 +34,7 @@ struct Shared {
     held_back: AtomicBool,
 }
 
-pub(super) fn reins() -> (Reins, Bit) {
+pub(crate) fn reins() -> (Reins, Bit) {
     let (stop, stopped) = oneshot::channel();
     let shared = Shared {
         before: AtomicU64::new(u64::MAX),
@@ -47,17 +47,17 @@ pub(super) fn reins() -> (Reins, Bit) {
 
 impl Reins {
     /// The request is to stop, if it has not ended just now.
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         let _ = self.stop.send(());
     }
 
     /// The request is to end before this group.
-    pub(super) fn shorten(&self, before: u64) {
+    pub(crate) fn shorten(&self, before: u64) {
         self.shared.before.store(before, Ordering::Relaxed);
     }
 
     /// Whether its source is not to blame if nothing was verified since the last time: bytes came, or we did not read.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         let came = self.shared.came.load(Ordering::Relaxed);
         let moves = came.saturating_sub(self.seen) >= SIGN_OF_LIFE;
         if moves {
@@ -67,24 +67,24 @@ impl Reins {
     }
 
     /// Whether it waits because of a limit of ours.
-    pub(super) fn is_held_back(&self) -> bool {
+    pub(crate) fn is_held_back(&self) -> bool {
         self.shared.held_back.load(Ordering::Relaxed)
     }
 }
 
 impl Bit {
     /// The first group that is not wanted.
-    pub(super) fn before(&self) -> u64 {
+    pub(crate) fn before(&self) -> u64 {
         self.shared.before.load(Ordering::Relaxed)
     }
 
     /// So many bytes came.
-    pub(super) fn came(&self, bytes: usize) {
+    pub(crate) fn came(&self, bytes: usize) {
         self.shared.came.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// It waits because of a limit of ours, or does not.
-    pub(super) fn held_back(&self, held_back: bool) {
+    pub(crate) fn held_back(&self, held_back: bool) {
         self.shared.held_back.store(held_back, Ordering::Relaxed);
     }
 }

@@ -8,17 +8,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Goes off at or before the time it was last set to: whoever waits checks what is due.
-pub(super) struct Timer {
+pub(crate) struct Timer {
     delay: Delay,
     due: Instant,
 }
 
 impl Timer {
-    pub(super) fn new(now: Instant, within: Duration) -> Self {
+    pub(crate) fn new(now: Instant, within: Duration) -> Self {
         Timer { delay: Delay::new(within), due: now + within }
     }
 
-    pub(super) fn set(&mut self, now: Instant, at: Instant) {
+    pub(crate) fn set(&mut self, now: Instant, at: Instant) {
         if at < self.due || self.due <= now {
             self.due = at;
             self.delay.reset(at.saturating_duration_since(now));

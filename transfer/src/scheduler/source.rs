@@ -24,17 +24,17 @@ const MAX_FAILURES_UNPROVEN: u32 = 3;
 const MAX_FAILURES: u32 = 6;
 
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Everything, as far as we know, if it does not say.
     holds: Option<GroupRanges>,
     /// The size it claims.
-    pub(super) claims: Option<u64>,
+    pub(crate) claims: Option<u64>,
     /// Whether it may be able to prove the size: it has the last group, or we do not know.
-    pub(super) may_prove: bool,
+    pub(crate) may_prove: bool,
     /// Requests under way.
-    pub(super) active: usize,
+    pub(crate) active: usize,
     /// Not to be asked before.
-    pub(super) retry_at: Option<Instant>,
+    pub(crate) retry_at: Option<Instant>,
     /// Whether it ever brought a group.
     has_delivered: bool,
     /// Whether it was asked since it last brought one.
@@ -54,7 +54,7 @@ struct Speed {
 }
 
 impl Source {
-    pub(super) fn new(holds: Option<GroupRanges>, claims: Option<u64>) -> Self {
+    pub(crate) fn new(holds: Option<GroupRanges>, claims: Option<u64>) -> Self {
         Source {
             may_prove: holds_last(holds.as_ref(), claims),
             holds,
@@ -69,19 +69,19 @@ impl Source {
         }
     }
 
-    pub(super) fn updated(&mut self, holds: GroupRanges, claims: u64) {
+    pub(crate) fn updated(&mut self, holds: GroupRanges, claims: u64) {
         self.may_prove = holds_last(Some(&holds), Some(claims));
         self.holds = Some(holds);
         self.claims = Some(claims);
     }
 
     /// The groups of `wanted` that it holds, as far as we know.
-    pub(super) fn held_of(&self, wanted: &GroupRanges) -> GroupRanges {
+    pub(crate) fn held_of(&self, wanted: &GroupRanges) -> GroupRanges {
         self.holds.as_ref().map_or_else(|| wanted.clone(), |holds| holds.intersection(wanted))
     }
 
     /// It turned out not to hold these.
-    pub(super) fn lacks(&mut self, absent: &GroupRanges) {
+    pub(crate) fn lacks(&mut self, absent: &GroupRanges) {
         if !absent.is_empty() {
             let holds = self.holds.take().unwrap_or_else(|| GroupRanges::all(u64::MAX));
             self.holds = Some(holds.difference(absent));
@@ -89,21 +89,21 @@ impl Source {
     }
 
     /// The groups it is known to hold, if it says that it does not hold all.
-    pub(super) fn partial(&self, tree: Tree) -> Option<&GroupRanges> {
+    pub(crate) fn partial(&self, tree: Tree) -> Option<&GroupRanges> {
         let all = GroupRanges::all(tree.groups());
         self.holds.as_ref().filter(|holds| !all.difference(holds).is_empty())
     }
 
     /// Whether it could be asked now and is asked nothing.
-    pub(super) fn is_idle(&self, now: Instant) -> bool {
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.active == 0 && self.may_ask(now)
     }
 
-    pub(super) fn may_ask(&self, now: Instant) -> bool {
+    pub(crate) fn may_ask(&self, now: Instant) -> bool {
         self.retry_at.is_none_or(|at| at <= now)
     }
 
-    pub(super) fn started(&mut self, now: Instant) {
+    pub(crate) fn started(&mut self, now: Instant) {
         if self.active == 0 {
             self.speed.since = Some(now);
             self.speed.bytes = 0;
@@ -112,7 +112,7 @@ impl Source {
         self.owes = true;
     }
 
-    pub(super) fn delivered(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn delivered(&mut self, bytes: u64, now: Instant) {
         self.has_delivered = true;
         self.owes = false;
         self.waits = 0;
@@ -126,26 +126,26 @@ impl Source {
     }
 
     /// A request ended in order: a measure, if there is none yet.
-    pub(super) fn ended(&mut self, now: Instant) {
+    pub(crate) fn ended(&mut self, now: Instant) {
         if self.speed.measured.is_none() {
             self.speed.measured = self.speed.sample(now, Duration::ZERO);
         }
     }
 
     /// Bytes per second, as far as known.
-    pub(super) fn speed(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn speed(&self, now: Instant) -> Option<u64> {
         self.speed.measured.or_else(|| self.speed.sample(now, Duration::ZERO))
     }
 
     /// Where it stands when there is little to ask for: the fastest first, but before them those not tried yet, and
     /// last those that owe us an answer.
-    pub(super) fn rank(&self, now: Instant) -> u64 {
+    pub(crate) fn rank(&self, now: Instant) -> u64 {
         let unknown = if self.owes { 0 } else { u64::MAX };
         self.speed(now).unwrap_or(unknown)
     }
 
     /// Takes note of a failure. False means that the source is not worth asking again.
-    pub(super) fn failed(&mut self, failure: &Failure, now: Instant) -> bool {
+    pub(crate) fn failed(&mut self, failure: &Failure, now: Instant) -> bool {
         if *failure == Failure::Busy {
             // A word is an answer.
             self.owes = false;

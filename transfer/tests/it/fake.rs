@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{GroupRanges, Step, Tree};
+use shoal_content::{Digest, GroupRanges, Step, Tree};
 use shoal_store::Partial;
-use shoal_transfer::wire::{Header, Mark, Request};
+use shoal_transfer::wire::{Header, Mark, Request, Want};
 use shoal_transfer::{
     FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, OpenError, Pool, RangeStream,
     Source, fetch,
@@ -78,7 +78,7 @@ enum Next {
 }
 
 struct Peer {
-    data: Arc<Vec<u8>>,
+    blobs: HashMap<Digest, Arc<Vec<u8>>>,
     script: Script,
     /// Requests so far.
     asked: AtomicUsize,
@@ -101,9 +101,15 @@ impl Peers {
     }
 
     pub(crate) fn add(&self, data: &Arc<Vec<u8>>, script: Script) -> Source {
+        self.add_holder(std::slice::from_ref(data), script)
+    }
+
+    /// A peer with several blobs.
+    pub(crate) fn add_holder(&self, blobs: &[Arc<Vec<u8>>], script: Script) -> Source {
         let peer = PeerId::random();
         let (asked, faults) = Default::default();
-        self.peers.lock().unwrap().insert(peer, Arc::new(Peer { data: data.clone(), script, asked, faults }));
+        let blobs = blobs.iter().map(|data| (Digest::of(data), data.clone())).collect();
+        self.peers.lock().unwrap().insert(peer, Arc::new(Peer { blobs, script, asked, faults }));
         Source { peer, addresses: vec![], holding: None }
     }
 
@@ -143,13 +149,17 @@ impl Peer {
     /// Answers until the fetcher has no more, or one answer ended the stream.
     async fn answer(self: Arc<Self>, mut stream: RangeStream) -> io::Result<()> {
         while let Some(request) = Request::read(&mut stream).await.unwrap() {
-            let [want] = request.wants.as_slice() else { panic!("{request:?}") };
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
             if let Some(damage) = self.script.damage {
                 let peer = self.clone();
                 stream = RangeStream::new(Damaged { io: stream, damage, sent: 0, peer });
             }
-            if self.answer_one(&mut stream, &want.ranges).await? == Next::End || self.script.damage.is_some()
-            {
+            for want in &request.wants {
+                if self.answer_one(&mut stream, want, asked).await? == Next::End {
+                    return stream.close().await;
+                }
+            }
+            if self.script.damage.is_some() {
                 break;
             }
         }
@@ -159,9 +169,9 @@ impl Peer {
     async fn answer_one(
         self: &Arc<Self>,
         stream: &mut RangeStream,
-        wanted: &GroupRanges,
+        want: &Want,
+        asked: usize,
     ) -> io::Result<Next> {
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         let script = &self.script;
         if script.mute {
             self.fault();
@@ -172,8 +182,12 @@ impl Peer {
             stream.write_all(&header.to_frame()).await?;
             return Ok(Next::End);
         }
-        let tree = Tree::new(self.data.len() as u64);
-        let wanted = tree.clip(wanted);
+        let Some(data) = self.blobs.get(&want.digest) else {
+            stream.write_all(&Header::NotFound.to_frame()).await?;
+            return Ok(Next::Request);
+        };
+        let tree = Tree::new(data.len() as u64);
+        let wanted = tree.clip(&want.ranges);
         let follows = script.holds.as_ref().map_or(wanted.clone(), |holds| holds.intersection(&wanted));
         if script.claims.is_some() {
             self.fault();
@@ -183,7 +197,7 @@ impl Peer {
         stream.write_all(&Header::Follows { size, ranges }.to_frame()).await?;
 
         let mut sent = 0;
-        for (step, mut bytes) in encode(&self.data, &follows) {
+        for (step, mut bytes) in encode(data, &follows) {
             if let Some((after, stop)) = script.stops
                 && sent + bytes.len() as u64 > after
             {

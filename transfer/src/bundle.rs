@@ -1,0 +1,314 @@
+//! Fetches the small files of a directory, many in one request, from several peers at once.
+//!
+//! Owns: the bundles under way and who the sources are. Decisions are the [`Scheduler`]'s.
+//! Hears: sources found, blobs verified and placed, bundles ended, the time.
+//! Tells: the caller how it goes; the [`PartialDirectory`] every verified file.
+//! Ends: all is placed, or what is left nobody known could bring; no progress for too long; the disk failed.
+
+mod inbox;
+mod receive;
+mod scheduler;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
+use futures::stream::{Fuse, FuturesUnordered};
+use futures::{FutureExt, StreamExt, select_biased};
+use libp2p::{Multiaddr, PeerId};
+use shoal_content::Digest;
+use shoal_store::{FinishError, PartialDirectory};
+
+use self::receive::{Ended, Event, Order, Shared, receive};
+use self::scheduler::{Action, BundleId, Scheduler};
+use crate::fetch::{
+    Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, Reins, Source, SourceStream, Timer, reins, requests_at,
+};
+use crate::scheduler::SourceId;
+use crate::{Pool, PoolClosed};
+
+/// Events of bundles that wait for the driver; each bundle adds one of its own. Full means bundles wait.
+const EVENT_QUEUE: usize = 16;
+
+/// Which files to fetch and with what.
+pub struct BundleJob {
+    /// Where verified files go, and where their digests and sizes come from.
+    pub directory: Arc<PartialDirectory>,
+    /// The files, by their numbers in the manifest; none longer than [`Store::SMALL_LEN`](shoal_store::Store::SMALL_LEN).
+    pub files: Vec<usize>,
+    /// How to reach sources.
+    pub lines: Arc<Lines>,
+    /// Where disk writes run.
+    pub pool: Arc<dyn Pool>,
+    /// Whom to ask. What they say they hold is of the directory, and not of its files.
+    pub sources: SourceStream,
+    /// How.
+    pub options: FetchOptions,
+}
+
+/// How a fetch of bundles goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BundleEvent {
+    /// These files are verified and in their places.
+    Placed {
+        /// Who sent them.
+        peer: PeerId,
+        /// How many.
+        files: u64,
+        /// How many bytes they have.
+        bytes: u64,
+    },
+    /// A file does not match its digest. Its sender should be told: it may not know that its file changed.
+    Bad {
+        /// Who sent it.
+        peer: PeerId,
+        /// Of which file.
+        digest: Digest,
+        /// In which group, if it was not among the hashes above the groups.
+        group: Option<u64>,
+    },
+    /// A source is asked no more.
+    Dropped(Dropped),
+}
+
+/// A fetch of bundles that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bundled {
+    /// What nobody known could bring, by its numbers in the manifest: each to be fetched by itself, which finds others
+    /// to ask or tells why it cannot be had.
+    pub left: Vec<usize>,
+    /// Who was asked, was not dropped, and brought nothing.
+    pub silent: Vec<PeerId>,
+}
+
+/// Why a fetch of bundles ended early. What was placed stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// Nothing was placed for [`FetchOptions::timeout`].
+    #[error("no progress for {} s", .after.as_secs())]
+    TimedOut {
+        /// How long.
+        after: Duration,
+        /// Who was asked, was not dropped, and brought nothing.
+        silent: Vec<PeerId>,
+    },
+    /// Verified files could not be written.
+    #[error("could not write what was received")]
+    Place(#[from] FinishError),
+    /// The node is shutting down.
+    #[error(transparent)]
+    PoolClosed(#[from] PoolClosed),
+}
+
+/// Fetches small files in bundles, telling `observer` how it goes.
+///
+/// # Errors
+/// See [`BundleError`].
+///
+/// # Cancel safety
+/// Dropping the future resets every stream; files that were placed are found by the next fetch.
+pub async fn fetch_bundles(
+    job: BundleJob,
+    observer: impl FnMut(BundleEvent) + Send,
+) -> Result<Bundled, BundleError> {
+    let sources = job.sources.fuse();
+    let (tell, events) = mpsc::channel(EVENT_QUEUE);
+    let entries = job.directory.manifest().entries();
+    let files: Vec<usize> = job.files.into_iter().filter(|index| *index < entries.len()).collect();
+    let sizes = files.iter().filter_map(|index| entries.get(*index)).map(|entry| entry.size);
+    let driver = Driver {
+        scheduler: Scheduler::new(sizes),
+        shared: Arc::new(Shared {
+            claimed: files.iter().map(|_| AtomicBool::new(false)).collect(),
+            files,
+            directory: job.directory.clone(),
+            lines: job.lines,
+            pool: job.pool,
+            credential: job.options.credential.clone(),
+        }),
+        timeout: job.options.timeout,
+        observer,
+        peers: HashMap::new(),
+        sources: Vec::new(),
+        reins: HashMap::new(),
+        running: FuturesUnordered::new(),
+        tell,
+        events,
+        progress_at: None,
+        silent: BTreeSet::new(),
+        reported: 0,
+    };
+    driver.run(sources).await
+}
+
+struct Driver<F> {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    observer: F,
+    scheduler: Scheduler,
+    peers: HashMap<PeerId, SourceId>,
+    /// Each at the place that its id says.
+    sources: Vec<(PeerId, Vec<Multiaddr>)>,
+    /// How to stop the bundles under way.
+    reins: HashMap<BundleId, Reins>,
+    running: FuturesUnordered<BoxFuture<'static, (BundleId, Result<(), Ended>)>>,
+    tell: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+    /// When something was last placed, or the first request made.
+    progress_at: Option<Instant>,
+    /// Those sources that were asked for something and have brought nothing yet.
+    silent: BTreeSet<PeerId>,
+    /// Drops that were told.
+    reported: usize,
+}
+
+impl<F: FnMut(BundleEvent) + Send> Driver<F> {
+    async fn run(mut self, mut found: Fuse<SourceStream>) -> Result<Bundled, BundleError> {
+        let mut timer = Timer::new(Instant::now(), IDLE);
+        loop {
+            let now = Instant::now();
+            self.scheduler.limit_bundles(requests_at(self.shared.lines.rate()));
+            self.look_for_life(now);
+            for action in self.scheduler.poll(now) {
+                self.apply(action, now);
+            }
+            if self.running.is_empty() && self.is_over(found.is_done()) {
+                let left = self.scheduler.left();
+                let left = left.into_iter().filter_map(|at| self.shared.files.get(at).copied()).collect();
+                return Ok(Bundled { left, silent: self.silent.into_iter().collect() });
+            }
+            let timeout = self.progress_at.map(|at| at + self.timeout);
+            if timeout.is_some_and(|at| at <= now) {
+                let silent = self.silent.into_iter().collect();
+                return Err(BundleError::TimedOut { after: self.timeout, silent });
+            }
+            let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
+            timer.set(now, wake.unwrap_or(now + IDLE));
+            select_biased! {
+                event = self.events.next() => self.on_event(event),
+                ended = self.running.select_next_some() => self.on_ended(ended)?,
+                source = found.next() => self.on_source(source),
+                () = (&mut timer).fuse() => {}
+            }
+        }
+    }
+
+    /// Nobody is blamed for the silence of bundles that live, and nothing ends for what a limit of ours does.
+    fn look_for_life(&mut self, now: Instant) {
+        if self.scheduler.first_stall().is_some_and(|at| at <= now) {
+            for (id, reins) in &mut self.reins {
+                if reins.is_alive() {
+                    self.scheduler.alive(*id, now);
+                }
+            }
+        }
+        let timed_out = self.progress_at.is_some_and(|at| at + self.timeout <= now);
+        if timed_out && self.reins.values().any(Reins::is_held_back) {
+            self.progress_at = Some(now);
+        }
+    }
+
+    /// Whether there is nothing to wait for. With sources that could bring none of the rest, asking others for it one by
+    /// one is better than waiting; with none at all, one may be found.
+    fn is_over(&self, no_more: bool) -> bool {
+        self.scheduler.is_done() || (!self.scheduler.has_hope() && (no_more || self.scheduler.has_sources()))
+    }
+
+    fn on_source(&mut self, source: Option<Source>) {
+        let Some(Source { peer, addresses, .. }) = source else { return };
+        let known = self.peers.get(&peer).copied();
+        let Some(id) = self.scheduler.source_found(known) else { return };
+        if known.is_none() {
+            self.peers.insert(peer, id);
+            self.sources.push((peer, addresses));
+        } else if let Some((_, old)) = self.source_mut(id).filter(|_| !addresses.is_empty()) {
+            *old = addresses;
+        }
+    }
+
+    fn source_mut(&mut self, id: SourceId) -> Option<&mut (PeerId, Vec<Multiaddr>)> {
+        self.sources.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    fn apply(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::Request { id, source, wants } => {
+                let Some((peer, addresses)) = self.source_mut(source).cloned() else { return };
+                let order = Order { id, peer, addresses, wants };
+                let (reins, bit) = reins();
+                self.reins.insert(id, reins);
+                if self.progress_at.is_none() {
+                    self.progress_at = Some(now);
+                }
+                self.silent.insert(peer);
+                let receiving = receive(self.shared.clone(), order, self.tell.clone(), bit);
+                self.running.push(receiving.map(move |ended| (id, ended)).boxed());
+            }
+            Action::Cancel { id } => {
+                if let Some(reins) = self.reins.remove(&id) {
+                    reins.stop();
+                }
+            }
+            Action::Drop { source, reason } => {
+                let Some((peer, _)) = self.source_mut(source) else { return };
+                let peer = *peer;
+                tracing::debug!(%peer, %reason, "source dropped");
+                self.silent.remove(&peer);
+                self.reported += 1;
+                if self.reported <= MAX_REPORTED {
+                    (self.observer)(BundleEvent::Dropped(Dropped { peer, reason }));
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Option<Event>) {
+        let now = Instant::now();
+        match event {
+            Some(Event::Answered { id, peer, answers }) => {
+                self.progress_at = Some(now);
+                for (answer, bad) in answers {
+                    if answer == scheduler::Answer::Came {
+                        self.silent.remove(&peer);
+                    }
+                    let is_heard = self.scheduler.answered(id, answer, now);
+                    if let Some((digest, group)) = bad.filter(|_| is_heard) {
+                        (self.observer)(BundleEvent::Bad { peer, digest, group });
+                    }
+                }
+            }
+            Some(Event::Held(id, is_held)) => self.scheduler.held(id, is_held, now),
+            Some(Event::Alive(id)) => {
+                self.progress_at = Some(now);
+                self.scheduler.alive(id, now);
+            }
+            Some(Event::Placed { peer, files, bytes }) => {
+                self.progress_at = Some(now);
+                (self.observer)(BundleEvent::Placed { peer, files, bytes });
+            }
+            None => {}
+        }
+    }
+
+    fn on_ended(&mut self, (id, ended): (BundleId, Result<(), Ended>)) -> Result<(), BundleError> {
+        self.reins.remove(&id);
+        // Everything it told us was told before it ended.
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            self.on_event(Some(event));
+        }
+        let now = Instant::now();
+        match ended {
+            Ok(()) => self.scheduler.finished(id, now),
+            Err(Ended::Failure(failure)) => self.scheduler.failed(id, failure, now),
+            Err(Ended::Place(error)) => return Err(error.into()),
+            Err(Ended::PoolClosed(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
