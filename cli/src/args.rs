@@ -12,7 +12,7 @@ use shoal_node::{Builder, Multiaddr, NetworkName, Node, Rates, Scopes};
 use crate::commands::Command;
 
 pub(crate) use layers::{Rejected, command, failure_of, parse};
-pub(crate) use values::{Speed, duration, link_text, own_address, peer_address, share_name};
+pub(crate) use values::{Globs, Speed, duration, globs, link_text, own_address, peer_address, share_name};
 
 const AFTER_HELP: &str = "\
 Options can also be set in the environment (--no-seed is SHOAL_NO_SEED=true; lists are separated by commas), and \

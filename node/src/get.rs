@@ -26,7 +26,7 @@ use futures::StreamExt;
 use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Kind, Link, safe_file_name};
-use shoal_store::{Cancel, PartialError};
+use shoal_store::{Cancel, PartialError, PublishOptions};
 use shoal_transfer::{Limiter, Lines, Rate};
 use tokio::sync::watch;
 
@@ -369,6 +369,9 @@ async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
     if order.include.is_none()
         && let Some(placed) = already_there(task, order, &target).await?
     {
+        if order.seed {
+            share(task, order, &placed.path).await?;
+        }
         return Ok(placed);
     }
     let mut merged = false;
@@ -393,6 +396,23 @@ async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
         announce(task, order.cid).await;
     }
     Ok(Placed { merged, ..placed })
+}
+
+/// Shares what was there already, as what is fetched is. What is shared there is not read again.
+async fn share(task: &Task, order: &Order, path: &Path) -> Result<(), GetError> {
+    let (store, path, cancel) = (task.inner.store.clone(), path.to_owned(), Cancel::new());
+    let _cancel = CancelOnDrop(cancel.clone());
+    let options = PublishOptions {
+        name: order.share_as(&path),
+        exclude: vec![task.inner.paths.home.clone()],
+        ..PublishOptions::default()
+    };
+    match task.long(move || store.publish(&path, &options, &(), &cancel)).await? {
+        Ok(published) => announce(task, published.cid).await,
+        // It is where it was wanted, and that was the work.
+        Err(error) => tracing::warn!(%error, "what is there already cannot be shared"),
+    }
+    Ok(())
 }
 
 /// What stands at the target, if that is the content already. Where a folder was named to save a directory in, that may

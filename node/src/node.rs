@@ -293,6 +293,17 @@ impl Node {
         self.inner.on_store(Store::shares).await
     }
 
+    /// Whether this node itself has content, whole or in part, and serves it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn holds(&self, cid: &Cid) -> bool {
+        let (store, digest) = (self.inner.store.clone(), cid.digest());
+        let held = self.inner.tasks.blocking(move || store.held(&digest)).await;
+        matches!(held, Some(Ok(Some(_))))
+    }
+
     /// Paths that were shared, and of which a damaged store lost what it knew. They are published again while the node
     /// runs; what is still here after that is gone, or cannot be read.
     pub fn lost(&self) -> Vec<PathBuf> {

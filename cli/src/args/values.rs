@@ -1,6 +1,6 @@
 //! Values of options as people write them.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, str::FromStr, time::Duration};
 
 use shoal_node::{Link, Multiaddr, ParseLinkError, Rate};
 
@@ -88,6 +88,32 @@ pub(crate) fn link_text(text: &str) -> Result<String, ParseLinkError> {
     text.parse::<Link>().map(|_| text.to_owned())
 }
 
+/// Globs that were separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Globs(pub(crate) Vec<String>);
+
+/// Reads `*.jpg,docs/**`; the commas within `*.{jpg,png}` separate nothing.
+pub(crate) fn globs(text: &str) -> Result<Globs, Infallible> {
+    let mut globs = vec![String::new()];
+    let mut depth = 0_usize;
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                globs.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = globs.last_mut() {
+            last.push(c);
+        }
+    }
+    globs.retain(|glob| !glob.is_empty());
+    Ok(Globs(globs))
+}
+
 /// Lets through what others can save content under: a name, and not a path.
 pub(crate) fn share_name(text: &str) -> Result<String, String> {
     shoal_node::safe_file_name(text)
@@ -173,6 +199,23 @@ mod tests {
             ["", "M", "-1M", "1.M", ".5M", "1..5M", "1Mbit", "1i", "5 parsecs", "1", "999", "99999999T"]
         {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn globs_and_their_commas() {
+        let cases: [(&str, &[&str]); 5] = [
+            ("*.jpg", &["*.jpg"]),
+            ("*.jpg,docs/**", &["*.jpg", "docs/**"]),
+            ("*.{jpg,png},a", &["*.{jpg,png}", "a"]),
+            ("a},b", &["a}", "b"]),
+            (",,a,", &["a"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                globs(text).map(|globs| globs.0),
+                Ok(expected.iter().map(ToString::to_string).collect())
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use shoal_node::{Kind, Link};
 
 use crate::{
     Context, WithoutReader,
-    args::{NodeArgs, Patience, link_text},
+    args::{Globs, NodeArgs, Patience, globs, link_text},
     client::Answer,
     failure::{Failure, interrupted, usage},
     output::{count, elapsed, size},
@@ -42,8 +42,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Fetch only files of a directory whose path matches, like '*.jpg' or 'docs/**'; repeatable
-    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
-    include: Vec<String>,
+    #[arg(long, value_name = "GLOB", value_parser = globs)]
+    include: Vec<Globs>,
     /// List the files of a directory and fetch none
     #[arg(long, conflicts_with_all = ["output", "include", "overwrite", "rename", "no_seed"])]
     list: bool,
@@ -113,7 +113,7 @@ async fn get(cx: &Context, args: &Args, to: String, session: &Session) -> Result
     let request = json::Get {
         link: args.link.clone(),
         to,
-        include: args.include.clone(),
+        include: args.include.iter().flat_map(|globs| globs.0.clone()).collect(),
         replace,
         seed: !args.no_seed,
         timeout_ms: args.patience.millis(),

@@ -165,6 +165,8 @@ fn find_tells_what_is_in_a_directory() {
     sandbox.file("tree/a", b"12345");
     sandbox.file("tree/b", b"12345");
     let cid = sandbox.run("daemon", "publish tree").exits(0).word();
+    let alone = sandbox.run("daemon", &format!("find {cid}")).exits(3);
+    assert!(alone.stderr.contains("this node has it itself"), "{}", alone.stderr);
     let line = format!("find {cid} --peer {}", daemon.address);
     let ran = sandbox.run("finder", &line).exits(0);
     assert!(ran.stdout.contains("the list of its files"), "{}", ran.stdout);

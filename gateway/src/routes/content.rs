@@ -110,6 +110,10 @@ pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::F
         out.event(Event::Looked(looked)).await;
         match (summary.holders.is_empty(), summary.silent) {
             (false, _) => Ok(()),
+            (true, 0) if node.holds(&cid).await => {
+                let message = format!("nobody else offers {cid}: this node has it itself");
+                Err(Failure::new(ErrorKind::NotFound, message))
+            }
             (true, 0) => Err(Failure::new(ErrorKind::NotFound, format!("nobody offers {cid}"))),
             (true, _) => {
                 let message = format!("{cid} is said to be offered, and nobody who does answers");

@@ -183,7 +183,7 @@ async fn receive(task: &Task, partial: &shoal_store::Partial, hint: Option<u64>)
     };
     match elsewhere(task, partial, hint).await {
         // What became of those who should have it says more.
-        Err(GetError::NoProvider { .. }) => Err(error),
+        Err(GetError::NoProvider { .. } | GetError::Unreachable { .. }) => Err(error),
         received => received.map(drop),
     }
 }

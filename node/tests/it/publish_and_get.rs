@@ -62,6 +62,13 @@ async fn a_directory_is_not_saved_in_itself() {
         assert!(!get().await.unwrap().already_there);
         let again = get().await.unwrap();
         assert!(again.already_there && again.path == out, "{again:?}");
+        let shared = taker.node.shares().await.unwrap().iter().any(|share| share.path == out);
+        assert_eq!(shared, seed);
+        if !seed {
+            taker.node.get(cid).to(&out).await.unwrap();
+            let shares = taker.node.shares().await.unwrap();
+            assert!(shares.iter().any(|share| share.path == out && share.name == "tree"), "{shares:?}");
+        }
         // With another file in it, it is a folder like any other.
         fs::write(out.join("b"), "mine").unwrap();
         let inside = get().await.unwrap();
