@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser, ValueEnum};
 use shoal_gateway::json;
-use shoal_node::{Builder, Multiaddr, NetworkName, Node, Rates, Scopes};
+use shoal_node::{Announce, Builder, Multiaddr, NetworkName, Node, Rates, Scopes};
 
 use crate::commands::Command;
 
@@ -81,6 +81,9 @@ pub(crate) struct NodeArgs {
     /// Tell others to reach this node here, from the internet; repeatable
     #[arg(long, value_name = "MULTIADDR", value_delimiter = ',', value_parser = own_address)]
     pub(crate) external: Vec<Multiaddr>,
+    /// Announce this: files (and up to 1000 of each directory), roots (what was published) or none [default: files]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub(crate) announce: Option<What>,
     /// Do not look for peers on the local network by multicast
     #[arg(long)]
     pub(crate) no_mdns: bool,
@@ -106,6 +109,14 @@ pub(crate) enum Scope {
     Both,
 }
 
+/// What a node announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    Files,
+    Roots,
+    None,
+}
+
 impl NodeArgs {
     /// A node with these options.
     pub(crate) fn builder(&self) -> Builder {
@@ -115,6 +126,13 @@ impl NodeArgs {
                 Scope::Lan => Scopes::Lan,
                 Scope::Wan => Scopes::Wan,
                 Scope::Both => Scopes::Both,
+            });
+        }
+        if let Some(what) = self.announce {
+            builder = builder.announce(match what {
+                What::Files => Announce::default(),
+                What::Roots => Announce::Roots,
+                What::None => Announce::Nothing,
             });
         }
         builder = self.listen.iter().cloned().fold(builder, Builder::listen);

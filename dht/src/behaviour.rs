@@ -87,6 +87,33 @@ pub struct Stats {
     pub lookups: usize,
 }
 
+/// How one overlay is doing, to find out why something cannot be found in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayStats {
+    /// Which one.
+    pub scope: Scope,
+    /// Peers in the routing table.
+    pub peers: usize,
+    /// Parts of the table that hold any.
+    pub buckets: usize,
+    /// Nodes that the overlay seems to have, roughly, from how densely they lie.
+    pub nodes: usize,
+    /// Whether others may keep us in their tables and ask us: not while no address of ours belongs here.
+    pub serves: bool,
+    /// Strangers' records held.
+    pub records: usize,
+    /// Keys of our own.
+    pub keys: usize,
+    /// Those of them that some node has acknowledged.
+    pub told: usize,
+    /// Those of them whose nodes are not known yet.
+    pub waiting: usize,
+    /// Announcements on their way, or waiting for their turn.
+    pub messages: usize,
+    /// How long ago an announcement was acknowledged last.
+    pub last_told: Option<Duration>,
+}
+
 #[derive(NetworkBehaviour)]
 pub struct Inner {
     lan: Toggle<Overlay>,
@@ -180,6 +207,16 @@ impl Behaviour {
         self.wake();
     }
 
+    /// Keeps keys announced as [`Behaviour::announce`] does, without haste and without a word: what a node that starts
+    /// has to announce again must not hold up what its user announces now. Keys that are announced for as long already
+    /// are not told again.
+    pub fn keep_announced(&mut self, keys: &[ProviderKey], ttl: Duration) {
+        for overlay in self.overlays() {
+            overlay.keep_announced(keys, ttl.clamp(MIN_TTL, MAX_AGE));
+        }
+        self.wake();
+    }
+
     /// Stops announcing keys, and tells the nodes known to hold their records. Ends with
     /// [`Event::Withdrawn`].
     pub fn withdraw(&mut self, keys: &[ProviderKey]) {
@@ -231,9 +268,15 @@ impl Behaviour {
                 Scope::Wan => stats.wan_peers = overlay.peers(),
             }
             stats.records += overlay.records();
-            stats.own_keys = stats.own_keys.max(overlay.own_keys());
+            stats.own_keys = stats.own_keys.max(overlay.backlog().keys);
         }
         stats
+    }
+
+    /// How each overlay is doing.
+    pub fn diagnose(&mut self) -> Vec<OverlayStats> {
+        let now = Instant::now();
+        self.overlays().map(|overlay| overlay.stats(now)).collect()
     }
 
     fn overlays(&mut self) -> impl Iterator<Item = &mut Overlay> {

@@ -36,7 +36,8 @@ pub enum Event {
     },
     /// An announcement went on.
     ///
-    /// It may go on after it was done, when an overlay that had no peers gains some.
+    /// It may go on after it was done: the others are still waited for, and an overlay that had no peers may gain
+    /// some.
     Announced {
         /// The announcement.
         id: AnnounceId,
@@ -44,8 +45,10 @@ pub enum Event {
         acknowledged: usize,
         /// Nodes that were chosen to be told.
         asked: usize,
-        /// Whether every one of them has answered or was given up.
+        /// Whether three of four of them keep it, and nobody else will be asked; or it is over.
         done: bool,
+        /// Whether every one of them has answered or was given up.
+        over: bool,
     },
     /// A withdrawal is over: those known to hold the records were told.
     Withdrawn {

@@ -38,7 +38,7 @@ mod tally;
 mod walk;
 mod wire;
 
-pub use behaviour::{Behaviour, MdnsError, Stats};
+pub use behaviour::{Behaviour, MdnsError, OverlayStats, Stats};
 pub use config::{Config, Limits};
 pub use disk::RecordChange;
 pub use event::Event;

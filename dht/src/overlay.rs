@@ -25,13 +25,14 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use shoal_content::{NetworkName, ProviderKey};
 
 use crate::absent::Absent;
+use crate::behaviour::OverlayStats;
 use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
 use crate::config::Config;
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
 use crate::position::Position;
-use crate::provide::{Note, Provide, Task};
+use crate::provide::{Backlog, Note, Provide, Task};
 use crate::record_store::RecordStore;
 use crate::refresh::Refresh;
 use crate::scope::{AddressClass, Scope};
@@ -238,6 +239,11 @@ impl Overlay {
         self.provide.announce(task, keys, ttl);
     }
 
+    pub(crate) fn keep_announced(&mut self, keys: &[ProviderKey], ttl: Duration) {
+        self.protocols.kad.store_mut().provide(keys);
+        self.provide.keep(keys, ttl);
+    }
+
     pub(crate) fn withdraw(&mut self, task: Task, keys: &[ProviderKey], now: Instant) {
         self.protocols.kad.store_mut().stop_providing(keys);
         self.provide.withdraw(task, keys, now);
@@ -271,8 +277,26 @@ impl Overlay {
         self.protocols.kad.store_mut().records.len()
     }
 
-    pub(crate) fn own_keys(&self) -> usize {
-        self.provide.len()
+    pub(crate) fn backlog(&self) -> Backlog {
+        self.provide.backlog()
+    }
+
+    pub(crate) fn stats(&mut self, now: Instant) -> OverlayStats {
+        let census = self.census();
+        let Backlog { keys, waiting, messages, told, last } = self.backlog();
+        OverlayStats {
+            scope: self.scope,
+            peers: census.peers,
+            buckets: census.buckets.iter().filter(|held| **held > 0).count(),
+            nodes: self.size.nodes(),
+            serves: !self.protocols.kad.store_mut().own_addresses().is_empty(),
+            records: self.records(),
+            keys,
+            told,
+            waiting,
+            messages,
+            last_told: last.map(|last| now.saturating_duration_since(last)),
+        }
     }
 }
 

@@ -22,11 +22,14 @@ use crate::position::{Node, Position};
 use crate::wire::{MAX_KEYS, Sealed};
 use ledger::Ledger;
 pub(crate) use ledger::Parcel;
-use outbox::Outbox;
+use outbox::{Haste, Outbox};
 use region::Region;
 
 /// Walks at once. Each keeps several dials open; more would crowd out the lookups of our user.
 const MAX_WALKS: usize = 16;
+
+/// Walks at once for what nobody waits for.
+const UNHURRIED_WALKS: usize = 2;
 
 /// Pause after a walk that met nobody, or a batch that nobody took.
 const RETRY: Duration = Duration::from_secs(30);
@@ -52,6 +55,12 @@ pub enum Task {
     Renew,
 }
 
+impl Task {
+    fn haste(self) -> Haste {
+        if self == Self::Renew { Haste::Unhurried } else { Haste::Urgent }
+    }
+}
+
 /// What happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -59,6 +68,8 @@ pub enum Note {
     Asked(PeerId),
     Acknowledged(PeerId),
     Failed(PeerId),
+    /// Nobody else will be asked.
+    Chosen,
     Done,
 }
 
@@ -86,6 +97,21 @@ pub(crate) struct Walk {
 
 type JobId = u64;
 
+/// How announcing goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Keys of our own.
+    pub(crate) keys: usize,
+    /// Keys whose nodes are not known yet.
+    pub(crate) waiting: usize,
+    /// Messages on their way or waiting.
+    pub(crate) messages: usize,
+    /// Keys that some node has acknowledged.
+    pub(crate) told: usize,
+    /// When a message was acknowledged last.
+    pub(crate) last: Option<Instant>,
+}
+
 /// The announcer of one overlay.
 #[derive(Debug, Default)]
 pub(crate) struct Provide {
@@ -110,6 +136,7 @@ struct Job {
     task: Task,
     ttl: Duration,
     started: bool,
+    chosen: bool,
     /// Keys whose nodes are not known yet, in the order of the key space.
     waiting: BTreeMap<Position, ProviderKey>,
     /// Messages not yet answered.
@@ -122,6 +149,12 @@ impl Provide {
         self.ledger.own(keys);
         self.add_job(task, keys, ttl);
         self.finish_jobs();
+    }
+
+    /// Takes keys into our own list, and queues those of them that are not told already for as long.
+    pub(crate) fn keep(&mut self, keys: &[ProviderKey], ttl: Duration) {
+        let untold: Vec<_> = keys.iter().filter(|key| !self.ledger.is_told(key, ttl)).copied().collect();
+        self.announce(Task::Renew, &untold, ttl);
     }
 
     /// Forgets keys, and tells whoever may hold their records.
@@ -185,9 +218,12 @@ impl Provide {
         // Keys closer together than the last region is wide would probably share the answer of one walk.
         let bits = self.regions.back().map_or(0, Region::bits);
         let mut walks = Vec::new();
-        for (id, job) in &self.jobs {
+        let mut jobs: Vec<_> = self.jobs.iter().collect();
+        jobs.sort_by_key(|(id, job)| (job.task.haste(), **id));
+        for (id, job) in jobs {
+            let most = if job.task.haste() == Haste::Urgent { MAX_WALKS } else { UNHURRIED_WALKS };
             let mut from = Bound::Unbounded;
-            while self.walks.len() < MAX_WALKS {
+            while self.walks.len() < most {
                 let Some(position) = job.waiting.range((from, Bound::Unbounded)).next().map(|(at, _)| *at)
                 else {
                     break;
@@ -260,16 +296,22 @@ impl Provide {
         std::mem::take(&mut self.notes)
     }
 
-    /// How many keys of our own there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ledger.len()
+    /// How it goes: what is announced, and what is still to be told.
+    pub(crate) fn backlog(&self) -> Backlog {
+        Backlog {
+            keys: self.ledger.len(),
+            waiting: self.jobs.values().map(|job| job.waiting.len()).sum(),
+            messages: self.outbox.len(),
+            told: self.ledger.told(),
+            last: self.ledger.last_told,
+        }
     }
 
     fn add_job(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) -> JobId {
         self.stale = true;
         self.last_job += 1;
         let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
-        self.jobs.insert(self.last_job, Job { task, ttl, started: false, waiting, open: 0 });
+        self.jobs.insert(self.last_job, Job { task, ttl, started: false, chosen: false, waiting, open: 0 });
         self.last_job
     }
 
@@ -298,6 +340,7 @@ impl Provide {
             self.start(job);
             self.send(job, keys, Some(ttl), &nodes, now);
         }
+        self.finish_jobs();
     }
 
     /// Queues keys for nodes, in messages that are not too long.
@@ -312,9 +355,9 @@ impl Provide {
         let Some(job) = self.jobs.get_mut(&id).filter(|_| !nodes.is_empty()) else { return };
         while !keys.is_empty() {
             let rest = keys.iter().nth(MAX_KEYS).copied().map(|first| keys.split_off(&first));
-            let batch = self.ledger.open(id, keys, ttl, nodes.len(), now);
+            let batch = self.ledger.open(id, keys, ttl, nodes.len(), (job.task.haste(), now));
             for node in nodes {
-                self.outbox.push(node, batch);
+                self.outbox.push(node, batch, job.task.haste());
                 self.notes.push((job.task, Note::Asked(node.peer)));
             }
             job.open += nodes.len();
@@ -325,6 +368,9 @@ impl Provide {
     fn finish_jobs(&mut self) {
         let Self { jobs, notes, .. } = self;
         jobs.retain(|_, job| {
+            if job.waiting.is_empty() && !std::mem::replace(&mut job.chosen, true) {
+                notes.push((job.task, Note::Chosen));
+            }
             let going = !job.waiting.is_empty() || job.open > 0;
             if !going {
                 notes.push((job.task, Note::Done));

@@ -16,6 +16,10 @@ use crate::walk::{Effort, Walk};
 /// Nodes that should hold a key.
 pub(crate) const HOLDERS: usize = kad::K_VALUE.get();
 
+/// Nodes told of a key: a few more, since some of those that others named will be gone, and since keys that lie
+/// beside the place of a walk have some other nearest nodes.
+const TOLD: usize = HOLDERS + 4;
+
 /// Nodes told of a key at most. A crowd around a key must not cost us more than those that it hides.
 pub(crate) const MAX_HOLDERS: usize = 64;
 
@@ -124,12 +128,12 @@ impl Search {
         targets
     }
 
-    /// Who should hold a key at the place: the nearest nodes, and those of its region that a crowd would hide.
+    /// Who should be told of a key at the place, nearest first: the nearest nodes, and those of its region that a crowd would hide.
     pub(crate) fn holders(&self, region_bits: u32) -> Vec<Node> {
         let Some(main) = self.main() else { return Vec::new() };
-        let mut holders: Vec<Node> = main.nodes().take(HOLDERS).map(|(_, node)| node.clone()).collect();
+        let mut holders: Vec<Node> = main.nodes().take(TOLD).map(|(_, node)| node.clone()).collect();
         let beside = self.walks.iter().skip(1).flat_map(Walk::answerers);
-        let near = main.nodes().skip(HOLDERS);
+        let near = main.nodes().skip(TOLD);
         for (_, node) in beside.chain(near) {
             let shared = main.target().shared_bits(Position::of_peer(&node.peer));
             let is_new = holders.iter().all(|known| known.peer != node.peer);

@@ -1,6 +1,9 @@
 //! Counts how many nodes answered an announcement, over all scopes.
+//!
+//! It is done when three of four of them hold the keys: whoever looks asks twenty, and the slowest few of those
+//! told would make a publisher wait for nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use libp2p::PeerId;
 
@@ -20,13 +23,17 @@ pub(crate) struct Standing {
     pub(crate) task: Task,
     pub(crate) asked: usize,
     pub(crate) acknowledged: usize,
+    /// Enough have answered, or all.
     pub(crate) done: bool,
+    /// All have answered or were given up.
+    pub(crate) over: bool,
 }
 
 #[derive(Debug, Default)]
 struct Count {
     peers: HashMap<PeerId, Heard>,
-    going: BTreeSet<Scope>,
+    /// The scopes in which it goes on, and whether all who will be asked there are known.
+    going: BTreeMap<Scope, bool>,
     ended: bool,
 }
 
@@ -46,7 +53,7 @@ impl Tally {
         let count = self.tasks.entry(task).or_default();
         match note {
             Note::Started => {
-                count.going.insert(scope);
+                count.going.insert(scope, false);
             }
             Note::Asked(peer) => {
                 count.peers.entry(peer).or_insert(Heard::Nothing);
@@ -61,6 +68,11 @@ impl Tally {
             Note::Failed(peer) => {
                 count.peers.insert(peer, Heard::No);
             }
+            Note::Chosen => {
+                if let Some(chosen) = count.going.get_mut(&scope) {
+                    *chosen = true;
+                }
+            }
             Note::Done => {
                 count.going.remove(&scope);
                 count.ended = true;
@@ -68,21 +80,29 @@ impl Tally {
         }
     }
 
-    /// The tasks whose standing changed since the last call. One that is done is forgotten.
+    /// The tasks whose standing changed since the last call. One that is over is forgotten.
     pub(crate) fn take_changed(&mut self) -> Vec<Standing> {
         let mut standings = Vec::new();
         for task in std::mem::take(&mut self.changed) {
             let Some(count) = self.tasks.get(&task) else {
                 continue;
             };
-            let done = count.ended && count.going.is_empty();
-            let acknowledged = count.peers.values().filter(|heard| **heard == Heard::Yes).count();
-            standings.push(Standing { task, asked: count.peers.len(), acknowledged, done });
-            if done {
+            let over = count.ended && count.going.is_empty();
+            let (asked, acknowledged) = (count.peers.len(), count.acknowledged());
+            let enough = acknowledged > 0 && acknowledged * 4 >= asked * 3;
+            let done = over || (enough && count.going.values().all(|chosen| *chosen));
+            standings.push(Standing { task, asked, acknowledged, done, over });
+            if over {
                 self.tasks.remove(&task);
             }
         }
         standings
+    }
+}
+
+impl Count {
+    fn acknowledged(&self) -> usize {
+        self.peers.values().filter(|heard| **heard == Heard::Yes).count()
     }
 }
 

@@ -18,8 +18,8 @@ pub use self::{
     convert::{events_of_naming, lost},
     event::{
         AddressNamed, Announced, Bytes, CidNamed, Directory, Done, Dropped, Entry, Event, Fetched, Holder,
-        Identity, Looked, Missed, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Ready,
-        Share, Skipped, Stage, Status, Unreached, Verified, Warning,
+        Identity, Looked, Missed, Overlay, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates,
+        Ready, Share, Skipped, Stage, Status, Unreached, Verified, Warning,
     },
     failure::Failure,
     request::{

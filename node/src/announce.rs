@@ -7,6 +7,7 @@ use shoal_store::Store;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    config::DEFAULT_ANNOUNCED_FILES,
     events::{Event, Sink},
     net::{Acknowledged, Net},
     tasks::Tasks,
@@ -22,6 +23,12 @@ pub(crate) fn lifetime(uptime: Duration) -> Duration {
     uptime.clamp(SHORTEST, LONGEST)
 }
 
+/// The lives that records get in turn: twice as long each time, to the longest.
+fn lifetimes() -> impl Iterator<Item = Duration> {
+    let longer = |life: &Duration| (*life < LONGEST).then(|| (*life * 2).min(LONGEST));
+    std::iter::successors(Some(SHORTEST), longer)
+}
+
 /// Announces for one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Announcer {
@@ -30,8 +37,34 @@ pub(crate) struct Announcer {
     pub(crate) tasks: Tasks,
     pub(crate) network: NetworkName,
     pub(crate) started: Instant,
-    /// Files of a directory announced besides its root.
-    pub(crate) files: usize,
+    pub(crate) policy: Announce,
+}
+
+/// What of its shares a node announces. Whatever it does not announce it still serves to those who ask it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    /// Nothing: only those who are told of this node get anything from it.
+    Nothing,
+    /// Files, and directories as a whole.
+    Roots,
+    /// Files, directories, and so many of the files in each directory.
+    Files(usize),
+}
+
+impl Announce {
+    /// Files of a directory that may have been announced.
+    pub(crate) fn files(self) -> usize {
+        match self {
+            Self::Nothing | Self::Roots => 0,
+            Self::Files(files) => files,
+        }
+    }
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self::Files(DEFAULT_ANNOUNCED_FILES)
+    }
 }
 
 impl Announcer {
@@ -50,12 +83,15 @@ impl Announcer {
     /// Announces what a publish or a get added: the root first and alone, so that its acknowledgements are what the
     /// caller counts, then the files of a directory.
     pub(crate) async fn announce_share(&self, cid: Cid) -> watch::Receiver<Acknowledged> {
+        if self.policy == Announce::Nothing {
+            return watch::channel(Acknowledged { last: true, ..Acknowledged::default() }).1;
+        }
         let progress = self.announce(&[cid.digest()]).await;
-        if cid.kind() == Kind::Directory {
+        if cid.kind() == Kind::Directory && self.policy != Announce::Roots {
             let announcer = self.clone();
             self.tasks.spawn_until_stop("announce files", async move {
-                let digests = announcer.everything().await;
-                drop(announcer.announce(&digests).await);
+                // All but the files of this directory are announced already, and not told again.
+                announcer.keep(&announcer.everything().await, lifetime(announcer.started.elapsed())).await;
             });
         }
         progress
@@ -69,9 +105,32 @@ impl Announcer {
         }
     }
 
-    /// Everything to announce now; the reason of a failure is logged, as a later round tries again.
+    /// Everything to announce now, roots first; the reason of a failure is logged, as a later round tries again.
     pub(crate) async fn everything(&self) -> Vec<Digest> {
-        let (store, files) = (self.store.clone(), self.files);
+        match self.policy {
+            Announce::Nothing => Vec::new(),
+            policy => self.shares(policy.files()).await,
+        }
+    }
+
+    /// Announces everything at the start, and again with a longer life each time the node's uptime has doubled. In
+    /// between the overlay renews by itself what it was told.
+    pub(crate) async fn keep_announced(self) {
+        if self.policy == Announce::Nothing {
+            return;
+        }
+        for proven in lifetimes() {
+            // The first at once, each other one when the node has been up for as long.
+            let due = if proven == SHORTEST { Duration::ZERO } else { proven };
+            tokio::time::sleep_until((self.started + due).into()).await;
+            // Roots first: whoever has a directory's manifest finds its files at the same nodes.
+            self.keep(&self.shares(0).await, proven).await;
+            self.keep(&self.everything().await, proven).await;
+        }
+    }
+
+    async fn shares(&self, files: usize) -> Vec<Digest> {
+        let store = self.store.clone();
         match self.tasks.blocking(move || store.announceable(files)).await {
             Some(Ok(digests)) => digests,
             Some(Err(error)) => {
@@ -82,17 +141,9 @@ impl Announcer {
         }
     }
 
-    /// Announces everything at the start, and again with a longer life each time the node's uptime has doubled. In
-    /// between the overlay renews by itself what it was told.
-    pub(crate) async fn keep_announced(self) {
-        let mut proven = SHORTEST;
-        while proven <= LONGEST {
-            let digests = self.everything().await;
-            if !digests.is_empty() {
-                drop(self.net.announce(self.keys(&digests), lifetime(proven)).await);
-            }
-            proven *= 2;
-            tokio::time::sleep_until((self.started + proven).into()).await;
+    async fn keep(&self, digests: &[Digest], ttl: Duration) {
+        if !digests.is_empty() {
+            self.net.keep_announced(self.keys(digests), ttl).await;
         }
     }
 
@@ -111,5 +162,7 @@ mod tests {
         assert_eq!(lifetime(Duration::ZERO), hour);
         assert_eq!(lifetime(5 * hour), 5 * hour);
         assert_eq!(lifetime(1000 * hour), 48 * hour);
+        let hours: Vec<_> = lifetimes().map(|life| life.as_secs() / 3600).collect();
+        assert_eq!(hours, [1, 2, 4, 8, 16, 32, 48]);
     }
 }

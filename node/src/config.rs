@@ -6,7 +6,7 @@ use libp2p::Multiaddr;
 use shoal_content::NetworkName;
 use shoal_dht::Scopes;
 
-use crate::{Node, Rates, StartError};
+use crate::{Announce, Node, Rates, StartError};
 
 /// The port that a node listens on unless told otherwise, or where it is taken any free one.
 pub const DEFAULT_PORT: u16 = 4001;
@@ -116,7 +116,7 @@ pub struct Builder {
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) scopes: Scopes,
     pub(crate) mdns: bool,
-    pub(crate) announced_files: usize,
+    pub(crate) announce: Announce,
     pub(crate) transient: bool,
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
@@ -133,7 +133,7 @@ impl Default for Builder {
             external: Vec::new(),
             scopes: Scopes::Both,
             mdns: true,
-            announced_files: DEFAULT_ANNOUNCED_FILES,
+            announce: Announce::default(),
             transient: false,
             transport: Transport::default(),
             limits: Limits::default(),
@@ -186,9 +186,9 @@ impl Builder {
         self
     }
 
-    /// How many files of a directory to announce besides its root.
-    pub fn announce_files(mut self, files: usize) -> Self {
-        self.announced_files = files;
+    /// What of its shares the node announces. By default everything, of a directory [`DEFAULT_ANNOUNCED_FILES`] files.
+    pub fn announce(mut self, what: Announce) -> Self {
+        self.announce = what;
         self
     }
 

@@ -49,11 +49,12 @@ pub use shoal_content::{
     Cid, Digest, Kind, Link, NetworkName, ParseCidError, ParseLinkError, Problem, RelPath, Ticket,
     TicketError, safe_file_name,
 };
-pub use shoal_dht::{Scope, Scopes};
+pub use shoal_dht::{OverlayStats, Scope, Scopes};
 pub use shoal_store::{Published, Selector, Share, ShareState, SkipReason, Skipped};
 pub use shoal_transfer::Rate;
 
 pub use self::{
+    announce::Announce,
     config::{Builder, DEFAULT_ANNOUNCED_FILES, DEFAULT_PORT, DEFAULT_TIMEOUT, Limits, Transport},
     error::{ErrorKind, StartError, StoreError},
     events::{Event, Events},

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use futures::Stream;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
-use shoal_dht::Scope;
+use shoal_dht::{OverlayStats, Scope};
 use shoal_transfer::have;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -55,6 +55,10 @@ pub(crate) enum Command {
         keys: Vec<ProviderKey>,
         ttl: Duration,
         reply: watch::Sender<Acknowledged>,
+    },
+    KeepAnnounced {
+        keys: Vec<ProviderKey>,
+        ttl: Duration,
     },
     Withdraw {
         keys: Vec<ProviderKey>,
@@ -138,6 +142,7 @@ pub(crate) struct Overlay {
     pub(crate) tables: Vec<(Scope, usize)>,
     pub(crate) records: usize,
     pub(crate) own_keys: usize,
+    pub(crate) stats: Vec<OverlayStats>,
     pub(crate) neighbours: Vec<(PeerId, Vec<Multiaddr>)>,
 }
 
@@ -213,6 +218,11 @@ impl Net {
         let (reply, progress) = watch::channel(Acknowledged::default());
         drop(self.send(Command::Announce { keys, ttl, reply }).await);
         progress
+    }
+
+    /// Keeps `keys` announced, without haste; those that are announced for as long already are not told again.
+    pub(crate) async fn keep_announced(&self, keys: Vec<ProviderKey>, ttl: Duration) {
+        drop(self.send(Command::KeepAnnounced { keys, ttl }).await);
     }
 
     /// Tells the nodes that hold records of `keys` to drop them, and returns when they have been told.

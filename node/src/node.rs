@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    announce::Announcer,
+    announce::{Announce, Announcer},
     config::Builder,
     error::{StartError, StoreError},
     events::{Events, Sink},
@@ -35,7 +35,7 @@ use crate::{
     rates::{Pacers, Rates},
     seek::Seek,
     serve,
-    status::Status,
+    status::{self, Status},
     strangers::Keeper,
     tasks::Tasks,
     trust::Trust,
@@ -188,7 +188,7 @@ impl Node {
             tasks: tasks.clone(),
             network: config.network.clone(),
             started,
-            files: config.announced_files,
+            policy: config.announce,
         };
         let traffic = Traffic::default();
         let pacers = Pacers::new(config.rates);
@@ -316,7 +316,7 @@ impl Node {
     ///
     /// Dropping the future may leave announcements to expire by themselves.
     pub async fn unpublish(&self, what: Selector) -> Result<Vec<Share>, StoreError> {
-        let (files, network) = (self.inner.announcer.files, self.inner.config.network.clone());
+        let (files, network) = (self.inner.announcer.policy.files(), self.inner.config.network.clone());
         let unpublish = move |store: &Store| {
             let mut gone = store.announceable_of(&what, files)?;
             let removed = store.unpublish(&what)?;
@@ -358,6 +358,8 @@ impl Node {
         let peers = inner.net.peers().await;
         let overlay = inner.net.overlay().await;
         let limits = &inner.config.limits;
+        let shares = inner.on_store(Store::share_count).await.unwrap_or_default();
+        let announces = inner.config.announce != Announce::Nothing;
         Status {
             version: env!("CARGO_PKG_VERSION"),
             peer_id: inner.me,
@@ -368,10 +370,12 @@ impl Node {
             uptime: inner.started.elapsed(),
             peers: peers.len(),
             members: peers.iter().filter(|peer| peer.member).count(),
-            shares: inner.on_store(Store::share_count).await.unwrap_or_default(),
+            shares,
             tables: overlay.tables,
             records: overlay.records,
             own_keys: overlay.own_keys,
+            problems: status::problems(&overlay.stats, shares, announces),
+            overlays: overlay.stats,
             sent: inner.traffic.sent.load(Ordering::Relaxed),
             received: inner.traffic.received.load(Ordering::Relaxed),
             sending: usize::try_from(inner.traffic.sending.load(Ordering::Relaxed)).unwrap_or(usize::MAX),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
-use shoal_dht::{Scope, Scopes};
+use shoal_dht::{OverlayStats, Scope, Scopes};
 
 use crate::{Rates, Unreached};
 
@@ -38,6 +38,10 @@ pub struct Status {
     pub records: usize,
     /// Keys of its own that it keeps announced.
     pub own_keys: usize,
+    /// How each overlay is doing.
+    pub overlays: Vec<OverlayStats>,
+    /// In words, why content may not be found: what this node shares by others, and what others share by this node.
+    pub problems: Vec<String>,
     /// Bytes of content sent since the start.
     pub sent: u64,
     /// Bytes of content received since the start.
@@ -57,3 +61,31 @@ pub struct Status {
     /// The bounds that it keeps to, by name.
     pub limits: Vec<(&'static str, u64)>,
 }
+
+/// In words, what keeps content from being found.
+pub(crate) fn problems(overlays: &[OverlayStats], shares: u64, announces: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut say = |problem: &str| problems.push(problem.to_owned());
+    let lan = overlays.iter().find(|overlay| overlay.scope == Scope::Lan);
+    let wan = overlays.iter().find(|overlay| overlay.scope == Scope::Wan);
+    if overlays.iter().all(|overlay| overlay.peers == 0) {
+        say(
+            "no other node of this network is known: name one with --peer, or start one on the same local network",
+        );
+    } else if shares > 0 && announces && overlays.iter().all(|overlay| overlay.told == 0) {
+        say("no node has acknowledged an announcement of what is shared here yet");
+    }
+    if wan.is_some_and(|wan| !wan.serves && (wan.peers > 0 || lan.is_none())) {
+        say(
+            "the internet is not told where this node is: if it can be reached from there, name the address with \
+             --external",
+        );
+    }
+    if shares > 0 && !announces {
+        say("what is shared here is not announced: only those who know this node can get it");
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,9 @@ impl Watched<'_> {
         self.announced += 1;
         let time = elapsed(Duration::from_millis(announced.elapsed_ms));
         let Announced { acknowledged, asked, .. } = announced;
+        if *asked == 0 {
+            return self.cx.printer.note(&format!("{what}not announced"));
+        }
         self.cx
             .printer
             .note(&format!("{what}announced to {acknowledged} of {} in {time}", count(*asked, "node")));

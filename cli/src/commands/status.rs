@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use shoal_gateway::json::{self, Event, Status};
+use shoal_gateway::json::{self, Event, Overlay, Status};
 
 use crate::{
     Context,
     failure::Failure,
-    output::{elapsed, size},
+    output::{count, elapsed, size},
     session,
 };
 
@@ -37,13 +37,11 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     ];
     rows.extend(status.addresses.iter().map(|address| ("listening", address.clone())));
     rows.extend(status.external.iter().map(|address| ("external", address.clone())));
-    let tables: Vec<_> = status.tables.iter().map(|(scope, nodes)| format!("{scope} {nodes}")).collect();
+    rows.push(("peers", format!("{}, {} of this network", status.peers, status.members)));
+    rows.extend(status.overlays.iter().map(|overlay| ("routing", routing(overlay))));
     rows.extend([
-        ("peers", format!("{}, {} of this network", status.peers, status.members)),
-        ("routing", if tables.is_empty() { "-".to_owned() } else { tables.join(", ") }),
-        ("records", status.records.to_string()),
         ("shares", status.shares.to_string()),
-        ("announced", status.announced.to_string()),
+        ("announced", announced(status)),
         ("sent", format!("{}, {} transfers now", size(status.sent), status.sending)),
         ("received", size(status.received)),
         ("jobs", status.jobs.to_string()),
@@ -57,10 +55,44 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
             .map(|peer| ("unreached", format!("{}: {}", peer.addresses.join(" or "), peer.reason))),
     );
     rows.extend(status.mdns_failure.iter().map(|failure| ("mdns", format!("off: {failure}"))));
+    rows.extend(status.problems.iter().map(|problem| ("problem", problem.clone())));
     if status.panics > 0 {
         rows.push(("crashes", format!("{}; please report this", status.panics)));
     }
     rows
+}
+
+/// A scope in words: whom this node knows there, and what it keeps for others.
+fn routing(overlay: &Overlay) -> String {
+    let known = format!(
+        "{}: {} in {}, of about {}; {} held",
+        overlay.scope,
+        count(overlay.peers, "node"),
+        count(overlay.buckets, "bucket"),
+        overlay.nodes,
+        count(overlay.records, "record")
+    );
+    if overlay.serves { known } else { format!("{known}; client only") }
+}
+
+/// How far announcing has got, over all scopes.
+fn announced(status: &Status) -> String {
+    let told = status.overlays.iter().map(|overlay| overlay.told).max().unwrap_or(0);
+    let mut text = format!("{told} of {}", count(status.announced, "record"));
+    let messages: u64 = status.overlays.iter().map(|overlay| overlay.messages).sum();
+    let waiting = status.overlays.iter().filter(|overlay| overlay.peers > 0).map(|overlay| overlay.waiting);
+    let waiting: u64 = waiting.sum();
+    if messages + waiting > 0 {
+        text.push_str(&format!(
+            "; {} on their way, {} to do",
+            count(messages, "message"),
+            count(waiting, "record")
+        ));
+    }
+    if let Some(ago) = status.overlays.iter().filter_map(|overlay| overlay.last_told_s).min() {
+        text.push_str(&format!("; last {} ago", elapsed(Duration::from_secs(ago))));
+    }
+    text
 }
 
 /// The limits in words, on one line.

@@ -76,12 +76,12 @@ impl Behaviour {
             let Effort { answers: asked, hops, messages, timeouts } = effort;
             self.events.push_back(Event::LookupEnded { id, asked, hops, messages, timeouts, outcome });
         }
-        for Standing { task, asked, acknowledged, done } in self.tally.take_changed() {
+        for Standing { task, asked, acknowledged, done, over } in self.tally.take_changed() {
             match task {
                 Task::Announce(id) => {
-                    self.events.push_back(Event::Announced { id, acknowledged, asked, done });
+                    self.events.push_back(Event::Announced { id, acknowledged, asked, done, over });
                 }
-                Task::Withdraw(_) if done => {
+                Task::Withdraw(_) if over => {
                     self.events.push_back(Event::Withdrawn { acknowledged, asked });
                 }
                 Task::Withdraw(_) | Task::Renew => {}

@@ -58,6 +58,10 @@ impl Overlay {
         self.dial_failures.remove(peer);
         if self.protocols.kad.remove_peer(peer).is_some() {
             self.count_peers();
+            if self.peers == 0 {
+                // Whoever comes next finds us as lost as a newcomer.
+                self.refresh.begin_anew(Instant::now());
+            }
             self.events.push_back(Event::TableChanged);
         }
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
-use super::{Answer, JobId, RETRY};
-use crate::position::Node;
+use super::{Answer, Haste, JobId, RETRY};
+use crate::position::{Node, Position};
 use crate::wire::Sealed;
 
 /// Nodes remembered as holders of a batch, over all its renewals. The oldest are forgotten first: their
@@ -23,6 +23,12 @@ fn renew_after(ttl: Duration) -> Duration {
     (ttl / 2).min(RENEWAL)
 }
 
+/// A part of `range` that depends on the place of a batch alone.
+fn stagger(range: Duration, place: &Position) -> Duration {
+    let [first, second, ..] = *place.as_bytes();
+    range * u32::from(u16::from_be_bytes([first, second])) / (1 << u16::BITS)
+}
+
 /// The list of our own keys, which no store of records can shorten.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -30,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) batches: BTreeMap<BatchId, Batch>,
     /// Peers in the routing table.
     pub(super) peers: usize,
+    /// When a message was acknowledged last.
+    pub(super) last_told: Option<Instant>,
     last_id: u64,
 }
 
@@ -74,6 +82,18 @@ impl Ledger {
         self.own.len()
     }
 
+    /// Whether some node has acknowledged a key, for at least `ttl`.
+    pub(super) fn is_told(&self, key: &ProviderKey, ttl: Duration) -> bool {
+        let batch = self.own.get(key).copied().flatten().and_then(|id| self.batches.get(&id));
+        batch.is_some_and(|batch| batch.taken > 0 && batch.ttl.is_some_and(|known| known >= ttl))
+    }
+
+    /// How many keys some node has acknowledged.
+    pub(super) fn told(&self) -> usize {
+        let told = |batch: &&Batch| batch.ttl.is_some() && batch.taken > 0;
+        self.batches.values().filter(told).map(|batch| batch.keys.len()).sum()
+    }
+
     /// Takes keys off the list. Tells which nodes may hold which of them.
     pub(super) fn disown(&mut self, keys: &[ProviderKey]) -> Vec<(BTreeSet<ProviderKey>, Vec<Node>)> {
         let mut told: BTreeMap<BatchId, BTreeSet<ProviderKey>> = BTreeMap::new();
@@ -100,12 +120,17 @@ impl Ledger {
         keys: BTreeSet<ProviderKey>,
         ttl: Option<Duration>,
         nodes: usize,
-        now: Instant,
+        (haste, now): (Haste, Instant),
     ) -> BatchId {
         self.last_id += 1;
         let id = BatchId(self.last_id);
         let holders = if ttl.is_some() { self.move_keys(&keys, id) } else { Vec::new() };
-        let renew = now + renew_after(ttl.unwrap_or_default());
+        let mut wait = renew_after(ttl.unwrap_or_default());
+        if haste == Haste::Urgent {
+            // All that is published at one moment is not renewed at one moment.
+            wait -= keys.first().map_or(Duration::ZERO, |first| stagger(wait / 2, &Position::of_key(first)));
+        }
+        let renew = now + wait;
         self.batches.insert(
             id,
             Batch {
@@ -142,7 +167,10 @@ impl Ledger {
     pub(super) fn close(&mut self, id: BatchId, peer: PeerId, answer: Answer, now: Instant) -> Option<JobId> {
         let batch = self.batches.get_mut(&id)?;
         batch.open = batch.open.saturating_sub(1);
-        batch.taken += usize::from(answer == Answer::Stored);
+        if answer == Answer::Stored {
+            batch.taken += 1;
+            self.last_told = Some(now);
+        }
         if answer == Answer::Unreachable {
             batch.holders.retain(|node| node.peer != peer);
         }

@@ -12,6 +12,10 @@ use crate::position::Node;
 /// Messages on their way at once. Each may have to dial; more would only compete for the same uplink.
 const MAX_SENDING: usize = 32;
 
+/// Messages on their way beyond which nothing is sent that nobody waits for: keeping a hundred thousand keys
+/// announced must not be felt by whoever uses the same line.
+const UNHURRIED: usize = 8;
+
 /// How often one message is tried. A connection that both sides open at once may close under a message;
 /// a peer that fails twice is left to the next renewal.
 const MAX_TRIES: u8 = 2;
@@ -20,44 +24,61 @@ const MAX_TRIES: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queues: HashMap<PeerId, Queue>,
-    /// Peers that have something to receive and nothing on its way, in turn.
+    /// Peers for whom something may be sent, in turn; first those for whom it is urgent. A peer may be there more
+    /// than once, or in vain.
+    urgent: VecDeque<PeerId>,
     ready: VecDeque<PeerId>,
     sending: usize,
+    /// Messages that wait.
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     addresses: Vec<Multiaddr>,
     sending: Option<Errand>,
+    /// The urgent ones first.
     waiting: VecDeque<Errand>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Errand {
     batch: BatchId,
+    haste: Haste,
     tries: u8,
 }
 
+/// Whether somebody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Haste {
+    Urgent,
+    Unhurried,
+}
+
 impl Outbox {
-    pub(crate) fn push(&mut self, to: &Node, batch: BatchId) {
+    pub(crate) fn push(&mut self, to: &Node, batch: BatchId, haste: Haste) {
         let queue = self.queues.entry(to.peer).or_default();
         if !to.addresses.is_empty() {
             queue.addresses.clone_from(&to.addresses);
         }
-        if queue.sending.is_none() && queue.waiting.is_empty() {
-            self.ready.push_back(to.peer);
-        }
-        queue.waiting.push_back(Errand { batch, tries: 0 });
+        let before = queue.waiting.partition_point(|errand| errand.haste <= haste);
+        queue.waiting.insert(before, Errand { batch, haste, tries: 0 });
+        self.waiting += 1;
+        self.make_ready(to.peer);
+    }
+
+    /// How many messages are on their way or wait.
+    pub(crate) fn len(&self) -> usize {
+        self.sending + self.waiting
     }
 
     /// The next message to send, if one may be sent now.
     pub(crate) fn next(&mut self) -> Option<(Node, BatchId)> {
-        if self.sending >= MAX_SENDING {
-            return None;
-        }
         loop {
-            let peer = self.ready.pop_front()?;
-            let Some(queue) = self.queues.get_mut(&peer) else {
+            let urgent = if self.sending < MAX_SENDING { self.urgent.pop_front() } else { None };
+            let unhurried = || if self.sending < UNHURRIED { self.ready.pop_front() } else { None };
+            let peer = urgent.or_else(unhurried)?;
+            let Some(queue) = self.queues.get_mut(&peer).filter(|queue| queue.sending.is_none()) else {
                 continue;
             };
             let Some(errand) = queue.waiting.pop_front() else {
@@ -65,7 +86,17 @@ impl Outbox {
             };
             queue.sending = Some(Errand { tries: errand.tries + 1, ..errand });
             self.sending += 1;
+            self.waiting -= 1;
             return Some((Node { peer, addresses: queue.addresses.clone() }, errand.batch));
+        }
+    }
+
+    fn make_ready(&mut self, peer: PeerId) {
+        let Some(queue) = self.queues.get(&peer).filter(|queue| queue.sending.is_none()) else { return };
+        match queue.waiting.front().map(|errand| errand.haste) {
+            Some(Haste::Urgent) => self.urgent.push_back(peer),
+            Some(Haste::Unhurried) => self.ready.push_back(peer),
+            None => {}
         }
     }
 
@@ -76,9 +107,8 @@ impl Outbox {
         self.sending -= 1;
         if queue.waiting.is_empty() {
             self.queues.remove(peer);
-        } else {
-            self.ready.push_back(*peer);
         }
+        self.make_ready(*peer);
         Some(done.batch)
     }
 
@@ -93,7 +123,8 @@ impl Outbox {
         queue.sending = None;
         queue.waiting.push_front(errand);
         self.sending -= 1;
-        self.ready.push_back(*peer);
+        self.waiting += 1;
+        self.make_ready(*peer);
         true
     }
 
@@ -102,8 +133,10 @@ impl Outbox {
         let Some(queue) = self.queues.remove(peer) else {
             return Vec::new();
         };
+        self.urgent.retain(|ready| ready != peer);
         self.ready.retain(|ready| ready != peer);
         self.sending -= usize::from(queue.sending.is_some());
+        self.waiting -= queue.waiting.len();
         queue.sending.into_iter().chain(queue.waiting).map(|errand| errand.batch).collect()
     }
 }

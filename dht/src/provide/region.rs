@@ -15,10 +15,10 @@ use crate::position::{Node, Position};
 /// after another should still not walk again.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// Bits beyond those shared with the farthest node found that a key must share with the target. With two,
-/// a walk knows 18 to 19 of a key's twenty closest nodes on average and 14 at worst; with one, 17 and 10 for
-/// half the walks (simulated networks of 25 to 2000 nodes).
-const EXTRA_BITS: u32 = 2;
+/// Bits beyond those shared with the farthest of the twenty nearest nodes that a key must share with the target.
+/// With one, the nodes told are 17 to 19 of a key's twenty nearest; with two, nearly all, at twice the number of
+/// walks and messages.
+const EXTRA_BITS: u32 = 1;
 
 /// All keys that share their first `bits` bits with `target`, and the nodes to tell about them.
 #[derive(Debug)]
@@ -30,15 +30,12 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// What a walk to `target` says about its surroundings. Fewer nodes than a walk looks for means that
+    /// What a walk to `target` says about its surroundings, nearest first. Fewer nodes than a walk looks for means that
     /// these are all there are, and that they are the closest to every key.
     pub(crate) fn new(target: Position, nodes: Vec<Node>, now: Instant) -> Self {
-        let bits = if nodes.len() < kad::K_VALUE.get() {
-            0
-        } else {
-            let shared = nodes.iter().map(|node| Position::of_peer(&node.peer).shared_bits(target));
-            shared.min().map_or(0, |farthest| farthest + EXTRA_BITS)
-        };
+        let farthest = nodes.get(kad::K_VALUE.get() - 1);
+        let shared = |node: &Node| Position::of_peer(&node.peer).shared_bits(target);
+        let bits = farthest.map_or(0, |node| shared(node) + EXTRA_BITS);
         Self { target, bits, nodes, learned: now }
     }
 

@@ -1,5 +1,7 @@
 //! The announcer on a clock of our own, against nodes that answer as they are told.
 
+mod sweep;
+
 use std::collections::{HashMap, HashSet};
 
 use libp2p::identity::Keypair;
@@ -45,6 +47,13 @@ impl Scene {
         self.provide.announce(ID, keys, HOUR);
     }
 
+    /// The whole network, nearest to a position first.
+    fn nearest(&self, target: Position) -> Vec<Node> {
+        let mut nodes = self.nodes.clone();
+        nodes.sort_by_key(|node| Position::of_peer(&node.peer).distance(target));
+        nodes
+    }
+
     /// Walks that begin now and find the whole network; how many there were.
     fn walk(&mut self) -> usize {
         let mut count = 0;
@@ -55,7 +64,7 @@ impl Scene {
             }
             for walk in walks {
                 count += 1;
-                self.provide.walk_ended(walk, self.nodes.clone(), self.now);
+                self.provide.walk_ended(walk, self.nearest(walk.target), self.now);
             }
         }
     }
@@ -159,11 +168,11 @@ fn a_large_network_is_walked_by_regions_and_in_bounds() {
         rounds += 1;
         walks_in_all += walks.len();
         for walk in walks {
-            scene.provide.walk_ended(walk, scene.nodes.clone(), scene.now);
+            scene.provide.walk_ended(walk, scene.nearest(walk.target), scene.now);
         }
     }
-    // Twenty nodes everywhere: the farthest shares no bit, so regions are two bits wide and four suffice.
-    assert!(walks_in_all <= 8, "{walks_in_all} walks in {rounds} rounds");
+    // Twenty nodes everywhere: the farthest shares no bit, so regions are one bit wide and two suffice.
+    assert!(walks_in_all <= 4, "{walks_in_all} walks in {rounds} rounds");
     assert!(scene.provide.jobs.values().all(|job| job.waiting.is_empty()));
 }
 
@@ -209,7 +218,10 @@ fn a_lost_message_is_sent_once_more() {
     scene.announce(&keys(0..1));
     assert_eq!(scene.run(Answer::Lost).len(), 2);
     let peer = scene.nodes[0].peer;
-    assert_eq!(scene.notes(), [Note::Started, Note::Asked(peer), Note::Failed(peer), Note::Done]);
+    assert_eq!(
+        scene.notes(),
+        [Note::Started, Note::Asked(peer), Note::Chosen, Note::Failed(peer), Note::Done]
+    );
 }
 
 #[test]
@@ -248,7 +260,7 @@ fn our_keys_are_renewed_at_half_time_whatever_others_do_with_them() {
     assert!(scene.run(Answer::Stored).is_empty());
     scene.pass(Duration::from_secs(1));
     assert_eq!(scene.run(Answer::Stored).len(), 3);
-    assert_eq!(scene.provide.len(), 1);
+    assert_eq!(scene.provide.backlog().keys, 1);
 }
 
 #[test]
@@ -301,7 +313,7 @@ fn holders_are_told_of_a_withdrawal_and_nobody_else() {
         scene.provide.take_notes().into_iter().filter(|(task, _)| *task == withdrawal).collect();
     assert_eq!(notes.iter().filter(|(_, note)| matches!(note, Note::Acknowledged(_))).count(), 3);
     assert_eq!(notes.last(), Some(&(withdrawal, Note::Done)));
-    assert_eq!(scene.provide.len(), 6);
+    assert_eq!(scene.provide.backlog().keys, 6);
     // The others are still renewed.
     scene.pass(HOUR / 2);
     let renewed = scene.run(Answer::Stored);
@@ -335,7 +347,7 @@ fn what_is_withdrawn_before_it_was_told_is_not_told() {
     scene.announce(&all);
     scene.provide.withdraw(Task::Withdraw(1), &all, scene.now);
     assert!(scene.run(Answer::Stored).is_empty());
-    assert_eq!(scene.notes(), [Note::Done]);
+    assert_eq!(scene.notes(), [Note::Chosen, Note::Done]);
     assert!(scene.provide.jobs.is_empty() && scene.provide.ledger.batches.is_empty());
 }
 
@@ -361,4 +373,66 @@ fn holders_are_bounded() {
     let nodes = Scene::new(3 * MAX_HOLDERS).nodes;
     remember(&mut holders, &nodes);
     assert_eq!(holders, nodes[2 * MAX_HOLDERS..]);
+}
+
+#[test]
+fn what_somebody_waits_for_goes_before_what_is_kept_announced() {
+    let mut scene = Scene::new(10);
+    scene.provide.announce(Task::Renew, &keys(0..1000), HOUR);
+    scene.walk();
+    let unhurried = scene.send();
+    assert!(unhurried.len() < scene.nodes.len(), "nobody waits for it");
+    scene.announce(&keys(1000..1001));
+    assert_eq!(scene.walk(), 0);
+    let urgent = scene.send();
+    assert_eq!(
+        urgent.len(),
+        scene.nodes.len() - unhurried.len(),
+        "whoever is not spoken to hears it at once"
+    );
+    assert!(urgent.iter().all(|message| message.keys.len() == 1));
+    scene.answer(&urgent, Answer::Stored);
+    assert!(scene.send().is_empty());
+    scene.answer(&unhurried, Answer::Stored);
+    let mut rest = scene.send();
+    assert!(rest[..unhurried.len()].iter().all(|message| message.keys.len() == 1));
+    while !rest.is_empty() {
+        scene.answer(&rest, Answer::Stored);
+        rest = scene.send();
+    }
+    let backlog = scene.provide.backlog();
+    assert_eq!((backlog.keys, backlog.told, backlog.waiting, backlog.messages), (1001, 1001, 0, 0));
+}
+
+#[test]
+fn what_was_published_at_one_moment_is_renewed_over_a_while() {
+    let mut scene = Scene::new(400);
+    scene.announce(&keys(0..2000));
+    scene.run(Answer::Stored);
+    let mut rounds = HashSet::new();
+    let mut renewed = BTreeSet::new();
+    for minute in 0..=30 {
+        for message in scene.run(Answer::Stored) {
+            rounds.insert(minute);
+            renewed.extend(message.keys);
+        }
+        scene.pass(Duration::from_secs(60));
+    }
+    assert_eq!(renewed.len(), 2000);
+    assert!(rounds.len() >= 5 && !rounds.contains(&0), "renewed in the minutes {rounds:?}");
+}
+
+#[test]
+fn what_is_to_be_kept_announced_is_told_unless_it_was() {
+    let mut scene = Scene::new(3);
+    scene.announce(&keys(0..10));
+    scene.run(Answer::Stored);
+    scene.provide.keep(&keys(0..12), HOUR);
+    let news = scene.run(Answer::Stored);
+    assert!(news.len() == 3 && news.iter().all(|message| message.keys.len() == 2));
+    scene.provide.keep(&keys(0..12), 2 * HOUR);
+    let longer = scene.run(Answer::Stored);
+    assert!(longer.len() == 3 && longer.iter().all(|message| message.keys.len() == 12));
+    scene.provide.keep(&keys(0..12), HOUR);
+    assert!(scene.run(Answer::Stored).is_empty());
 }

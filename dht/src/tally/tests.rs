@@ -47,3 +47,27 @@ fn nobody_waits_for_renewals() {
     tally.note(Scope::Lan, Task::Renew, Note::Done);
     assert_eq!(standing(&mut tally), []);
 }
+
+#[test]
+fn three_of_four_are_enough_once_it_is_known_how_many_there_are() {
+    let mut tally = Tally::default();
+    let peers: Vec<_> = (0..8).map(|_| PeerId::random()).collect();
+    tally.note(Scope::Lan, TASK, Note::Started);
+    for peer in &peers {
+        tally.note(Scope::Lan, TASK, Note::Asked(*peer));
+    }
+    for peer in &peers[..6] {
+        tally.note(Scope::Lan, TASK, Note::Acknowledged(*peer));
+    }
+    assert_eq!(standing(&mut tally), [(6, 8, false)], "there may be more to ask");
+    tally.note(Scope::Lan, TASK, Note::Chosen);
+    assert_eq!(standing(&mut tally), [(6, 8, true)]);
+    // The others are counted all the same.
+    tally.note(Scope::Lan, TASK, Note::Acknowledged(peers[6]));
+    assert_eq!(standing(&mut tally), [(7, 8, true)]);
+    tally.note(Scope::Lan, TASK, Note::Failed(peers[7]));
+    tally.note(Scope::Lan, TASK, Note::Done);
+    let last = tally.take_changed();
+    assert_eq!(last, [Standing { task: TASK, asked: 8, acknowledged: 7, done: true, over: true }]);
+    assert!(tally.tasks.is_empty());
+}

@@ -49,7 +49,7 @@ async fn many_keys_reach_the_nodes_that_will_be_asked() {
     assert!(asked > 20, "keys all over the key space concern more than twenty nodes, not {asked}");
     // Each key is kept by about twenty nodes, not by all of them.
     let records: usize = (1..NODES).map(|index| net.dht(index).stats().records).sum();
-    assert!((19 * keys.len()..24 * keys.len()).contains(&records), "{records} records");
+    assert!((19 * keys.len()..=26 * keys.len()).contains(&records), "{records} records");
 
     // The provider itself is gone: only what others keep can be found.
     let provider = net.peer(0);

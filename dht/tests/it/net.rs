@@ -193,7 +193,7 @@ impl Net {
         let mut counts = None;
         self.until("an announcement", |net| {
             counts = net.told[index].iter().find_map(|event| match event {
-                Event::Announced { id: of, acknowledged, asked, done: true } if *of == id => {
+                Event::Announced { id: of, acknowledged, asked, over: true, .. } if *of == id => {
                     Some((*acknowledged, *asked))
                 }
                 _ => None,

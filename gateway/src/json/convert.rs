@@ -12,8 +12,8 @@ use shoal_node::{
 
 use super::{
     AddressNamed, Announced, CidNamed, Directory, Dropped, Entry, Event, Fetched, Holder, Looked, Missed,
-    Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status, Unreached,
-    Warning,
+    Overlay, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status,
+    Unreached, Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -246,6 +246,8 @@ impl Status {
             peers: count(status.peers),
             members: count(status.members),
             tables: status.tables.iter().map(|(scope, nodes)| (scope.to_string(), count(*nodes))).collect(),
+            overlays: status.overlays.iter().map(Into::into).collect(),
+            problems: status.problems.clone(),
             records: count(status.records),
             shares: status.shares,
             announced: count(status.own_keys),
@@ -258,6 +260,24 @@ impl Status {
             mdns_failure: status.mdns_failure.clone(),
             rates: status.rates.into(),
             limits: status.limits.iter().map(|(name, limit)| (name.replace(' ', "_"), *limit)).collect(),
+        }
+    }
+}
+
+impl From<&shoal_node::OverlayStats> for Overlay {
+    fn from(stats: &shoal_node::OverlayStats) -> Self {
+        Self {
+            scope: stats.scope.to_string(),
+            peers: count(stats.peers),
+            buckets: count(stats.buckets),
+            nodes: count(stats.nodes),
+            serves: stats.serves,
+            records: count(stats.records),
+            keys: count(stats.keys),
+            told: count(stats.told),
+            waiting: count(stats.waiting),
+            messages: count(stats.messages),
+            last_told_s: stats.last_told.map(|ago| ago.as_secs()),
         }
     }
 }

@@ -177,6 +177,9 @@ impl Driver {
                 self.waiting.announcements.insert(id, reply);
                 self.swarm.behaviour_mut().dht.announce(shoal_dht::AnnounceId(id), &keys, ttl);
             }
+            Command::KeepAnnounced { keys, ttl } => {
+                self.swarm.behaviour_mut().dht.keep_announced(&keys, ttl);
+            }
             Command::Withdraw { keys, done } => {
                 self.waiting.withdrawals.push_back(done);
                 self.swarm.behaviour_mut().dht.withdraw(&keys);
@@ -223,12 +226,14 @@ impl Driver {
     fn overlay(&mut self) -> Overlay {
         let dht = &mut self.swarm.behaviour_mut().dht;
         let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
+        let stats = dht.diagnose();
         let nearest = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
         let neighbours = nearest.take(NEIGHBOURS).map(|(_, peer, addresses)| (peer, addresses)).collect();
         Overlay {
             tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)],
             records,
             own_keys,
+            stats,
             neighbours,
         }
     }
@@ -309,7 +314,7 @@ impl Driver {
             shoal_dht::Event::LookupEnded { id, asked, hops, messages, timeouts, .. } => {
                 self.waiting.walked(id.0, super::Walk { asked, hops, messages, timeouts });
             }
-            shoal_dht::Event::Announced { id, acknowledged, asked, done } => {
+            shoal_dht::Event::Announced { id, acknowledged, asked, done, .. } => {
                 self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
             }
             shoal_dht::Event::Withdrawn { .. } => self.waiting.withdrawn(),

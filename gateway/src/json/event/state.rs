@@ -117,6 +117,10 @@ pub struct Status {
     pub members: u64,
     /// Nodes in the routing table of each scope.
     pub tables: BTreeMap<String, u64>,
+    /// How each scope is doing.
+    pub overlays: Vec<Overlay>,
+    /// In words, why content may not be found.
+    pub problems: Vec<String>,
     /// Records of who has what, held for others and for itself.
     pub records: u64,
     /// Published paths.
@@ -165,6 +169,33 @@ pub struct Unreached {
     pub addresses: Vec<String>,
     /// Why, in words.
     pub reason: String,
+}
+
+/// How one scope is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// `lan` or `wan`.
+    pub scope: String,
+    /// Nodes in the routing table.
+    pub peers: u64,
+    /// Parts of the table that hold any.
+    pub buckets: u64,
+    /// Nodes that the scope seems to have.
+    pub nodes: u64,
+    /// Whether others may ask this node.
+    pub serves: bool,
+    /// Records held for others.
+    pub records: u64,
+    /// Records of its own.
+    pub keys: u64,
+    /// Those of them that some node has acknowledged.
+    pub told: u64,
+    /// Those of them whose nodes are not known yet.
+    pub waiting: u64,
+    /// Announcements on their way.
+    pub messages: u64,
+    /// How long ago one was acknowledged last.
+    pub last_told_s: Option<u64>,
 }
 
 /// One connected peer.
