@@ -20,6 +20,8 @@ use shoal_content::Digest;
 use shoal_store::{Blob, ReadError, Store};
 
 use self::encode::{Answers, Batch, Out};
+#[cfg(test)]
+pub(crate) use self::spread::Sending;
 pub(crate) use self::spread::Spread;
 use crate::behaviour::refuse;
 use crate::pool::on_pool;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use shoal_testnet::{
     process::Launcher,
-    scenarios::{demo, kill, with_logs},
+    scenarios::{crowd, demo, kill, with_logs},
     shoal::Shoal,
 };
 
@@ -65,6 +65,39 @@ fn a_getter_that_is_killed_goes_on_where_it_was() {
 fn a_get_survives_that_its_provider_is_killed() {
     let options = kill::Options { size: 192 << 20, kills: 4, seed: rand::random() };
     check_kills(kill::provider, &options);
+}
+
+#[test]
+fn those_who_get_the_same_at_once_help_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crowd::Options { size: 32 << 20, peers: 4, up: 6_000_000, leave: false };
+    let result = crowd::one_to_many(&shoal("crowd"), dir.path(), &options, &mut io::stdout());
+    let outcome = with_logs(dir.path(), result).unwrap();
+    // Alone it would have sent everything four times.
+    let sent = outcome.of_size(options.size);
+    assert!((1.0..2.5).contains(&sent), "the first sent {sent:.2} times the file: {outcome:?}");
+    assert!(outcome.elapsed >= outcome.bound.mul_f64(0.9), "faster than its limit: {outcome:?}");
+}
+
+#[test]
+fn gets_without_a_daemon_help_each_other_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crowd::Options { size: 32 << 20, peers: 3, up: 6_000_000, leave: true };
+    let result = crowd::one_to_many(&shoal("leave"), dir.path(), &options, &mut io::stdout());
+    let outcome = with_logs(dir.path(), result).unwrap();
+    let sent = outcome.of_size(options.size);
+    assert!((1.0..2.5).contains(&sent), "the first sent {sent:.2} times the file: {outcome:?}");
+}
+
+#[test]
+fn many_sources_are_used_together_and_one_of_them_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crowd::Options { size: 32 << 20, peers: 3, up: 4_000_000, leave: false };
+    let many = crowd::many_to_one;
+    let result = many(&shoal("many"), dir.path(), &options, crowd::Kill::One, &mut io::stdout());
+    let outcome = with_logs(dir.path(), result).unwrap();
+    let sent = outcome.of_size(options.size);
+    assert!((1.0..1.2).contains(&sent), "{sent:.2} times the file was sent: {outcome:?}");
 }
 
 type Scenario = fn(&Shoal, &Path, &kill::Options, &mut dyn io::Write) -> anyhow::Result<kill::Outcome>;

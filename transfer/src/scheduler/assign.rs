@@ -20,6 +20,12 @@ const HEAD: u64 = 4;
 /// Silence of the proofs under way after which one more source is asked to prove the size: what a dead one costs.
 const PROOF_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Time in which a source should choose. Until then no other is asked to choose of the same.
+const CHOICE_WITHIN: Duration = Duration::from_millis(500);
+
+/// So many times slower than the fastest, a source does not make what it holds less rare.
+const TOO_SLOW: u64 = 8;
+
 /// Ranges in one request. A fragmented rest is asked for in several.
 const MAX_RANGES: usize = 256;
 
@@ -41,6 +47,10 @@ const REPEAT_UP_TO: u64 = 16;
 /// A request that ends sooner than this is left alone.
 const TAKEOVER_FROM: Duration = Duration::from_millis(500);
 
+/// Before the end, a request that ends sooner than this is left alone: it took its source for slower than it is, or
+/// shares it with others.
+const OVERDUE: Duration = Duration::from_secs(4 * PIECE_TIME.as_secs());
+
 /// How often an idle source looks for something to take over.
 pub(super) const TAKEOVER_CHECK: Duration = Duration::from_millis(250);
 
@@ -56,7 +66,12 @@ impl Scheduler {
         for request in self.requests.values() {
             unasked = unasked.difference(&request.todo).difference(&request.writing);
         }
-        let rarity = Rarity::among(self.sources.values().filter(|source| source.may_ask(now)), tree);
+        let fastest = self.sources.values().filter_map(|source| source.speed(now)).max().unwrap_or(0);
+        // What only those have who take for ever is as good as what nobody has.
+        let counts = |source: &&Source| {
+            source.may_ask(now) && source.speed(now).is_none_or(|speed| speed >= fastest / TOO_SLOW)
+        };
+        let rarity = Rarity::among(self.sources.values().filter(counts), tree);
         for source in self.by_rank(now, 0) {
             if self.is_full() {
                 return;
@@ -64,7 +79,8 @@ impl Scheduler {
             if self.is_worth_asking(source, &unasked, now)
                 && !self.ask_for_piece(source, &mut unasked, &rarity, now)
             {
-                self.take_over(source, now);
+                let is_end = self.is_the_end(&unasked, now);
+                self.take_over(source, is_end, now);
             }
         }
         for source in self.by_rank(now, 1) {
@@ -75,6 +91,13 @@ impl Scheduler {
                 self.ask_for_piece(source, &mut unasked, &rarity, now);
             }
         }
+    }
+
+    /// Whether nobody could be asked for anything but what others were asked for already. Until then what an idle source
+    /// could take over will mostly come in time, and taking it over wastes what is on its way.
+    fn is_the_end(&self, unasked: &GroupRanges, now: Instant) -> bool {
+        let mut sources = self.sources.values().filter(|source| source.may_ask(now));
+        !sources.any(|source| !source.held_of(unasked).is_empty())
     }
 
     fn is_full(&self) -> bool {
@@ -178,7 +201,8 @@ impl Scheduler {
     /// Has a source that holds everything choose what to send: it alone knows what it sent to others, who pass it on.
     /// One at a time, since two could choose the same.
     fn leave_the_choice(&mut self, id: SourceId, held: &GroupRanges, groups: u64, now: Instant) -> bool {
-        if self.requests.values().any(|request| request.offer.is_some()) {
+        let is_choosing = |request: &Request| request.offer.is_some() && request.quiet(now) < CHOICE_WITHIN;
+        if self.requests.values().any(is_choosing) {
             return true;
         }
         let ranges: GroupRanges = held.iter().take(MAX_RANGES).collect();
@@ -187,7 +211,7 @@ impl Scheduler {
     }
 
     /// Lets an idle source take the tail of the request that would end last, or repeat it if little is left.
-    fn take_over(&mut self, id: SourceId, now: Instant) {
+    fn take_over(&mut self, id: SourceId, is_end: bool, now: Instant) {
         let Some(source) = self.sources.get(&id) else {
             return;
         };
@@ -197,7 +221,7 @@ impl Scheduler {
             .filter(|(_, request)| request.source != id && !source.held_of(&request.todo).is_empty())
             .filter(|(request, _)| !self.is_repeated(**request))
             .map(|(request, _)| (self.time_left(*request, now), *request))
-            .filter(|(left, _)| *left >= TAKEOVER_FROM)
+            .filter(|(left, _)| *left >= if is_end { TAKEOVER_FROM } else { OVERDUE })
             .max();
         let Some((_, slow_id)) = slowest else { return };
         let our_speed = source.speed(now);
@@ -207,6 +231,9 @@ impl Scheduler {
         let their_speed = self.sources.get(&slow.source).and_then(|slow| slow.speed(now));
         let left = slow.todo.len();
         let repeats = left <= REPEAT_UP_TO;
+        if repeats && !is_end {
+            return;
+        }
         let keep = if repeats { 0 } else { share(left, their_speed, our_speed) };
         let tail = source.held_of(&slow.todo.difference(&slow.todo.first_groups(keep)));
         let tail: GroupRanges = tail.iter().take(MAX_RANGES).collect();

@@ -1,5 +1,7 @@
 //! Simulated downloads: peers of any speed that lie, hang, vanish, return, refuse and hold parts.
 
+mod crowd;
+
 use proptest::prelude::*;
 
 use super::*;

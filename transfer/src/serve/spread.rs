@@ -17,11 +17,12 @@ const MAX_BLOBS: usize = 64;
 /// Blobs of fewer groups are sent as they are asked for: they are over before anybody could pass them on.
 const MIN_GROUPS: u64 = 256;
 
-/// Groups of a piece, the unit in which repetitions are counted: 1 MiB.
-const PIECE: u64 = 64;
+/// Times that are told apart. What was sent more often needs nobody's care any more.
+const TIMES: usize = 8;
 
-/// Pieces of a blob. Those of a huge one are longer, so that no blob takes much memory.
-const MAX_PIECES: u64 = 16 * 1024;
+/// Ranges in which a blob may fall apart before it is forgotten what was sent of it. Without it strange requests for a
+/// huge blob would take memory without end.
+const MAX_RANGES: usize = 4096;
 
 /// What was sent of each blob, to whomever. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -36,26 +37,23 @@ struct Blobs {
 /// What was sent of one blob.
 #[derive(Debug)]
 struct Sent {
-    never: GroupRanges,
-    piece: u64,
-    /// Groups sent of each piece, repetitions counted.
-    counts: Vec<u64>,
+    groups: u64,
+    /// The groups that were sent never, at most once, at most twice, …
+    at_most: [GroupRanges; TIMES],
     used: u64,
 }
 
 /// Groups that are on their way to a peer. Those that it did not get are taken back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Sending {
+pub(crate) struct Sending {
     spread: Spread,
     digest: Digest,
     left: GroupRanges,
-    /// Those of them that nobody had been sent before.
-    first: GroupRanges,
 }
 
 impl Spread {
     /// Chooses up to `most` of the groups that a peer asks for and that are here, all of them without a `most`.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         &self,
         digest: Digest,
         tree: Tree,
@@ -71,9 +69,9 @@ impl Spread {
             Some(most) => sent.choose(&held, most),
             None => held,
         };
-        let first = sent.begin(&chosen);
+        sent.begin(&chosen);
         drop(blobs);
-        let sending = Sending { spread: self.clone(), digest, left: chosen.clone(), first };
+        let sending = Sending { spread: self.clone(), digest, left: chosen.clone() };
         (chosen, Some(sending))
     }
 
@@ -99,74 +97,42 @@ impl Blobs {
 
 impl Sent {
     fn new(groups: u64) -> Self {
-        let piece = PIECE.max(groups.div_ceil(MAX_PIECES));
-        let pieces = usize::try_from(groups.div_ceil(piece)).unwrap_or(0);
-        Sent { never: GroupRanges::all(groups), piece, counts: vec![0; pieces], used: 0 }
+        Sent { groups, at_most: std::array::from_fn(|_| GroupRanges::all(groups)), used: 0 }
     }
 
     fn choose(&self, held: &GroupRanges, most: u64) -> GroupRanges {
-        let never = held.intersection(&self.never);
-        if !never.is_empty() {
-            return never.first_groups(most);
-        }
-        let mut pieces: Vec<(u64, u64)> = Vec::new();
-        for range in held.iter() {
-            for piece in range.start / self.piece..=(range.end - 1) / self.piece {
-                if pieces.last().is_none_or(|(_, last)| *last != piece) {
-                    pieces.push((self.times(piece), piece));
-                }
-            }
-        }
-        pieces.sort_unstable();
-        let mut chosen = GroupRanges::empty();
-        for (_, piece) in pieces {
-            let of_piece = GroupRanges::from(piece * self.piece..(piece + 1) * self.piece);
-            let wanted = held.intersection(&of_piece);
-            chosen = chosen.union(&wanted.first_groups(most.saturating_sub(chosen.len())));
-            if chosen.len() >= most {
-                break;
-            }
-        }
-        chosen
+        let wanted =
+            self.at_most.iter().map(|sent| sent.intersection(held)).find(|wanted| !wanted.is_empty());
+        wanted.as_ref().unwrap_or(held).first_groups(most)
     }
 
-    /// How often a piece was sent, on average over its groups.
-    fn times(&self, piece: u64) -> u64 {
-        let count = usize::try_from(piece).ok().and_then(|piece| self.counts.get(piece));
-        count.copied().unwrap_or(0) / self.piece
-    }
-
-    /// These groups are about to be sent. Gives those that never were.
-    fn begin(&mut self, chosen: &GroupRanges) -> GroupRanges {
-        let first = chosen.intersection(&self.never);
-        self.never = self.never.difference(chosen);
-        self.count(chosen, u64::saturating_add);
-        first
+    /// These groups are about to be sent.
+    fn begin(&mut self, chosen: &GroupRanges) {
+        let mut rest = chosen.clone();
+        for sent in &mut self.at_most {
+            let once_more = sent.intersection(&rest);
+            *sent = sent.difference(&once_more);
+            rest = rest.difference(&once_more);
+        }
+        if self.at_most.iter().any(|sent| sent.range_count() > MAX_RANGES) {
+            *self = Sent { used: self.used, ..Sent::new(self.groups) };
+        }
     }
 
     /// These groups were not sent after all.
-    fn take_back(&mut self, left: &GroupRanges, first: &GroupRanges) {
-        self.never = self.never.union(&left.intersection(first));
-        self.count(left, u64::saturating_sub);
-    }
-
-    fn count(&mut self, groups: &GroupRanges, change: fn(u64, u64) -> u64) {
-        for range in groups.iter() {
-            for piece in range.start / self.piece..=(range.end - 1) / self.piece {
-                let start = range.start.max(piece * self.piece);
-                let end = range.end.min((piece + 1) * self.piece);
-                let count = usize::try_from(piece).ok().and_then(|piece| self.counts.get_mut(piece));
-                if let Some(count) = count {
-                    *count = change(*count, end - start);
-                }
-            }
+    fn take_back(&mut self, left: &GroupRanges) {
+        let mut rest = left.intersection(&GroupRanges::all(self.groups));
+        for sent in self.at_most.iter_mut().rev() {
+            let once_less = rest.difference(sent);
+            *sent = sent.union(&once_less);
+            rest = rest.difference(&once_less);
         }
     }
 }
 
 impl Sending {
     /// The groups before this one are sent.
-    pub(super) fn sent_before(&mut self, group: u64) {
+    pub(crate) fn sent_before(&mut self, group: u64) {
         self.left.remove(0..group);
     }
 }
@@ -176,7 +142,7 @@ impl Drop for Sending {
         if !self.left.is_empty()
             && let Some(sent) = self.spread.blobs().of.get_mut(&self.digest)
         {
-            sent.take_back(&self.left, &self.first);
+            sent.take_back(&self.left);
         }
     }
 }
