@@ -7,6 +7,7 @@ mod behaviour;
 mod book;
 mod gate;
 mod head_start;
+mod reseed;
 mod run;
 mod tls;
 

@@ -31,6 +31,15 @@ struct Known {
     seen: u64,
 }
 
+/// A peer as it was seen last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+    /// How long ago that was.
+    pub(crate) age: Duration,
+}
+
 /// Peers that were connected and spoke our protocols, with the addresses at which they can be dialled.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -74,6 +83,15 @@ impl Book {
         let mut peers: Vec<_> = self.peers.iter().collect();
         peers.sort_by_key(|(peer, known)| (std::cmp::Reverse(known.seen), **peer));
         peers.into_iter().map(|(peer, known)| (*peer, known.addresses.clone())).collect()
+    }
+
+    /// Every known peer with when it was seen, the most recently seen first.
+    pub(crate) fn sightings(&self, now: SystemTime) -> Vec<Sighting> {
+        let sighting = |(peer, addresses): (PeerId, Vec<Multiaddr>)| {
+            let seen = self.peers.get(&peer).map_or(0, |known| known.seen);
+            Sighting { peer, addresses, age: Duration::from_secs(seconds(now).saturating_sub(seen)) }
+        };
+        self.recent().into_iter().map(sighting).collect()
     }
 
     /// What is to be written now, if anything changed since the last call.

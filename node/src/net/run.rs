@@ -11,6 +11,7 @@ mod records;
 mod waiting;
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,6 +35,7 @@ use super::{
     COMMANDS, Command, Net, NetError, Overlay,
     behaviour::{Behaviour, BehaviourEvent},
     book::{Book, Draft},
+    reseed::Reseed,
 };
 use crate::{
     events::{Event, Sink},
@@ -86,6 +88,7 @@ pub(crate) struct Driver {
     changes: watch::Sender<u64>,
     listening: watch::Sender<Vec<Multiaddr>>,
     dials_left: u32,
+    reseed: Reseed,
     wiring: Wiring,
 }
 
@@ -111,6 +114,7 @@ impl Driver {
             changes,
             listening,
             dials_left: DISCOVERED_DIALS,
+            reseed: Reseed::default(),
             wiring,
         };
         (driver, Net { commands: sender, changes: changed, listening: addresses })
@@ -137,6 +141,7 @@ impl Driver {
                     self.dials_left = DISCOVERED_DIALS;
                     self.end_abandoned_lookups();
                     self.end_bans();
+                    self.try_the_lost();
                     if kept.elapsed() >= RECORDS_PERIOD && self.keep_records() {
                         kept = Instant::now();
                     }
@@ -297,6 +302,10 @@ impl Driver {
             return;
         };
         self.swarm.behaviour_mut().dht.identified(peer, info, &over);
+        if self.reseed.found(&peer) {
+            // It may come from a part of the network that we had lost.
+            self.swarm.behaviour_mut().dht.bootstrap();
+        }
         let member = info.protocol_version == self.wiring.protocol_version;
         if self.peers.identified(&peer, info.agent_version.clone(), member) {
             self.bump();
@@ -363,6 +372,21 @@ impl Driver {
         self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();
+    }
+
+    /// Dials some of the peers that the tables have lost.
+    fn try_the_lost(&mut self) {
+        let now = Instant::now();
+        if !self.reseed.is_due(now) {
+            return;
+        }
+        let table: HashSet<_> =
+            self.swarm.behaviour_mut().dht.table().into_iter().map(|(_, peer, _)| peer).collect();
+        let here = |peer: &PeerId| table.contains(peer) || self.swarm.is_connected(peer);
+        let picked = self.reseed.pick(self.wiring.book.sightings(SystemTime::now()), here, now);
+        for (peer, addresses) in picked {
+            drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
+        }
     }
 
     fn end_bans(&mut self) {
