@@ -42,6 +42,14 @@ pub(crate) struct SimulatedNode {
     pub(crate) keys: BTreeSet<ProviderKey>,
 }
 
+/// What became of a node that the library's search knows.
+enum Asked {
+    Not,
+    Until(Instant),
+    Answered,
+    InVain,
+}
+
 /// What one search took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -159,6 +167,67 @@ impl Simulation {
                 search.answered(walk, &peer, self.answer(from, &peer, target, 20), knows, |_| false);
             }
             search.tick(now);
+        }
+    }
+
+    /// Runs a search as the library's own lookups do it: so many questions open, ten seconds for whoever does not
+    /// answer, and the end when the twenty nearest of the others have answered.
+    pub(crate) fn run_as_the_library(
+        &self,
+        from: &PeerId,
+        target: Position,
+        key: &ProviderKey,
+        open: usize,
+    ) -> Run {
+        const WAIT: Duration = Duration::from_secs(10);
+        let start = Instant::now();
+        let apart = |peer: &PeerId| self.nodes[peer].position.distance(target);
+        let (mut now, mut found, mut messages) = (start, None, 0);
+        let mut known: BTreeMap<_, (PeerId, Asked)> = BTreeMap::new();
+        for seed in self.answer(from, from, target, 20) {
+            known.insert(apart(&seed.peer), (seed.peer, Asked::Not));
+        }
+        loop {
+            let nearest = |asked: &Asked| !matches!(asked, Asked::InVain);
+            let mut waiting = known.values().filter(|(_, asked)| matches!(asked, Asked::Until(_))).count();
+            let frontier = known.values_mut().filter(|(_, asked)| nearest(asked)).take(20);
+            let mut is_over = true;
+            for (peer, asked) in frontier {
+                is_over &= matches!(asked, Asked::Answered);
+                if matches!(asked, Asked::Not) && waiting < open {
+                    let is_dead = self.nodes[peer].manner == Manner::Dead;
+                    *asked = Asked::Until(now + if is_dead { WAIT } else { ROUND_TRIP });
+                    waiting += 1;
+                    messages += 1;
+                }
+            }
+            if is_over {
+                return Run { found, hops: 0, messages, took: now - start };
+            }
+            let due = known.values().filter_map(|(_, asked)| match asked {
+                Asked::Until(at) => Some(*at),
+                _ => None,
+            });
+            now = due.min().expect("a search that is not over waits for something");
+            let mut named = Vec::new();
+            for (peer, asked) in known.values_mut() {
+                if !matches!(asked, Asked::Until(at) if *at <= now) {
+                    continue;
+                }
+                let node = &self.nodes[peer];
+                if node.manner == Manner::Dead {
+                    *asked = Asked::InVain;
+                    continue;
+                }
+                *asked = Asked::Answered;
+                if node.keys.contains(key) {
+                    found.get_or_insert(now - start);
+                }
+                named.extend(self.answer(from, peer, target, 20));
+            }
+            for node in named {
+                known.entry(apart(&node.peer)).or_insert((node.peer, Asked::Not));
+            }
         }
     }
 

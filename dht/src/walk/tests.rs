@@ -1,9 +1,11 @@
 //! Walks through networks on paper: that they find the nearest, how far they go, what they cost, and who can hold
 //! them up.
 
+use shoal_content::ProviderKey;
+
 use super::*;
 use crate::search::{HOLDERS, Search};
-use crate::simulation::{Simulation, key, node, peer};
+use crate::simulation::{ROUND_TRIP, Simulation, key, node, peer};
 
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -174,8 +176,8 @@ fn a_walk_finds_the_twenty_nearest() {
     }
 }
 
-#[test]
-fn with_every_fifth_node_dead_a_key_is_found_within_few_round_trips() {
+/// A thousand nodes of which every fifth is dead, two hundred keys, and somebody who looks for each.
+fn network_with_dead() -> (Simulation, Vec<(ProviderKey, PeerId)>) {
     let mut network = Simulation::new(1000);
     let keys: Vec<_> = (0..200).map(key).collect();
     for key in &keys {
@@ -185,18 +187,42 @@ fn with_every_fifth_node_dead_a_key_is_found_within_few_round_trips() {
     }
     network.kill_one_of(5);
     let living: Vec<_> = network.nodes.keys().skip(1).step_by(5).copied().collect();
+    let searches = keys.into_iter().zip(living).collect();
+    (network, searches)
+}
+
+#[test]
+fn with_every_fifth_node_dead_a_key_is_found_within_few_round_trips() {
+    let (network, searches) = network_with_dead();
     let mut round_trips: Vec<_> = Vec::new();
     let mut messages = 0;
-    for (key, from) in keys.iter().zip(living) {
+    for (key, from) in &searches {
         let mut search = Search::new(Position::of_key(key), Some(*key), HOLDERS);
-        let run = network.run(&from, &mut search, 5);
+        let run = network.run(from, &mut search, 6);
         let found = run.found.expect("it is found");
-        round_trips.push(found.as_millis().div_ceil(crate::simulation::ROUND_TRIP.as_millis()));
+        round_trips.push(found.as_millis().div_ceil(ROUND_TRIP.as_millis()));
         messages += run.messages;
     }
     round_trips.sort_unstable();
     let at = |percent: usize| round_trips[round_trips.len() * percent / 100];
     assert!(at(50) <= 3 && at(95) <= 6, "p50 {}, p95 {}", at(50), at(95));
-    let per_lookup = messages / 200;
-    assert!(per_lookup <= 45, "{per_lookup} messages to the very end of a lookup");
+    assert!(messages / 200 <= 45, "{messages} messages for 200 lookups to their very end");
+}
+
+#[test]
+fn a_walk_takes_far_less_time_than_the_library_and_hardly_more_messages() {
+    let (network, searches) = network_with_dead();
+    for open in [3, 8] {
+        let (mut ours, mut theirs) = ((Duration::ZERO, 0), (Duration::ZERO, 0));
+        for (key, from) in &searches {
+            let mut search = Search::new(Position::of_key(key), Some(*key), HOLDERS);
+            let run = network.run(from, &mut search, 6);
+            ours = (ours.0 + run.took, ours.1 + run.messages);
+            let run = network.run_as_the_library(from, Position::of_key(key), key, open);
+            theirs = (theirs.0 + run.took, theirs.1 + run.messages);
+        }
+        println!("{open} open: ours {ours:?}, the library's {theirs:?} for 200 lookups");
+        assert!(ours.0 * 10 <= theirs.0 * 6, "{ours:?} against {theirs:?}");
+        assert!(ours.1 * 10 <= theirs.1 * 12, "{ours:?} against {theirs:?}");
+    }
 }
