@@ -19,8 +19,7 @@ mod scene;
 mod seek;
 mod small_files;
 mod sources;
-mod stats;
-mod svg;
+pub(crate) mod svg;
 mod swarm;
 mod transfer;
 
@@ -42,7 +41,7 @@ use self::{
     list::{ALL, Bench, Name},
     record::Record,
 };
-use crate::{netns, process::Launcher, shoal::Shoal, table::parse_size};
+use crate::{netns, process::Launcher, shoal::Shoal, stats, table::parse_size};
 
 /// Which benchmark, how large, and where its results go.
 #[derive(Debug, Clone, clap::Args)]

@@ -7,6 +7,7 @@
 //! | run real `shoal` processes | [`Shoal`](shoal::Shoal), [`Daemon`](shoal::Daemon) |
 //! | see what they must manage | [`scenarios`] |
 //! | measure what they cost | `shoal-testnet bench` |
+//! | simulate thousands of nodes far apart | [`sim`] |
 //! | make files and compare them | [`sample`], [`Snapshot`], [`SIZES`] |
 
 mod bench;
@@ -20,6 +21,8 @@ pub mod process;
 pub mod sample;
 pub mod scenarios;
 pub mod shoal;
+pub mod sim;
+mod stats;
 pub mod table;
 pub mod vitals;
 pub mod wait;

@@ -22,6 +22,7 @@ use crate::{
     process::Launcher,
     scenarios::{self, crowd, demo, hosts, kill, startup},
     shoal::{AS_SHOAL, Shoal},
+    sim,
     table::{self, parse_size},
 };
 
@@ -111,6 +112,8 @@ enum Command {
     /// Carries packets between two interfaces; `bench` starts it
     #[command(hide = true)]
     Wire(bench::WireArgs),
+    /// Simulate networks of thousands of nodes, and measure what the overlay costs and survives
+    Sim(sim::Args),
 }
 
 /// Runs the program with the arguments of this process.
@@ -183,6 +186,7 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
             Command::Bench(options) => bench::run(&shoal, launcher, dir, options, out),
             Command::Floor { side } => bench::run_floor(side),
             Command::Wire(args) => bench::run_wire(args),
+            Command::Sim(args) => sim::run(args, out),
         },
     )
 }

@@ -16,7 +16,12 @@ impl Table {
 
     /// Adds a line; the number of its cells should be that of the heading.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.push(cells.into());
+    }
+
+    /// Adds a line of as many cells as the heading is found to have.
+    pub(crate) fn push(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
     }
 }
 

@@ -10,6 +10,7 @@ mod lying;
 mod processes;
 mod resuming;
 mod sharing;
+mod sim;
 mod sources;
 mod speed;
 mod stage;

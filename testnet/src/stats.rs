@@ -1,4 +1,4 @@
-//! The arithmetic of measurements: medians with their spread, ratios block by block, and how cost grows.
+//! The arithmetic of measurements: medians with their spread, percentiles, ratios block by block, and how cost grows.
 
 /// The middle of several measurements, and how far they lie apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,16 +33,54 @@ pub(crate) fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
     of.iter().zip(to).map(|(of, to)| of / to).collect()
 }
 
+/// The straight line nearest to points: its slope, and how high it is at 0; `None` for fewer than two different x.
+pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let count = points.iter().map(|_| 1.0).sum::<f64>();
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
+    let across: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let along: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    (across > 0.0).then(|| (along / across, mean_y - along / across * mean_x))
+}
+
 /// The exponent with which y grows when x does, from a straight line through the logarithms; `None` for fewer than
 /// two different x.
 pub(crate) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
-    let count = logs.iter().map(|_| 1.0).sum::<f64>();
-    let mean_x = logs.iter().map(|(x, _)| x).sum::<f64>() / count;
-    let mean_y = logs.iter().map(|(_, y)| y).sum::<f64>() / count;
-    let across: f64 = logs.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let along: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    (across > 0.0).then(|| along / across)
+    line(&logs).map(|(slope, _)| slope)
+}
+
+/// Sorted samples.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    /// The smallest sample that `percent` of all do not exceed; not a number without samples.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl FromIterator<f64> for Samples {
+    fn from_iter<I: IntoIterator<Item = f64>>(samples: I) -> Self {
+        let mut samples: Vec<f64> = samples.into_iter().collect();
+        samples.sort_by(f64::total_cmp);
+        Self(samples)
+    }
+}
+
+/// `part` of `whole` in percent; not a number when there is nothing.
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
+    part as f64 * 100.0 / whole as f64
 }
 
 #[cfg(test)]
@@ -74,5 +112,22 @@ mod tests {
         }
         assert_eq!(slope(&[(2.0, 1.0), (2.0, 5.0)]), None);
         assert_eq!(slope(&[]), None);
+    }
+
+    #[test]
+    fn a_line_through_its_own_points() {
+        let points: Vec<_> = [1.0, 2.0, 5.0].map(|x| (x, 3.0 * x - 1.0)).into();
+        let (slope, at_zero) = line(&points).unwrap();
+        assert!((slope - 3.0).abs() < 1e-9 && (at_zero + 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn percentiles_are_samples() {
+        let samples: Samples = (1..=200).rev().map(f64::from).collect();
+        let at = [0, 1, 50, 95, 100].map(|percent| samples.percentile(percent));
+        assert_eq!(at, [1.0, 2.0, 100.0, 190.0, 200.0]);
+        assert_eq!(samples.mean(), 100.5);
+        assert!(Samples::default().percentile(50).is_nan());
+        assert_eq!(Samples::from_iter([7.0]).percentile(95), 7.0);
     }
 }

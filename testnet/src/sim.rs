@@ -1,0 +1,138 @@
+//! Simulated networks: thousands of nodes with Shoal's real overlay in one process, far apart and in bad company.
+//!
+//! Every node is a libp2p swarm with the behaviour that a Shoal node has; only the wires are simulated, so that
+//! handshakes cost no work, addresses are as wanted and every request can be counted where it leaves. Times are real
+//! and counted in round trips. The seed decides about keys, addresses and the order of things; how events of different
+//! nodes interleave is up to the machine, so two runs with one seed agree closely and not exactly.
+
+mod lookups;
+mod member;
+mod network;
+mod report;
+mod scenarios;
+mod seed;
+mod wire;
+
+use std::{fs, io::Write, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use self::{
+    report::Report,
+    scenarios::{growth, lookup},
+    seed::Seed,
+    wire::Way,
+};
+use crate::bench::svg;
+
+/// What to simulate, and how far apart the nodes are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    scenario: Scenario,
+    /// Decides about keys, addresses and topology; the one in use is printed
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    /// Milliseconds of a round trip between any two nodes
+    #[arg(long, global = true, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    rtt: u32,
+    /// Round trips before a new connection carries bytes: 2 for TCP and TLS 1.3, 1 for QUIC
+    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=3))]
+    handshake: u32,
+    /// Write the results to this file as JSON
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+    /// Draw the results into this file
+    #[arg(long, global = true)]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Scenario {
+    /// How hops, requests, time and memory grow with the network
+    Growth {
+        /// How many nodes the networks have
+        #[arg(default_values_t = [100, 300, 1000])]
+        sizes: Vec<usize>,
+        /// How many lookups to measure in each
+        #[arg(long, default_value_t = 200)]
+        lookups: usize,
+    },
+    /// Cold lookups in a network of which a part is dead, beside stock Kademlia
+    Lookup {
+        /// How many nodes the network has
+        #[arg(long, default_value_t = 1000)]
+        nodes: usize,
+        /// How many percent of them die before the lookups
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=50))]
+        dead: u8,
+        /// How many lookups to measure
+        #[arg(long, default_value_t = 200)]
+        lookups: usize,
+        /// Seconds of rest before, in which idle connections end
+        #[arg(long, default_value_t = 65)]
+        rest: u64,
+        /// Whose overlay to measure
+        #[arg(long, value_enum, default_value_t = Whose::Both)]
+        whose: Whose,
+    },
+}
+
+/// Whose overlay is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Whose {
+    /// Shoal's and the stock one
+    Both,
+    /// Shoal's
+    Shoal,
+    /// libp2p's Kademlia as it comes
+    Stock,
+}
+
+impl Whose {
+    fn includes(self, one: Self) -> bool {
+        self == Self::Both || self == one
+    }
+}
+
+/// Runs a simulation; what it found goes to `out` and to the files that were asked for.
+///
+/// # Errors
+///
+/// A network does not come to rest, or a file cannot be written.
+pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
+    let seed = Seed(args.seed.unwrap_or_else(rand::random));
+    let way = Way { one_way: Duration::from_millis(args.rtt.into()) / 2, handshake: args.handshake };
+    writeln!(out, "seed {}, round trip {} ms, handshake {} round trips", seed.0, args.rtt, args.handshake)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let report = runtime.block_on(scenario(&args.scenario, seed, way, out))?;
+    write!(out, "{report}")?;
+    if let Some(path) = &args.json {
+        let settings = json!({ "seed": seed.0, "rtt_ms": args.rtt, "handshake": args.handshake });
+        fs::write(path, format!("{:#}\n", report.json(&settings)))
+            .with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.svg {
+        fs::write(path, svg::picture(&report.charts)).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Write + Send)) -> Result<Report> {
+    match *scenario {
+        Scenario::Growth { ref sizes, lookups } => growth::run(seed, way, sizes, lookups, out).await,
+        Scenario::Lookup { nodes, dead, lookups, rest, whose } => {
+            let rest = Duration::from_secs(rest);
+            lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, whose }, out).await
+        }
+    }
+}
+
+/// Bytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.unwrap_or(0_u64) * 1024
+}

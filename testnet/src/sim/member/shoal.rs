@@ -1,0 +1,124 @@
+//! A node as Shoal composes it, without what moves content.
+
+use std::time::Duration;
+
+use libp2p::{
+    Multiaddr, PeerId, Swarm, connection_limits, identify,
+    identity::Keypair,
+    ping,
+    swarm::{ConnectionId, NetworkBehaviour},
+};
+use shoal_content::{NetworkName, ProviderKey};
+use shoal_dht::{AddressClass, AnnounceId, Event, LookupId, Scopes};
+
+use super::{Behave, Told};
+
+/// For how long announcements hold: longer than any simulation.
+const TTL: Duration = Duration::from_secs(6 * 3600);
+
+/// As the node.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const IDENTIFY_CACHE: usize = 1000;
+
+/// What the node's swarm consists of, as far as the overlay needs it.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Shoal {
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    dht: shoal_dht::Behaviour,
+}
+
+/// The limits on connections that a node has by default.
+pub(crate) fn limits() -> connection_limits::Behaviour {
+    let limits = shoal_node::Limits::default();
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(limits.pending))
+        .with_max_pending_outgoing(Some(limits.pending))
+        .with_max_established_incoming(Some(limits.incoming))
+        .with_max_established(Some(limits.total))
+        .with_max_established_per_peer(Some(limits.per_peer));
+    connection_limits::Behaviour::new(limits)
+}
+
+/// Identify as a node configures it.
+pub(crate) fn identify(key: &Keypair) -> identify::Behaviour {
+    identify::Behaviour::new(
+        identify::Config::new("/shoal/main/1".to_owned(), key.public())
+            .with_push_listen_addr_updates(true)
+            .with_cache_size(IDENTIFY_CACHE),
+    )
+}
+
+/// Ping as a node configures it.
+pub(crate) fn ping() -> ping::Behaviour {
+    ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL))
+}
+
+impl Behave for Shoal {
+    type Books = ();
+
+    fn new(key: &Keypair, address: &Multiaddr) -> Self {
+        let is_global = AddressClass::of(address) == AddressClass::Global;
+        // The scope without addresses would stay empty; leaving it out saves a third of the handlers.
+        let scopes = if is_global { Scopes::Wan } else { Scopes::Lan };
+        let (dht, _) = shoal_dht::Behaviour::new(&shoal_dht::Config {
+            network: NetworkName::default(),
+            keypair: key.clone(),
+            scopes,
+            mdns: false,
+            limits: shoal_dht::Limits::default(),
+        });
+        Self { limits: limits(), identify: identify(key), ping: ping(), dht }
+    }
+
+    fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr) {
+        let own = [address.clone()];
+        swarm.behaviour_mut().dht.set_own_addresses(&own, &own);
+    }
+
+    fn on_event(
+        swarm: &mut Swarm<Self>,
+        (): &mut (),
+        event: ShoalEvent,
+        over: impl Fn(ConnectionId) -> Option<Multiaddr>,
+        told: &mut Vec<Told>,
+    ) {
+        match event {
+            ShoalEvent::Identify(identify::Event::Received { peer_id, connection_id, info }) => {
+                if let Some(over) = over(connection_id) {
+                    swarm.behaviour_mut().dht.identified(peer_id, &info, &over);
+                }
+            }
+            ShoalEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
+                swarm.close_connection(connection);
+            }
+            ShoalEvent::Dht(event) => told.extend(tell(&event)),
+            _ => {}
+        }
+    }
+
+    fn find(&mut self, (): &mut (), id: u64, key: ProviderKey) {
+        self.dht.find(LookupId(id), key);
+    }
+
+    fn announce(&mut self, (): &mut (), id: u64, keys: &[ProviderKey], _: &mut Vec<Told>) {
+        self.dht.announce(AnnounceId(id), keys, TTL);
+    }
+
+    fn table(&mut self) -> Vec<PeerId> {
+        self.dht.table().into_iter().map(|(_, peer, _)| peer).collect()
+    }
+}
+
+fn tell(event: &Event) -> Option<Told> {
+    match *event {
+        Event::Found { id, provider, .. } => Some(Told::Found { id: id.0, provider }),
+        Event::LookupEnded { id, hops, .. } => Some(Told::Ended { id: id.0, hops: Some(hops.into()) }),
+        Event::Announced { id, acknowledged, done, .. } => {
+            Some(Told::Announced { id: id.0, acknowledged, done })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! A node of libp2p's Kademlia as it comes, to compare with: memory store, default configuration.
+
+use std::collections::HashMap;
+
+use libp2p::{
+    Multiaddr, PeerId, Swarm, connection_limits, identify,
+    identity::Keypair,
+    kad::{self, GetProvidersOk, QueryId, QueryResult, RecordKey, store::MemoryStore},
+    ping,
+    swarm::{ConnectionId, NetworkBehaviour},
+};
+use shoal_content::ProviderKey;
+
+use super::{Behave, Told, shoal};
+
+/// Stock Kademlia, and the same around it as around Shoal's.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Stock {
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    kad: kad::Behaviour<MemoryStore>,
+}
+
+/// Whose queries run.
+#[derive(Default)]
+pub(crate) struct Books {
+    searches: HashMap<QueryId, u64>,
+    announcements: HashMap<QueryId, u64>,
+    /// Keys of each announcement that are not through.
+    left: HashMap<u64, usize>,
+}
+
+impl Books {
+    fn on_progress(&mut self, query: QueryId, result: QueryResult, is_last: bool, told: &mut Vec<Told>) {
+        if let Some(&id) = self.searches.get(&query) {
+            if let QueryResult::GetProviders(Ok(GetProvidersOk::FoundProviders { providers, .. })) = result {
+                told.extend(providers.into_iter().map(|provider| Told::Found { id, provider }));
+            }
+            if is_last {
+                self.searches.remove(&query);
+                told.push(Told::Ended { id, hops: None });
+            }
+        } else if is_last && let Some(id) = self.announcements.remove(&query) {
+            self.through(id, told);
+        }
+    }
+
+    /// One more key of an announcement is through. Nobody acknowledges it: stock Kademlia cannot know.
+    fn through(&mut self, id: u64, told: &mut Vec<Told>) {
+        let Some(left) = self.left.get_mut(&id) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.left.remove(&id);
+            told.push(Told::Announced { id, acknowledged: 0, done: true });
+        }
+    }
+}
+
+impl Behave for Stock {
+    type Books = Books;
+
+    fn new(key: &Keypair, _: &Multiaddr) -> Self {
+        let peer = key.public().to_peer_id();
+        let mut kad = kad::Behaviour::new(peer, MemoryStore::new(peer));
+        kad.set_mode(Some(kad::Mode::Server));
+        Self { limits: shoal::limits(), identify: shoal::identify(key), ping: shoal::ping(), kad }
+    }
+
+    fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr) {
+        swarm.add_external_address(address.clone());
+    }
+
+    fn on_event(
+        swarm: &mut Swarm<Self>,
+        books: &mut Books,
+        event: StockEvent,
+        _: impl Fn(ConnectionId) -> Option<Multiaddr>,
+        told: &mut Vec<Told>,
+    ) {
+        match event {
+            StockEvent::Identify(identify::Event::Received { peer_id, info, .. })
+                if info.protocols.contains(&kad::PROTOCOL_NAME) =>
+            {
+                for address in info.listen_addrs {
+                    swarm.behaviour_mut().kad.add_address(&peer_id, address);
+                }
+            }
+            StockEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
+                swarm.close_connection(connection);
+            }
+            StockEvent::Kad(kad::Event::OutboundQueryProgressed { id, result, step, .. }) => {
+                books.on_progress(id, result, step.last, told);
+            }
+            _ => {}
+        }
+    }
+
+    fn find(&mut self, books: &mut Books, id: u64, key: ProviderKey) {
+        let query = self.kad.get_providers(RecordKey::new(key.as_bytes()));
+        books.searches.insert(query, id);
+    }
+
+    fn announce(&mut self, books: &mut Books, id: u64, keys: &[ProviderKey], told: &mut Vec<Told>) {
+        books.left.insert(id, keys.len());
+        for key in keys {
+            match self.kad.start_providing(RecordKey::new(key.as_bytes())) {
+                Ok(query) => {
+                    books.announcements.insert(query, id);
+                }
+                // Its store is full of strangers' keys, and nobody will find this one.
+                Err(_) => books.through(id, told),
+            }
+        }
+    }
+
+    fn table(&mut self) -> Vec<PeerId> {
+        let buckets = self.kad.kbuckets();
+        buckets
+            .flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>())
+            .collect()
+    }
+}

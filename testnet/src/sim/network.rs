@@ -1,0 +1,177 @@
+//! A whole simulated network: who is in it, how they join, and when it has settled.
+
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use libp2p::{Multiaddr, multiaddr::Protocol};
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{
+    member::{Behave, Member},
+    seed::Seed,
+    wire::{Death, Internet, Kind, Way, run_clock},
+};
+
+/// The port that everybody listens on.
+const PORT: u16 = 4001;
+
+/// Nodes that a newcomer is told of.
+const KNOWN: u64 = 2;
+
+/// The clock may be that late before the next node has to wait. A network that starts faster than the machine can
+/// follow only measures its own queues.
+const MAX_LAG: Duration = Duration::from_millis(20);
+
+/// How often the network is looked at while it settles.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Requests of walks per node and second below which nobody is still looking around.
+const QUIET: f64 = 0.5;
+
+/// For how long it must have been quiet. Kademlia waits half a second before it looks around once more.
+const QUIET_FOR: Duration = Duration::from_secs(2);
+
+/// A network that has not come to rest by then never will.
+const SETTLING: Duration = Duration::from_secs(120);
+
+/// Where nodes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Region {
+    /// All over the internet, no two in the same /16.
+    Internet,
+}
+
+impl Region {
+    /// Where the node with this number lives.
+    pub(crate) fn address(self, number: usize) -> Multiaddr {
+        let part = |number: usize| u8::try_from(number % 256).unwrap_or_default();
+        let (ip, port) = match self {
+            // From 20.x to 99.x everything is global.
+            Self::Internet => {
+                let first = 20 + part(number % 80);
+                (Ipv4Addr::new(first, part(number / 80), part(number * 7), 1 + part(number / 20_480)), PORT)
+            }
+        };
+        Multiaddr::empty().with(Protocol::Ip4(ip)).with(Protocol::Tcp(port))
+    }
+}
+
+/// A running network. Dropping it ends all of its nodes.
+pub(crate) struct Network {
+    pub(crate) internet: Arc<Internet>,
+    pub(crate) seed: Seed,
+    pub(crate) members: Vec<Member>,
+    tasks: JoinSet<()>,
+}
+
+impl Network {
+    /// A network without nodes.
+    pub(crate) fn new(seed: Seed, way: Way) -> Self {
+        let internet = Internet::new(way);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run_clock(internet.clock.clone()));
+        Self { internet, seed, members: Vec::new(), tasks }
+    }
+
+    /// A network of `count` nodes that have joined one after the other and come to rest.
+    pub(crate) async fn settled<B: Behave>(
+        seed: Seed,
+        way: Way,
+        region: Region,
+        count: usize,
+    ) -> Result<Self> {
+        let mut network = Self::new(seed, way);
+        for _ in 0..count {
+            network.join::<B>(region).await?;
+        }
+        network.settle().await?;
+        Ok(network)
+    }
+
+    /// Lets one more node join, as fast as the machine can follow.
+    pub(crate) async fn join<B: Behave>(&mut self, region: Region) -> Result<Member> {
+        let number = self.members.len() as u64;
+        let key = self.seed.identity("node", number);
+        let address = region.address(self.members.len());
+        let member = Member::start::<B>(&self.internet, &key, &address, &mut self.tasks)?;
+        for known in 0..KNOWN.min(number) {
+            let other = self.seed.below("known", number * KNOWN + known, self.members.len());
+            member.dial(&self.members[other]).await?;
+        }
+        self.members.push(member.clone());
+        self.internet.clock.take_worst_lag();
+        loop {
+            sleep(Duration::from_millis(2)).await;
+            if self.internet.clock.take_worst_lag() < MAX_LAG {
+                return Ok(member);
+            }
+        }
+    }
+
+    /// Waits until nobody looks around any more.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let began = Instant::now();
+        let mut before = self.walk_requests();
+        let (mut looked, mut quiet_since) = (Instant::now(), Instant::now());
+        while began.elapsed() < SETTLING {
+            sleep(LOOK_EVERY).await;
+            let now = self.walk_requests();
+            let rate = (now - before) as f64 / looked.elapsed().as_secs_f64();
+            (before, looked) = (now, Instant::now());
+            if rate > QUIET * self.members.len() as f64 {
+                quiet_since = Instant::now();
+            } else if quiet_since.elapsed() > QUIET_FOR {
+                self.internet.clock.take_worst_lag();
+                return Ok(());
+            }
+        }
+        bail!("{} nodes still look around after {} s", self.members.len(), SETTLING.as_secs())
+    }
+
+    /// Requests of walks that all nodes together have sent.
+    pub(crate) fn walk_requests(&self) -> u64 {
+        self.members.iter().map(|member| member.host.counts.requests(Kind::Walk)).sum()
+    }
+
+    /// Members that are alive, in an order that the seed decides.
+    pub(crate) fn alive(&self, what: &str) -> Vec<Member> {
+        let order = self.seed.shuffled(what, self.members.len()).into_iter();
+        let members = order.filter_map(|at| self.members.get(at));
+        members.filter(|member| member.host.is_alive()).cloned().collect()
+    }
+
+    /// Kills so many members, one half refusing and one half silent, but none of those to be spared.
+    pub(crate) fn kill(&self, count: usize, spared: &[Member]) -> Result<()> {
+        let mut victims = self.alive("victims");
+        victims.retain(|victim| !spared.iter().any(|spared| spared.host.peer == victim.host.peer));
+        let victims = victims.get(..count).context("there are not that many to kill")?;
+        for (number, victim) in victims.iter().enumerate() {
+            victim.kill(if number % 2 == 0 { Death::Silent } else { Death::Refusing });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn round_trips(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.internet.way.round_trip().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use shoal_dht::AddressClass;
+
+    use super::*;
+
+    #[test]
+    fn everybody_has_an_address_of_the_right_kind() {
+        let addresses: HashSet<_> = (0..5000).map(|number| Region::Internet.address(number)).collect();
+        assert_eq!(addresses.len(), 5000);
+        assert!(addresses.iter().all(|address| AddressClass::of(address) == AddressClass::Global));
+    }
+}

@@ -1,0 +1,55 @@
+//! The simulator, with networks so small that its numbers mean nothing: everything is found, and every part reports.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+/// Runs a scenario; the rows of its tables, and the picture where there is one.
+fn sim(dir: &Path, args: &[&str]) -> (Vec<Vec<Value>>, Option<String>) {
+    let (json, svg) = (dir.join("sim.json"), dir.join("sim.svg"));
+    let mut sim = Command::new(env!("CARGO_BIN_EXE_shoal-testnet"));
+    sim.arg("sim")
+        .args(args)
+        .args(["--seed", "1", "--rtt", "10"])
+        .arg("--json")
+        .arg(&json)
+        .arg("--svg")
+        .arg(&svg);
+    let output = sim.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert_eq!(found["settings"]["seed"], 1);
+    let rows = |table: &Value| table["rows"].as_array().unwrap().clone();
+    let tables = found["tables"].as_array().unwrap().iter().map(rows).collect();
+    (tables, fs::read_to_string(svg).ok())
+}
+
+#[test]
+fn a_network_grows_and_everything_in_it_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tables, svg) = sim(dir.path(), &["growth", "12", "28", "--lookups", "10"]);
+    let [lookups, joining] = tables.as_slice() else { panic!("{tables:?}") };
+    for (row, nodes) in lookups.iter().zip([12.0, 28.0]) {
+        assert_eq!((row["nodes"].as_f64(), row["found %"].as_f64()), (Some(nodes), Some(100.0)), "{row}");
+        // An announcement is done when most of those that it chose have said that they keep it.
+        assert!(row["copies"].as_f64().unwrap() >= 8.0, "{row}");
+    }
+    // Whoever came had to ask somebody, and every connection but those of the first one was dialled.
+    for row in joining {
+        assert!(row["requests"].as_f64().unwrap() > 1.0 && row["dials"].as_f64().unwrap() > 1.0, "{row}");
+    }
+    assert!(svg.unwrap().contains("28 nodes"));
+}
+
+#[test]
+fn what_the_dead_held_is_found_all_the_same_by_ours_and_by_stock_kademlia() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["lookup", "--nodes", "28", "--dead", "20", "--lookups", "8", "--rest", "0"];
+    let (tables, _) = sim(dir.path(), &args);
+    let [lookups] = tables.as_slice() else { panic!("{tables:?}") };
+    for (row, overlay) in lookups.iter().zip(["Shoal", "stock kad"]) {
+        assert_eq!(row["overlay"], overlay);
+        assert_eq!((row["lookups"].as_f64(), row["found %"].as_f64()), (Some(8.0), Some(100.0)), "{row}");
+        assert!(row["all requests"].as_f64().unwrap() > 1.0, "{row}");
+    }
+}
