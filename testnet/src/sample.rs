@@ -5,12 +5,16 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::{Duration, SystemTime},
 };
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 /// Bytes made at a time. A file of any size takes no more memory than this.
 const PIECE: usize = 1024 * 1024;
+
+/// How old a file is that [`make_old`] was told of.
+const OLD: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Files that each made-up tree has besides the numbered ones, each for a reason.
 const SPECIAL: &[(&str, usize, bool)] = &[
@@ -77,6 +81,19 @@ pub fn write_equal(root: &Path, seed: u64, files: u64, size: u64) -> io::Result<
     Ok(())
 }
 
+/// Makes a file or a tree look as old as what people share mostly is: what is younger than a minute when it is
+/// published is verified again whenever it is sent.
+///
+/// # Errors
+///
+/// There is no such file, or it belongs to somebody else.
+pub fn make_old(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return fs::read_dir(path)?.try_for_each(|entry| make_old(&entry?.path()));
+    }
+    File::options().write(true).open(path)?.set_modified(SystemTime::now() - OLD)
+}
+
 fn write_seeded(path: &Path, rng: &mut StdRng, size: u64, executable: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -128,6 +145,10 @@ mod tests {
         let (first, last) = (first.unwrap(), last.unwrap());
         assert_eq!((first.len(), last.len()), (16, 16));
         assert_ne!(first, last);
+
+        make_old(&root).unwrap();
+        let age = fs::metadata(root.join("001/001000.dat")).unwrap().modified().unwrap().elapsed().unwrap();
+        assert!(age >= OLD);
     }
 
     #[test]

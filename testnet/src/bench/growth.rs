@@ -52,8 +52,9 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
         for files in steps(run.record.setting("files"), FILES_FACTOR) {
             let path = run.dir.join("original/many");
             sample::write_equal(&path, run.seed, files, EACH)?;
+            let original = Original::directory(&path, files * EACH)?;
             publish_twice(run, &path, files, &mut samples)?;
-            get(run, Original::directory(&path, files * EACH)?, &format!("{files} files"), &mut samples)?;
+            get(run, original, &format!("{files} files"), &mut samples)?;
             fs::remove_dir_all(&path)?;
         }
         run.record.samples.append(samples)?;

@@ -31,6 +31,8 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
     sample::write_file(&large, run.seed, run.record.setting("size"))?;
     let many = run.dir.join("original/many");
     sample::write_equal(&many, run.seed, run.record.setting("files"), EACH)?;
+    sample::make_old(&large)?;
+    sample::make_old(&many)?;
     let b3sum = find_program("b3sum");
     if b3sum.is_none() {
         run.record.note("without b3sum: not installed".to_owned());

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::floor::tls;
-use crate::{process::Launcher, shoal::Shoal};
+use crate::{process::Launcher, sample, shoal::Shoal};
 
 /// How long a server may take until it serves. Some hash the whole original first.
 const SERVING: Duration = Duration::from_secs(60);
@@ -37,15 +37,16 @@ pub(crate) struct Original {
 }
 
 impl Original {
-    /// The file at `path`, which is read once.
+    /// The file at `path`, which is read once and made to look old.
     pub(crate) fn file(path: &Path) -> Result<Self> {
         let mut hasher = blake3::Hasher::new();
         let size = io::copy(&mut File::open(path)?, &mut hasher)?;
         Ok(Self { size, digest: Some(hasher.finalize()), ..Self::directory(path, size)? })
     }
 
-    /// The directory at `path` with `size` bytes in all its files.
+    /// The directory at `path` with `size` bytes in all its files, which are made to look old.
     pub(crate) fn directory(path: &Path, size: u64) -> Result<Self> {
+        sample::make_old(path)?;
         let name = path.file_name().context("the original has no name")?.to_string_lossy().into_owned();
         Ok(Self { path: path.to_owned(), name, size, digest: None })
     }

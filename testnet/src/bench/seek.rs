@@ -38,6 +38,7 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
     let large = run.dir.join("large.bin");
     sample::write_file(&large, run.seed, run.record.setting("size"))?;
+    sample::make_old(&large)?;
     for block in 0..=run.blocks {
         let dir = run.dir.join("block");
         let measured = measure_block(run, &dir, &large, block)?;
@@ -66,6 +67,7 @@ fn measure_block(run: &Run<'_>, dir: &Path, large: &Path, block: u32) -> Result<
     for number in 0..GETS * 2 + 1 {
         let file = dir.join(format!("small-{number}.bin"));
         sample::write_file(&file, run.seed.wrapping_add(1000 * u64::from(block) + number as u64 + 1), SMALL)?;
+        sample::make_old(&file)?;
         small.push(provider.publish(&file)?);
     }
     let round_trip = round_trip(&getter)?;

@@ -44,6 +44,7 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
     for (number, count) in (1..).zip(COUNTS) {
         let file = run.dir.join(format!("original-{count}.bin"));
         sample::write_file(&file, run.seed.wrapping_add(number), size / SOURCES as u64 * count as u64)?;
+        sample::make_old(&file)?;
         files.push((count, file));
     }
     let mut cases: Vec<Case> = COUNTS.map(Case::From).into_iter().chain([Case::Killed]).collect();

@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
     let file = run.dir.join("original.bin");
     sample::write_file(&file, run.seed, run.record.setting("size"))?;
+    sample::make_old(&file)?;
     for block in 1..=run.blocks {
         let dir = run.dir.join("swarm");
         let mut options = run.shoal.on_loopback();
