@@ -263,7 +263,8 @@ impl Seek {
         let (providers, walk) = self.net.find(self.key).await;
         pin_mut!(providers);
         let mut walking = true;
-        round.named = self.hints.iter().filter(|hint| hint.provider).count();
+        // Whoever is named in several ways is one provider, and this node knows best what it has itself.
+        let (mut named, nameless) = self.named_by_hints();
         asking.extend(self.hints.iter().cloned().map(|hint| self.ask_hint(hint).boxed()));
         for candidate in self.neighbours().await {
             enqueue(&mut queue, &mut known, candidate);
@@ -283,7 +284,7 @@ impl Seek {
             tokio::select! {
                 provider = providers.next(), if walking => match provider {
                     Some(provider) => {
-                        round.named += 1;
+                        named.insert(provider.peer);
                         let candidate = Candidate { peer: provider.peer, addresses: provider.addresses, via: Via::Dht };
                         enqueue(&mut queue, &mut known, candidate);
                     }
@@ -312,7 +313,7 @@ impl Seek {
                     };
                     round.answered += 1;
                     for holder in answer.others {
-                        round.named += 1;
+                        named.insert(holder.peer);
                         let introduced = Candidate { peer: holder.peer, addresses: holder.addresses, via: Via::Introduced };
                         enqueue(&mut queue, &mut known, introduced);
                     }
@@ -330,8 +331,17 @@ impl Seek {
                 () = tell.closed() => return None,
             }
         }
+        named.remove(&self.me);
+        round.named = named.len() + nameless;
         round.walk = walk.await.unwrap_or_default();
         Some((round, found_any))
+    }
+
+    /// The providers that hints name, and the number of those of which they give only addresses.
+    fn named_by_hints(&self) -> (HashSet<PeerId>, usize) {
+        let providers = || self.hints.iter().filter(|hint| hint.provider);
+        let named = providers().filter_map(|hint| hint.peer).collect();
+        (named, providers().filter(|hint| hint.peer.is_none()).count())
     }
 
     /// Peers that need no lookup: those connected, and those whose place in the overlay is near.

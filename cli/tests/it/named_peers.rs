@@ -69,6 +69,9 @@ fn a_publisher_that_a_ticket_names_and_that_is_gone_is_a_provider_out_of_reach()
     sandbox.file("file", b"content");
     let published = sandbox.run("daemon", "publish file --lan --json").exits(0).events();
     let ticket = published.iter().find_map(|event| event["ticket"].as_str()).unwrap();
+    let found = sandbox.run("finder", &format!("find {ticket} --json")).exits(0).events();
+    let looked = found.iter().find(|event| event["event"] == "looked").unwrap();
+    assert_eq!((&looked["holders"], &looked["silent"]), (&1.into(), &0.into()), "{looked}");
     daemon.signal(Signal::INT);
     daemon.end();
     fs::remove_file(sandbox.work().join("file")).unwrap();
