@@ -198,3 +198,16 @@ async fn with_nobody_but_a_mute_peer_it_ends_in_time() {
     let Err(BundleError::TimedOut { silent, .. }) = result else { panic!("{result:?}") };
     assert_eq!(silent, [mute.peer]);
 }
+
+#[tokio::test]
+async fn what_fits_a_bundle_takes_one_round_trip_whatever_the_number() {
+    for count in [1, 10, 100] {
+        let all: Vec<_> = (0..count).map(|seed| Arc::new(bytes(1000, seed + 1))).collect();
+        let (ours, pool, peers) = (Library::new(), Threads::start(), Peers::new());
+        let directory = directory(&ours, manifest(&all));
+        let source = peers.add_holder(&all, Script::default());
+        let (result, _) = get(&directory, peers.clone(), &pool, vec![source], FetchOptions::default()).await;
+        assert!(result.unwrap().left.is_empty());
+        assert_eq!(peers.turns(), 1, "{count} files");
+    }
+}

@@ -93,6 +93,8 @@ pub(crate) struct Peers {
     tasks: Mutex<JoinSet<()>>,
     /// Bytes that came out of all pipes.
     pub(crate) received: Arc<AtomicU64>,
+    /// Times that something was said to a peer after listening to it, or first: round trips, if nothing is said at once.
+    turns: Arc<AtomicUsize>,
 }
 
 impl Peers {
@@ -121,6 +123,10 @@ impl Peers {
         self.peers.lock().unwrap()[&peer].asked.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -136,7 +142,8 @@ impl Open for Peers {
             // The fetcher may leave at any time.
             let _ = peer.answer(RangeStream::new(theirs.compat())).await;
         });
-        let counted = Counted { io: ours.compat(), count: self.received.clone() };
+        let (count, turns) = (self.received.clone(), self.turns.clone());
+        let counted = Counted { io: ours.compat(), count, turns, listens: true };
         async { Ok(RangeStream::new(counted)) }.boxed()
     }
 }
@@ -287,10 +294,12 @@ impl AsyncWrite for Damaged {
     }
 }
 
-/// Counts what is read.
+/// Counts what is read, and the turns.
 struct Counted<T> {
     io: T,
     count: Arc<AtomicU64>,
+    turns: Arc<AtomicUsize>,
+    listens: bool,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
@@ -298,6 +307,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         let poll = Pin::new(&mut self.io).poll_read(cx, buf);
         if let Poll::Ready(Ok(read)) = &poll {
             self.count.fetch_add(*read as u64, Ordering::Relaxed);
+            self.listens = true;
         }
         poll
     }
@@ -305,6 +315,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if std::mem::take(&mut self.listens) {
+            self.turns.fetch_add(1, Ordering::Relaxed);
+        }
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 

@@ -14,7 +14,7 @@ use shoal_transfer::{
 use tokio::sync::watch;
 
 use crate::content::{Library, Threads, bytes, check_whole};
-use crate::fake::get;
+use crate::fake::{Peers, Script, get};
 use crate::net::{Config, Node, Provider, soon};
 
 const MIB: u64 = 1024 * 1024;
@@ -62,6 +62,23 @@ async fn every_size_arrives_whole_from_one_provider() {
         }
     }
     assert_eq!(provider.served.failed.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_content_up_to_a_mebibyte_takes_one_round_trip() {
+    let (ours, pool, peers) = (Library::new(), Threads::start(), Peers::new());
+    for (size, _) in SIZES.iter().filter(|(size, _)| (1..=MIB).contains(size)) {
+        let data = Arc::new(bytes(*size, *size));
+        let partial = ours.partial(&Digest::of(&data));
+        let mut options = FetchOptions::default();
+        options.size_hint = Some(*size);
+        let before = peers.turns();
+        let sources = vec![peers.add(&data, Script::default())];
+        let (result, _) = soon(get(&partial, peers.clone(), &pool, sources, options)).await;
+        result.unwrap();
+        assert_eq!(peers.turns() - before, 1, "{size}");
+        partial.abandon().unwrap();
+    }
 }
 
 #[tokio::test]
