@@ -53,6 +53,8 @@ struct Encoder {
     body: Body,
     /// Checks what is sent, if the file may have changed without a trace.
     verifier: Option<Decoder>,
+    /// Bytes still to be encoded, as far as known: what a buffer is worth growing for.
+    left: u64,
     /// What of it is still to be sent, if anybody keeps count.
     sending: Option<Sending>,
 }
@@ -80,6 +82,9 @@ impl<L: Library + Clone> Answers<L> {
     pub(super) fn fill(mut self, mut out: Out) -> Batch<L> {
         out.filled = 0;
         let (mut payload, mut answered, mut bad) = (0, Vec::new(), None);
+        if let Some(encoder) = &self.current {
+            out.expect(encoder.left);
+        }
         // A bad blob ends its batch, so that one is all there is to report.
         while !out.is_full() && bad.is_none() {
             if let Some(encoder) = &mut self.current {
@@ -93,7 +98,7 @@ impl<L: Library + Clone> Answers<L> {
                 match self.open(&want) {
                     Ok((header, encoder)) => {
                         out.put(&header.to_frame());
-                        out.expect(encoder.blob.tree().encoded_len(encoder.plan.ranges()));
+                        out.expect(encoder.left);
                         self.current = Some(encoder);
                     }
                     Err((header, outcome)) => {
@@ -174,7 +179,8 @@ impl Encoder {
         let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
         let verifier =
             (blob.needs_verifying() && body == Body::Content).then(|| Decoder::new(want.digest, tree, &here));
-        (header, Encoder { digest: want.digest, plan: tree.plan(&here), body, verifier, sending, blob })
+        let (plan, left) = (tree.plan(&here), tree.encoded_len(&here));
+        (header, Encoder { digest: want.digest, plan, body, verifier, left, sending, blob })
     }
 
     /// Encodes into what room the batch has. Gives the bytes of encoding, and how it ended if it did.
@@ -199,7 +205,9 @@ impl Encoder {
         if let Some(end) = end {
             out.put(&end.mark().to_bytes());
         }
-        (payload as u64, end)
+        let payload = payload as u64;
+        self.left = self.left.saturating_sub(payload);
+        (payload, end)
     }
 
     fn step(&mut self, step: Step, out: &mut Out) -> Result<(), End> {
