@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use shoal_content::{GROUP_LEN, GroupRanges, PARENT_LEN, Tree};
@@ -12,6 +12,7 @@ use crate::{
     blob::pair_in,
     files::Handle,
     stamp::{FileId, Stamp},
+    store::lock,
 };
 
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Disk {
     pub(crate) stem: String,
     /// The number of the next record.
     pub(super) sequence: AtomicU64,
+    /// Held while writing: a file takes one writer at a time, and those who wait for it in the kernel keep a core busy.
+    pub(super) writer: Mutex<()>,
 }
 
 impl Memory {
@@ -63,6 +66,7 @@ impl Memory {
 impl Disk {
     /// Writes runs of neighbours at once: a batch is mostly one run of pairs and one of groups.
     pub(super) fn write(&self, items: &[Verified<'_>]) -> io::Result<()> {
+        let _turn = lock(&self.writer);
         let mut pairs: Vec<u8> = Vec::new();
         let mut groups: Vec<&[u8]> = Vec::new();
         let (mut next_pair, mut next_group) = (0, 0);
@@ -146,7 +150,8 @@ impl Shared {
         let stem = record::stem(&place.path);
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;
         let metadata = data.metadata().map_err(io)?;
-        let disk = Disk { data, pairs, id: FileId::of(&metadata), stem, sequence: AtomicU64::new(0) };
+        let id = FileId::of(&metadata);
+        let disk = Disk { data, pairs, id, stem, sequence: AtomicU64::new(0), writer: Mutex::default() };
         // From here on a part file that is not empty has a record that says whose it is.
         record::write(self, &disk, Stamp::of(&metadata), Tree::new(size), GroupRanges::empty())
             .map_err(io)?;

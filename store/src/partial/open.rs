@@ -115,7 +115,7 @@ impl Shared {
             }
         };
         let sequence = AtomicU64::new(known.sequence.saturating_add(1));
-        let disk = Disk { data, pairs, id: known.id, stem, sequence };
+        let disk = Disk { data, pairs, id: known.id, stem, sequence, writer: Mutex::default() };
         self.resume_from(&known, disk, Stamp::of(&metadata)).map(Some).map_err(io)
     }
 
