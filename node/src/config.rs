@@ -36,6 +36,12 @@ pub struct Limits {
     pub per_ip_rate: u32,
     /// New connections from one address before the rate applies.
     pub per_ip_burst: u32,
+    /// Addresses dialled per second, after a burst: what strangers say must not make this node scan for them.
+    pub dial_rate: u32,
+    /// Addresses dialled at once before the rate applies.
+    pub dial_burst: u32,
+    /// Dials to one machine that failed in ten minutes, after which it is left alone unless the user named it.
+    pub failed_dials: usize,
     /// Ranges being sent at once.
     pub sending: usize,
     /// Ranges being sent to one peer at once.
@@ -63,6 +69,8 @@ impl Limits {
             ("connections per peer", self.per_peer.into()),
             ("connections per address", self.per_ip.into()),
             ("new connections per address and second", self.per_ip_rate.into()),
+            ("addresses dialled per second", self.dial_rate.into()),
+            ("failed dials to one machine in ten minutes", wide(self.failed_dials)),
             ("ranges sent at once", wide(self.sending)),
             ("ranges sent at once per peer", wide(self.sending_per_peer)),
             ("MiB of memory, after which no new connection is taken", wide(self.memory >> 20)),
@@ -80,6 +88,9 @@ impl Default for Limits {
             per_ip: 32,
             per_ip_rate: 20,
             per_ip_burst: 64,
+            dial_rate: 64,
+            dial_burst: 256,
+            failed_dials: 16,
             sending: 64,
             sending_per_peer: 8,
             memory: 1 << 30,

@@ -5,10 +5,13 @@
 
 mod behaviour;
 mod book;
+mod dialling;
 mod gate;
+mod guard;
 mod head_start;
 mod reseed;
 mod run;
+mod security;
 mod tls;
 
 use std::{sync::Arc, time::Duration};

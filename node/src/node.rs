@@ -169,6 +169,7 @@ impl Node {
         let (records, record_changes) = mpsc::channel(1);
         let wiring = Wiring {
             records,
+            rules: parts.rules,
             answer: serve::answers(library.clone()),
             save: net::saver(tasks.clone()),
             events: events.clone(),

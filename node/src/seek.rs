@@ -17,6 +17,7 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::FuturesUnordered};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
+use shoal_dht::AddressClass;
 use shoal_transfer::have::{Answer, Have, Holding, Request, Response};
 use tokio::sync::{Notify, mpsc};
 
@@ -314,7 +315,8 @@ impl Seek {
                     round.answered += 1;
                     for holder in answer.others {
                         named.insert(holder.peer);
-                        let introduced = Candidate { peer: holder.peer, addresses: holder.addresses, via: Via::Introduced };
+                        let addresses = believable(holder.addresses, &candidate.addresses);
+                        let introduced = Candidate { peer: holder.peer, addresses, via: Via::Introduced };
                         enqueue(&mut queue, &mut known, introduced);
                     }
                     if let Some(holding) = answer.holding {
@@ -379,8 +381,41 @@ impl Seek {
     }
 }
 
+/// What may be dialled of the addresses that somebody told who lives at `from`: whoever is far away knows nothing of
+/// the networks here, and must not make this node knock at the doors in them.
+fn believable(mut told: Vec<Multiaddr>, from: &[Multiaddr]) -> Vec<Multiaddr> {
+    let lives = |class| from.iter().any(|address| AddressClass::of(address) == class);
+    told.retain(|address| match AddressClass::of(address) {
+        AddressClass::Global => true,
+        AddressClass::Private => lives(AddressClass::Private) || lives(AddressClass::Loopback),
+        AddressClass::Loopback => lives(AddressClass::Loopback),
+        _ => false,
+    });
+    told
+}
+
 fn enqueue(queue: &mut VecDeque<Candidate>, known: &mut HashSet<PeerId>, candidate: Candidate) {
     if known.len() < MAX_CANDIDATES && known.insert(candidate.peer) {
         queue.push_back(candidate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_neighbours_introduce_neighbours() {
+        let told =
+            ["/ip4/8.8.8.8/tcp/1", "/ip4/192.168.0.9/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/0"];
+        let believed = |from: &str| believable(addresses(&told), &addresses(&[from]));
+        assert_eq!(believed("/ip4/9.9.9.9/tcp/1"), addresses(&told[..1]));
+        assert_eq!(believed("/ip4/192.168.0.2/tcp/1"), addresses(&told[..2]));
+        assert_eq!(believed("/ip4/127.0.0.1/tcp/2"), addresses(&told[..3]));
+        assert_eq!(believable(addresses(&told), &[]), addresses(&told[..1]), "from nobody knows where");
     }
 }

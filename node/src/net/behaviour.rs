@@ -1,6 +1,6 @@
 //! The behaviours of a node's Swarm and the transports under it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::{
     PeerId, Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits,
@@ -12,7 +12,13 @@ use libp2p::{
     tcp, yamux,
 };
 
-use super::{gate, head_start::HeadStart, tls};
+use super::{
+    dialling::Dialling,
+    gate,
+    guard::{Guard, Rules},
+    head_start::HeadStart,
+    security,
+};
 use crate::{
     config::{Builder, Limits, Transport},
     error::StartError,
@@ -50,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) opener: shoal_transfer::Opener,
     pub(crate) incoming: shoal_transfer::Incoming,
+    /// What may be dialled.
+    pub(crate) rules: Rules,
     /// Why multicast discovery is off although it was asked for.
     pub(crate) mdns_failure: Option<String>,
 }
@@ -86,13 +94,14 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         have: shoal_transfer::have::behaviour(&config.network),
         ranges,
     };
+    let rules = Rules::new(Dialling::new(&config.limits, Instant::now()));
     let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
     let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_CONNECTION);
     let swarm = match config.transport {
         Transport::Internet => builder
-            .with_tcp(tcp::Config::default(), (tls::Config::new, noise::Config::new), yamux::Config::default)
+            .with_other_transport(|key| Ok(Guard::new(secured_tcp(key)?, rules.clone())))
             .map_err(|source| transport_failed(Box::new(source)))?
-            .with_other_transport(quic_after_tcp)
+            .with_other_transport(|key| HeadStart::new(Guard::new(quic(key), rules.clone()), QUIC_WAITS))
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_dns()
             .map_err(|source| transport_failed(Box::new(source)))?
@@ -110,11 +119,21 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
             .with_connection_timeout(HANDSHAKE)
             .build(),
     };
-    Ok(Parts { swarm, opener, incoming, mdns_failure: mdns_failure.map(|error| error.to_string()) })
+    Ok(Parts { swarm, opener, incoming, rules, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
-fn quic_after_tcp(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
-    HeadStart::new(quic::tokio::Transport::new(quic::Config::new(key)), QUIC_WAITS)
+fn secured_tcp(
+    key: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(libp2p::core::upgrade::Version::V1Lazy)
+        .authenticate(security::Config::new(key)?)
+        .multiplex(yamux::Config::default())
+        .boxed())
+}
+
+fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
+    quic::tokio::Transport::new(quic::Config::new(key))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed()
 }

@@ -57,9 +57,13 @@ impl Ledger {
     pub(crate) fn admit(&mut self, ip: IpAddr, now: Instant) -> bool {
         if self.usage.len() >= MAX_TRACKED {
             self.forget_idle(now);
+            if self.usage.len() >= MAX_TRACKED {
+                // Those with open connections are few, because connections are limited.
+                self.usage.retain(|_, usage| usage.open > 0);
+            }
         }
         let (rate, burst) = (self.rate, self.burst);
-        let usage = self.usage.entry(key(ip)).or_insert(Usage { open: 0, tokens: burst, refilled: now });
+        let usage = self.usage.entry(network(ip)).or_insert(Usage { open: 0, tokens: burst, refilled: now });
         let since = now.saturating_duration_since(usage.refilled).as_secs_f64();
         usage.tokens = (usage.tokens + since * rate).min(burst);
         usage.refilled = now;
@@ -73,7 +77,7 @@ impl Ledger {
 
     /// Gives back the place of a connection from `ip`.
     pub(crate) fn release(&mut self, ip: IpAddr) {
-        if let Some(usage) = self.usage.get_mut(&key(ip)) {
+        if let Some(usage) = self.usage.get_mut(&network(ip)) {
             usage.open = usage.open.saturating_sub(1);
         }
     }
@@ -87,7 +91,7 @@ impl Ledger {
 }
 
 /// IPv6 hands a whole /64 to every machine, so that is what counts as one address.
-fn key(ip: IpAddr) -> IpAddr {
+pub(super) fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => {

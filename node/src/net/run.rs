@@ -35,6 +35,7 @@ use super::{
     COMMANDS, Command, Net, NetError, Overlay,
     behaviour::{Behaviour, BehaviourEvent},
     book::{Book, Draft},
+    guard::Rules,
     reseed::Reseed,
 };
 use crate::{
@@ -67,6 +68,8 @@ pub(crate) type Save = Arc<dyn Fn(Draft) + Send + Sync>;
 pub(crate) struct Wiring {
     pub(crate) answer: Answer,
     pub(crate) save: Save,
+    /// What may be dialled.
+    pub(crate) rules: Rules,
     /// Takes the changes of strangers' records, one batch at a time; closed when they are not kept.
     pub(crate) records: mpsc::Sender<Vec<RecordChange>>,
     pub(crate) events: Sink,
@@ -206,6 +209,9 @@ impl Driver {
         addresses: Vec<Multiaddr>,
         reply: tokio::sync::oneshot::Sender<Result<PeerId, NetError>>,
     ) {
+        for address in &addresses {
+            self.wiring.rules.lock().name(address);
+        }
         let options = match (peer, addresses.first()) {
             (Some(peer), _) if self.swarm.is_connected(&peer) => {
                 drop(reply.send(Ok(peer)));
@@ -369,6 +375,7 @@ impl Driver {
 
     fn own_addresses_changed(&mut self) {
         let listening: Vec<_> = self.swarm.listeners().cloned().collect();
+        self.wiring.rules.lock().listens_at(&listening);
         self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();

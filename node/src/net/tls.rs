@@ -32,7 +32,7 @@ use rustls::{
 use self::{cipher::Cipher, verifier::Verifier};
 
 /// What libp2p calls this upgrade when the two ends agree on one.
-const PROTOCOL: &str = "/tls/1.0.0";
+pub(super) const PROTOCOL: &str = "/tls/1.0.0";
 /// What libp2p calls itself inside the handshake.
 const ALPN: &[u8] = b"libp2p";
 

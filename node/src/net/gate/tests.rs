@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ledger, counted};
+use super::{Ledger, MAX_TRACKED, counted};
 use crate::config::Limits;
 
 fn ip(last: u8) -> IpAddr {
@@ -66,4 +66,18 @@ fn the_machine_itself_is_exempt() {
     assert_eq!(counted(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()), None);
     assert_eq!(counted(&"/memory/7".parse().unwrap()), None);
     assert_eq!(counted(&"/ip4/192.0.2.9/tcp/1".parse().unwrap()), Some(ip(9)));
+}
+
+#[test]
+fn a_flood_from_everywhere_does_not_fill_memory() {
+    let mut ledger = Ledger::new(&Limits::default());
+    let now = Instant::now();
+    assert!(ledger.admit(ip(1), now));
+    for number in 0..20_000_u32 {
+        let other = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+        assert!(ledger.admit(other, now));
+        ledger.release(other);
+        assert!(ledger.usage.len() <= MAX_TRACKED);
+    }
+    assert_eq!(ledger.usage[&ip(1)].open, 1, "who is connected is not forgotten");
 }

@@ -1,0 +1,112 @@
+//! Lets a transport dial only what [`Dialling`] allows, and tells it how each dial ended.
+//!
+//! Every dial of the Swarm passes here, whoever wanted it and wherever its addresses came from: behaviours of
+//! libp2p remember addresses too, and know nothing of our rules.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures::future::BoxFuture;
+use libp2p::{
+    Multiaddr, PeerId, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
+    },
+};
+
+use super::dialling::{Dialling, End};
+
+type Connection = (PeerId, StreamMuxerBox);
+
+/// What is known of dials, for everybody who must know.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules(Arc<Mutex<Dialling>>);
+
+impl Rules {
+    pub(crate) fn new(dialling: Dialling) -> Self {
+        Self(Arc::new(Mutex::new(dialling)))
+    }
+
+    /// The rules, for a moment.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Dialling> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transport whose dials obey.
+pub(crate) struct Guard {
+    inner: Boxed<Connection>,
+    rules: Rules,
+}
+
+impl Guard {
+    pub(crate) fn new(inner: Boxed<Connection>, rules: Rules) -> Self {
+        Self { inner, rules }
+    }
+}
+
+impl Transport for Guard {
+    type Output = Connection;
+    type Error = io::Error;
+    type ListenerUpgrade = <Boxed<Connection> as Transport>::ListenerUpgrade;
+    type Dial = BoxFuture<'static, io::Result<Connection>>;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<Self::Error>> {
+        self.inner.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.inner.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<Self::Error>> {
+        // Nothing goes out before the future is polled: it may never be, when another transport was faster.
+        let dial = self.inner.dial(address.clone(), options)?;
+        let rules = self.rules.clone();
+        Ok(Box::pin(async move {
+            let wait = rules.lock().admit(&address, Instant::now()).map_err(io::Error::other)?;
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            let mut attempt = Attempt { rules, address, started: Instant::now(), end: None };
+            let connection = dial.await;
+            attempt.end = Some(if connection.is_ok() { End::Reached } else { End::Failed });
+            connection
+        }))
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
+        Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+/// A dial under way. However it ends, the rules hear of it.
+struct Attempt {
+    rules: Rules,
+    address: Multiaddr,
+    started: Instant,
+    end: Option<End>,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let end = self.end.unwrap_or_else(|| End::GivenUp { after: self.started.elapsed() });
+        self.rules.lock().ended(&self.address, end, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests;
