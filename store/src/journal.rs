@@ -11,7 +11,10 @@ use std::{
     io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use shoal_content::Cid;
@@ -19,6 +22,7 @@ use shoal_content::Cid;
 use crate::{
     disk::{JournalLine, ShareRow},
     files::{Dir, Handle},
+    stamp::Stamp,
     store::lock,
 };
 
@@ -39,9 +43,38 @@ const SLACK_LINES: usize = 1000;
 pub(crate) struct Journal {
     /// The file, and the length up to which its lines are whole and durable.
     file: Mutex<(Handle, u64)>,
+    /// Lines added since it was last compared with the database.
+    added: AtomicUsize,
 }
 
 impl Journal {
+    /// Opens the journal without reading it, if it is what it was when it was noted with so many lines added since
+    /// it was last compared. None when it has to be compared.
+    pub(crate) fn open_noted(dir: &Dir, noted: &str) -> io::Result<Option<Self>> {
+        let Some((added, stamp)) = noted.split_once(' ') else { return Ok(None) };
+        let Some(added) = added.parse().ok().filter(|added| *added <= SLACK_LINES) else { return Ok(None) };
+        let file = match dir.open(OsStr::new(JOURNAL)) {
+            Ok(_) => dir.open_private(OsStr::new(JOURNAL))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if format!("{:?}", Stamp::of(&metadata)) != stamp {
+            return Ok(None);
+        }
+        Ok(Some(Self { file: Mutex::new((file, metadata.len())), added: AtomicUsize::new(added) }))
+    }
+
+    /// What to note of it when the store is closed, for [`Journal::open_noted`]; nothing if it does not end with a
+    /// whole line.
+    pub(crate) fn noted(&self) -> io::Result<Option<String>> {
+        let guard = lock(&self.file);
+        let (file, len) = &*guard;
+        let metadata = file.metadata()?;
+        let added = self.added.load(Ordering::Relaxed);
+        Ok((metadata.len() == *len).then(|| format!("{added} {:?}", Stamp::of(&metadata))))
+    }
+
     /// Opens the journal and compares it with the shares in the database; gives the paths only it has.
     pub(crate) fn open(dir: &Dir, shares: &[(PathBuf, ShareRow)]) -> io::Result<(Self, Vec<PathBuf>)> {
         let bytes = match dir.open(OsStr::new(JOURNAL)) {
@@ -71,7 +104,7 @@ impl Journal {
         let lost = lost.into_keys().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
         let file = dir.open_private(OsStr::new(JOURNAL))?;
         let len = file.metadata()?.len();
-        Ok((Self { file: Mutex::new((file, len)) }, lost))
+        Ok((Self { file: Mutex::new((file, len)), added: AtomicUsize::new(0) }, lost))
     }
 
     /// Notes durably what `path` is from now on.
@@ -83,6 +116,7 @@ impl Journal {
         file.write_all_at(&line, *len)?;
         file.sync_data()?;
         *len += line.len() as u64;
+        self.added.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }

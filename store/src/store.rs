@@ -30,7 +30,7 @@ mod tests;
 /// Held by the process that has the store open. A file of its own, because the database's may be moved aside.
 const LOCK: &str = "lock";
 
-/// The stamp that the database had when it was closed, as text. Gone while it is open.
+/// The stamps that the database and the journal had when they were closed, as text. Gone while it is open.
 const CLEAN: &str = "clean";
 
 /// More than such a text has.
@@ -140,9 +140,17 @@ impl Store {
         }
         let outboards = dir.open_or_make_dir(OsStr::new(OUTBOARDS)).map_err(io)?;
         let partials = dir.open_or_make_dir(OsStr::new(PARTIALS)).map_err(io)?;
-        let db = open_database(files, path, network, trust(&dir))?;
-        let shares = db.read(Read::shares).map_err(OpenError::Database)?;
-        let (journal, lost) = Journal::open(&dir, &shares).map_err(io)?;
+        let (trust, noted) = noted(&dir);
+        let (db, is_what_it_was) = open_database(files, path, network, trust)?;
+        let noted = noted.filter(|_| is_what_it_was);
+        let known = noted.map(|noted| Journal::open_noted(&dir, &noted)).transpose().map_err(io)?.flatten();
+        let (journal, lost) = match known {
+            Some(journal) => (journal, Vec::new()),
+            None => {
+                let shares = db.read(Read::shares).map_err(OpenError::Database)?;
+                Journal::open(&dir, &shares).map_err(io)?
+            }
+        };
         // The names of what was just made.
         dir.sync().map_err(io)?;
         Ok(Self {
@@ -185,8 +193,12 @@ impl Drop for Inner {
 impl Inner {
     fn note_clean(&self) -> io::Result<()> {
         let dir = self.files.dir(&self.path)?;
-        let stamp = database_stamp(&dir)?;
-        dir.create_private(OsStr::new(CLEAN))?.write_all_at(stamp.as_bytes(), 0)
+        let mut note = database_stamp(&dir)?;
+        // Paths that only the journal has are looked for again.
+        if lock(&self.lost).is_empty() {
+            note = format!("{note}\n{}", self.journal.noted()?.unwrap_or_default());
+        }
+        dir.create_private(OsStr::new(CLEAN))?.write_all_at(note.as_bytes(), 0)
     }
 
     /// A name in `partials` that nobody has, but for what a crash left behind.
@@ -203,13 +215,13 @@ impl Inner {
     }
 }
 
-/// Opens the database, or a new one if its file holds none any more.
+/// Opens the database, or a new one if its file holds none any more; tells whether it is the old one.
 fn open_database(
     files: &Files,
     path: &Path,
     network: Option<&NetworkName>,
     trust: Trust,
-) -> Result<Db, OpenError> {
+) -> Result<(Db, bool), OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let open = || Db::open(files.dir(path).map_err(StoreError::Io)?, network, trust);
     match open() {
@@ -219,19 +231,25 @@ fn open_database(
             tracing::warn!(why, "the store's database is damaged: moving it to {aside} and starting anew");
             let dir = files.dir(path).map_err(io)?;
             dir.rename(OsStr::new(DATABASE), &dir, OsStr::new(&aside)).map_err(io)?;
-            open().map_err(OpenError::Database)
+            open().map(|db| (db, false)).map_err(OpenError::Database)
         }
-        opened => opened.map_err(OpenError::Database),
+        opened => opened.map(|db| (db, true)).map_err(OpenError::Database),
     }
 }
 
-/// Believes the database if it is what it was when it was closed.
+/// Believes the database if it is what it was when it was closed, and tells what was noted of the journal then.
 ///
 /// Nothing is lost if a power cut brings back an old stamp: commits are safe, and it is rot that is looked for.
-fn trust(dir: &Dir) -> Trust {
+fn noted(dir: &Dir) -> (Trust, Option<String>) {
     let noted = dir.open(OsStr::new(CLEAN)).and_then(|file| file.read_all(MAX_CLEAN_LEN));
-    let is_clean = noted.is_ok_and(|noted| database_stamp(dir).is_ok_and(|stamp| stamp.as_bytes() == noted));
-    if dir.remove(OsStr::new(CLEAN)).is_ok() && is_clean { Trust::Believe } else { Trust::Check }
+    let noted = noted.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let (database, journal) = noted.split_once('\n').unwrap_or((&noted, ""));
+    let is_clean = database_stamp(dir).is_ok_and(|stamp| stamp == database);
+    if dir.remove(OsStr::new(CLEAN)).is_ok() && is_clean {
+        (Trust::Believe, Some(journal.to_owned()))
+    } else {
+        (Trust::Check, None)
+    }
 }
 
 fn database_stamp(dir: &Dir) -> io::Result<String> {

@@ -70,3 +70,47 @@ fn it_does_not_grow_for_ever() {
     assert_eq!(open(dir.path(), &[share("/a")]).1, [Path::new("/b")]);
     assert!(len() < before / 100);
 }
+
+fn open_noted(dir: &Path, noted: &str) -> Option<Journal> {
+    Journal::open_noted(&Files::default().dir(dir).unwrap(), noted).unwrap()
+}
+
+#[test]
+fn a_journal_that_is_what_it_was_is_not_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), &[]);
+    note(&journal, "/a", true);
+    let noted = journal.noted().unwrap().unwrap();
+    drop(journal);
+    let journal = open_noted(dir.path(), &noted).unwrap();
+    note(&journal, "/b", true);
+    assert!(open_noted(dir.path(), &noted).is_none(), "a line was added since");
+    drop(journal);
+    let (_, lost) = open(dir.path(), &[share("/a")]);
+    assert_eq!(lost, [Path::new("/b")], "and it was added behind the others");
+
+    for garbage in ["", "0", "x y", "0 Stamp", "-1 Stamp"] {
+        assert!(open_noted(dir.path(), garbage).is_none(), "{garbage:?}");
+    }
+    fs::remove_file(dir.path().join(JOURNAL)).unwrap();
+    assert!(open_noted(dir.path(), &noted).is_none());
+}
+
+#[test]
+fn a_journal_with_many_new_lines_is_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path(), &[]);
+    let mut rounds = 0;
+    loop {
+        for _ in 0..SLACK_LINES / 2 {
+            note(&journal, "/a", true);
+        }
+        rounds += 1;
+        let noted = journal.noted().unwrap().unwrap();
+        match open_noted(dir.path(), &noted) {
+            Some(again) => journal = again,
+            None => break,
+        }
+    }
+    assert_eq!(rounds, 3, "the count goes on over openings");
+}

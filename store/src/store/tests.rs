@@ -1,11 +1,12 @@
 //! Tests of opening the store.
 
-use std::fs;
+use std::{fs, os::unix::ffi::OsStrExt};
 
 use shoal_content::{Cid, NetworkName, ProviderKey};
 
 use crate::{
     OpenError, Store,
+    disk::JournalLine,
     testing::{Home, pattern, publish, read_verified},
 };
 
@@ -88,4 +89,24 @@ fn a_database_that_is_no_database_is_moved_aside_and_its_shares_are_lost_not_for
     assert!(store.lost().is_empty());
     drop(store);
     assert!(home.open().lost().is_empty());
+}
+
+#[test]
+fn a_journal_that_somebody_wrote_to_is_read_again() {
+    let home = Home::new();
+    let path = home.write("file", b"hello");
+    let cid = publish(&home.open(), &path).cid;
+    let journal = home.path("store/shares.journal");
+    let mut lines = fs::read(&journal).unwrap();
+    assert!(home.open().lost().is_empty());
+    assert_eq!(fs::read(&journal).unwrap(), lines);
+    let other = home.path("other");
+    lines.extend(JournalLine { path: other.as_os_str().as_bytes().to_vec(), cid: Some(cid) }.encode());
+    fs::write(&journal, lines).unwrap();
+    // What is lost is still lost when the store was closed since.
+    for _ in 0..2 {
+        let store = home.open();
+        assert_eq!(store.lost(), std::slice::from_ref(&other));
+        assert_eq!(store.shares().unwrap()[0].path, path);
+    }
 }
