@@ -13,6 +13,7 @@
 mod bench;
 mod cluster;
 mod faults;
+mod intruder;
 mod netns;
 mod program;
 mod snapshot;

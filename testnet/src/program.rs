@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, crowd, demo, hosts, kill, startup},
+    scenarios::{self, crowd, demo, flood, hosts, kill, startup},
     shoal::{AS_SHOAL, Shoal},
     sim,
     table::{self, parse_size},
@@ -89,6 +89,15 @@ enum Command {
     },
     /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
     Hosts,
+    /// Burden a daemon with strangers that never speak, open streams, and lie about lengths, while others use it
+    Flood {
+        /// How many connections that never speak
+        #[arg(long, default_value_t = flood::Options::default().connections)]
+        connections: usize,
+        /// How many streams
+        #[arg(long, default_value_t = flood::Options::default().streams)]
+        streams: usize,
+    },
     /// Time starts with an empty home and with many shares, and what an idle daemon uses
     Startup {
         /// How many starts of each kind
@@ -179,6 +188,10 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 crowds(&shoal, dir, &options, sources, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),
+            &Command::Flood { connections, streams } => {
+                let options = flood::Options { connections, streams, ..flood::Options::default() };
+                flood::run(&shoal, dir, &options, out)
+            }
             &Command::Startup { starts, shares, peers } => {
                 let options = startup::Options { starts, shares, peers, ..startup::Options::default() };
                 startup::run(&shoal, dir, &options, out).map(drop)
