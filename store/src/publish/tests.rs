@@ -240,13 +240,16 @@ fn a_file_that_never_stands_still_is_left_out() {
     home.write("dir/calm", b"calm");
     let path = home.write("dir/log", &vec![0; usize::try_from(hashing::WIDE_LEN).unwrap()]);
     let done = std::sync::atomic::AtomicBool::new(false);
+    let begun = std::sync::Barrier::new(2);
     let published = std::thread::scope(|scope| {
         scope.spawn(|| {
             let log = fs::File::options().append(true).open(&path).unwrap();
+            begun.wait();
             while !done.load(std::sync::atomic::Ordering::SeqCst) {
                 io::Write::write_all(&mut &log, b"x").unwrap();
             }
         });
+        begun.wait();
         let published = publish(&store, &home.path("dir"));
         done.store(true, std::sync::atomic::Ordering::SeqCst);
         published

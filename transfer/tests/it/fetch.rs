@@ -95,7 +95,7 @@ async fn the_pieces_of_a_content_take_turns_on_few_streams() {
     result.unwrap();
     let requests = provider.served.requests.load(Ordering::Relaxed);
     let streams = provider.served.streams.load(Ordering::Relaxed);
-    assert!(requests > 3 && streams <= 3, "{requests} requests on {streams} streams");
+    assert!(requests >= 3 && streams <= 3, "{requests} requests on {streams} streams");
     assert_eq!(provider.served.failed.load(Ordering::Relaxed), 0);
 }
 
