@@ -10,12 +10,26 @@ use std::sync::Arc;
 
 use futures::prelude::*;
 use libp2p::StreamProtocol;
-use libp2p::request_response;
+use libp2p::core::upgrade::NegotiationError;
+use libp2p::request_response::{self, OutboundFailure};
 use shoal_content::NetworkName;
 
 use crate::scope::Scope;
 use crate::wire::{MAX_RECEIPT_LEN, MAX_REQUEST_LEN, Receipt, Sealed};
 pub(crate) use find::FindCodec;
+
+/// Whether a question failed because the peer does not speak its protocol. Where a question goes out together with
+/// the proposal of its protocol, the refusal is what the asker reads instead of an answer.
+pub fn is_unsupported(error: &OutboundFailure) -> bool {
+    match error {
+        OutboundFailure::UnsupportedProtocols => true,
+        OutboundFailure::Io(error) => {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<NegotiationError>());
+            matches!(cause, Some(NegotiationError::Failed))
+        }
+        _ => false,
+    }
+}
 
 /// The codec of the announce protocol of one scope.
 #[derive(Clone)]

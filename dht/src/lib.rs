@@ -39,6 +39,7 @@ mod walk;
 mod wire;
 
 pub use behaviour::{Behaviour, MdnsError, OverlayStats, Stats};
+pub use codec::is_unsupported;
 pub use config::{Config, Limits};
 pub use disk::RecordChange;
 pub use event::Event;

@@ -9,6 +9,7 @@ use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::ConnectionId;
 
 use super::{Event, Overlay, ProtocolsEvent};
+use crate::codec::is_unsupported;
 use crate::provide::{Answer, Parcel};
 use crate::record_store::Offer;
 use crate::wire::{Announcement, Receipt, Sealed, Term};
@@ -89,9 +90,8 @@ impl Overlay {
             Event::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "announcement not acknowledged");
                 let answer = match error {
-                    OutboundFailure::DialFailure | OutboundFailure::UnsupportedProtocols => {
-                        Answer::Unreachable
-                    }
+                    OutboundFailure::DialFailure => Answer::Unreachable,
+                    error if is_unsupported(&error) => Answer::Unreachable,
                     _ => Answer::Lost,
                 };
                 self.provide.answered(peer, answer, now);

@@ -9,6 +9,7 @@ use libp2p::swarm::ConnectionId;
 use shoal_content::ProviderKey;
 
 use super::{Event, Overlay};
+use crate::codec::is_unsupported;
 use crate::lookup::LookupId;
 use crate::pace::Start;
 use crate::position::{Node, Position};
@@ -233,7 +234,7 @@ impl Overlay {
                     running.search.failed(asked.walk, &peer);
                 }
                 // A dial that failed has been noted by itself.
-                if matches!(error, OutboundFailure::Timeout | OutboundFailure::UnsupportedProtocols) {
+                if matches!(error, OutboundFailure::Timeout) || is_unsupported(&error) {
                     self.missed(peer, now);
                 }
                 self.searches.is_stale = true;

@@ -96,7 +96,12 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     };
     let rules = Rules::new(Dialling::new(&config.limits, Instant::now()));
     let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
-    let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_CONNECTION);
+    let settings = |config: libp2p::swarm::Config| {
+        config
+            .with_idle_connection_timeout(IDLE_CONNECTION)
+            // Each of our streams proposes one protocol: what is said on it need not wait for the peer to agree.
+            .with_substream_upgrade_protocol_override(libp2p::core::upgrade::Version::V1Lazy)
+    };
     let swarm = match config.transport {
         Transport::Internet => builder
             .with_other_transport(|key| Ok(Guard::new(secured_tcp(key)?, rules.clone())))
@@ -107,7 +112,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_behaviour(|_| behaviour)
             .map_err(|source| transport_failed(Box::new(source)))?
-            .with_swarm_config(idle)
+            .with_swarm_config(settings)
             .with_connection_timeout(HANDSHAKE)
             .build(),
         Transport::Memory => builder
@@ -115,7 +120,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_behaviour(|_| behaviour)
             .map_err(|source| transport_failed(Box::new(source)))?
-            .with_swarm_config(idle)
+            .with_swarm_config(settings)
             .with_connection_timeout(HANDSHAKE)
             .build(),
     };

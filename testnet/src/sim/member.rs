@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use futures::StreamExt;
+use libp2p::core::upgrade::Version;
 use libp2p::{
     Multiaddr, PeerId, Swarm, Transport as _,
     core::{muxing::StreamMuxerBox, transport::timeout::TransportTimeout},
@@ -40,6 +41,9 @@ const COMMANDS: usize = 64;
 pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     /// What it notes about the work it was given.
     type Books: Default + Send;
+
+    /// How its streams agree on a protocol.
+    const NEGOTIATION: Version;
 
     /// The behaviour of the node with this identity, which will listen at `address`.
     fn new(key: &Keypair, address: &Multiaddr) -> Self;
@@ -123,7 +127,9 @@ impl Member {
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
             .boxed();
         // Connections run in the task of their node: thousands of nodes, and not a hundred thousand tasks.
-        let config = libp2p::swarm::Config::without_executor().with_idle_connection_timeout(IDLE_CONNECTION);
+        let config = libp2p::swarm::Config::without_executor()
+            .with_idle_connection_timeout(IDLE_CONNECTION)
+            .with_substream_upgrade_protocol_override(B::NEGOTIATION);
         let mut swarm = Swarm::new(transport, B::new(key, address), peer, config);
         swarm.listen_on(address.clone()).map_err(|error| anyhow!("{address}: {error}"))?;
         B::listens(&mut swarm, address);

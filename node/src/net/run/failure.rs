@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use libp2p::{request_response::OutboundFailure, swarm::DialError};
+use shoal_dht::is_unsupported;
 
 use super::super::NetError;
 
@@ -40,7 +41,7 @@ pub(super) fn of_dial(error: &DialError) -> String {
 pub(super) fn of_question(error: &OutboundFailure) -> NetError {
     match error {
         OutboundFailure::DialFailure => NetError::Unreachable("no address of it answers".into()),
-        OutboundFailure::UnsupportedProtocols => NetError::NotMember,
+        error if is_unsupported(error) => NetError::NotMember,
         _ => NetError::NoAnswer,
     }
 }

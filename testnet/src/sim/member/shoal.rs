@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use libp2p::core::upgrade::Version;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits, identify,
     identity::Keypair,
@@ -58,6 +59,8 @@ pub(crate) fn ping() -> ping::Behaviour {
 
 impl Behave for Shoal {
     type Books = ();
+
+    const NEGOTIATION: Version = Version::V1Lazy;
 
     fn new(key: &Keypair, address: &Multiaddr) -> Self {
         let is_global = AddressClass::of(address) == AddressClass::Global;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use libp2p::core::upgrade::Version;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits, identify,
     identity::Keypair,
@@ -59,6 +60,8 @@ impl Books {
 
 impl Behave for Stock {
     type Books = Books;
+
+    const NEGOTIATION: Version = Version::V1;
 
     fn new(key: &Keypair, _: &Multiaddr) -> Self {
         let peer = key.public().to_peer_id();
