@@ -34,11 +34,12 @@ mod search;
 #[cfg(test)]
 mod simulation;
 mod size;
+mod stats;
 mod tally;
 mod walk;
 mod wire;
 
-pub use behaviour::{Behaviour, MdnsError, OverlayStats, Stats};
+pub use behaviour::{Behaviour, MdnsError};
 pub use codec::is_unsupported;
 pub use config::{Config, Limits};
 pub use disk::RecordChange;
@@ -46,3 +47,4 @@ pub use event::Event;
 pub use lookup::{LookupId, Outcome};
 pub use provide::AnnounceId;
 pub use scope::{AddressClass, MAX_ADDRESS_LEN, MAX_ADDRESSES, Scope, Scopes};
+pub use stats::{OverlayStats, Stats};

@@ -25,7 +25,6 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use shoal_content::{NetworkName, ProviderKey};
 
 use crate::absent::Absent;
-use crate::behaviour::OverlayStats;
 use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
 use crate::config::Config;
@@ -37,6 +36,7 @@ use crate::record_store::RecordStore;
 use crate::refresh::Refresh;
 use crate::scope::{AddressClass, Scope};
 use crate::size::Size;
+use crate::stats::OverlayStats;
 use crate::walk::Effort;
 use kad_store::KadStore;
 use remote::Remote;

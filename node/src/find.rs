@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::{
     hint::{Hint, Unreached},
+    inner::Inner,
     job::Job,
     net::Walk,
-    node::Inner,
     seek::{self, Finding, Via},
 };
 

@@ -45,8 +45,9 @@ use crate::{
     config::DEFAULT_TIMEOUT,
     events::Event,
     hint::Hint,
+    inner::Inner,
     job::{CancelOnDrop, Job},
-    node::{Inner, Node},
+    node::Node,
     rates::PacedOpener,
     seek::Finding,
 };

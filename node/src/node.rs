@@ -4,41 +4,32 @@ use std::{
     collections::HashSet,
     future::Future,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
 use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey, Ticket, TicketError, safe_file_name};
 use shoal_store::{Selector, Share, Store};
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::{
-    announce::{Announce, Announcer},
+    announce::Announce,
     config::Builder,
     error::{StartError, StoreError},
-    events::{Events, Sink},
+    events::Events,
     find::{self, Find},
-    get::{Flights, GetRequest},
-    hint::{Hint, Unreached},
-    home::{Home, Paths},
-    job, join,
-    library::Library,
-    listen,
-    net::{self, Driver, Net, PeerInfo, Wiring},
-    publish::{self, PublishRequest},
-    rates::{Pacers, Rates},
-    seek::Seek,
-    serve,
+    get::GetRequest,
+    hint::Unreached,
+    home::Paths,
+    inner::Inner,
+    job, listen,
+    net::PeerInfo,
+    publish::PublishRequest,
+    rates::Rates,
+    start::start,
     status::{self, Status},
-    strangers::Keeper,
-    tasks::Tasks,
-    trust::Trust,
 };
 
 /// How long a stopping node tells others that its records are void.
@@ -46,95 +37,11 @@ const WITHDRAWING: Duration = Duration::from_millis(1500);
 /// How long the tasks of a stopping node get to end.
 const ENDING: Duration = Duration::from_secs(3);
 
-/// Contents found changed or missing that wait to be withdrawn. What does not fit is found again when it is asked for.
-const BROKEN: usize = 256;
-
-/// How often left-overs are cleared away.
-const TIDYING: Duration = Duration::from_secs(24 * 3600);
-
 /// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`].
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) inner: Arc<Inner>,
     _last: Arc<DropGuard>,
-}
-
-/// What the parts of a node share.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) config: Builder,
-    pub(crate) paths: Paths,
-    pub(crate) me: PeerId,
-    pub(crate) store: Store,
-    pub(crate) net: Net,
-    pub(crate) opener: shoal_transfer::Opener,
-    pub(crate) tasks: Tasks,
-    pub(crate) events: Sink,
-    pub(crate) announcer: Announcer,
-    pub(crate) traffic: Traffic,
-    pub(crate) flights: Flights,
-    pub(crate) pacers: Pacers,
-    started: Instant,
-    mdns_failure: Option<String>,
-    unreached: watch::Receiver<Vec<Unreached>>,
-    jobs: watch::Sender<usize>,
-    stop_asked: CancellationToken,
-    trust: Mutex<Trust>,
-    home: Mutex<Option<Home>>,
-}
-
-/// Bytes of content moved since the start, and ranges being sent now.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Traffic {
-    pub(crate) sent: Arc<AtomicU64>,
-    pub(crate) received: Arc<AtomicU64>,
-    pub(crate) sending: Arc<AtomicU64>,
-}
-
-/// Counts one publish or get as under way until it is dropped.
-pub(crate) struct Working(watch::Sender<usize>);
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.0.send_modify(|jobs| *jobs = jobs.saturating_sub(1));
-    }
-}
-
-impl Inner {
-    pub(crate) fn working(&self) -> Working {
-        self.jobs.send_modify(|jobs| *jobs += 1);
-        Working(self.jobs.clone())
-    }
-
-    /// Notes that `peer` sent bytes that are provably not those of `digest`.
-    pub(crate) fn distrust(&self, peer: PeerId, digest: Digest) {
-        let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        if trust.proven(peer, digest, Instant::now()) {
-            let net = self.net.clone();
-            self.tasks.spawn_until_stop("ban", async move { net.ban(peer).await });
-        }
-    }
-
-    /// A search for holders of `digest`.
-    pub(crate) fn seek(&self, digest: Digest, hints: Vec<Hint>) -> Seek {
-        Seek {
-            net: self.net.clone(),
-            me: self.me,
-            key: ProviderKey::derive(&self.config.network, &digest),
-            hints,
-            started: self.started,
-        }
-    }
-
-    /// Runs a short piece of work on the store.
-    async fn on_store<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, shoal_store::StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.store.clone();
-        let done = self.tasks.blocking(move || work(&store)).await;
-        Ok(done.ok_or(StoreError::Stopped)??)
-    }
 }
 
 impl Node {
@@ -144,109 +51,7 @@ impl Node {
     }
 
     pub(crate) async fn start(config: Builder) -> Result<Self, StartError> {
-        let tasks = Tasks::new();
-        let last = tasks.stopping().clone().drop_guard();
-        let place = config.home.clone().ok_or(StartError::NoHome)?;
-        let network = config.network.clone();
-        let opening = tasks.blocking(move || {
-            let home = Home::open(place)?;
-            let key = home.identity()?;
-            let store = Store::open(&home.paths().store, &network)?;
-            let book = net::Book::open(home.paths().peers.clone(), SystemTime::now());
-            Ok::<_, StartError>((home, key, store, book))
-        });
-        let (home, key, store, book) = opening.await.ok_or(StartError::Stopped)??;
-        let me = key.public().to_peer_id();
-        let mut parts = net::build(&config, &key)?;
-        listen::listen(&mut parts.swarm, &config)?;
-
-        let events = Sink::new();
-        let known = book.recent();
-        let (broken, found_broken) = mpsc::channel(BROKEN);
-        let library = Library::new(store.clone(), tasks.clone(), broken, config.network.clone());
-        // A node that is gone in a moment learns nothing worth keeping.
-        let keeps_records = !config.transient;
-        let (records, record_changes) = mpsc::channel(1);
-        let wiring = Wiring {
-            records,
-            rules: parts.rules,
-            answer: serve::answers(library.clone()),
-            save: net::saver(tasks.clone()),
-            events: events.clone(),
-            book,
-            external: config.external.clone(),
-            protocol_version: net::protocol_version(&config.network),
-            stop: tasks.stopping().clone(),
-        };
-        if keeps_records {
-            parts.swarm.behaviour_mut().dht.expect_records();
-        }
-        let (driver, net) = Driver::new(parts.swarm, wiring);
-        let started = Instant::now();
-        let announcer = Announcer {
-            net: net.clone(),
-            store: store.clone(),
-            tasks: tasks.clone(),
-            network: config.network.clone(),
-            started,
-            policy: config.announce,
-        };
-        let traffic = Traffic::default();
-        let pacers = Pacers::new(config.rates);
-        tasks.spawn("network", driver.run());
-        if keeps_records {
-            let (path, network) = (home.paths().records.clone(), config.network.clone());
-            let keeper = Keeper { net: net.clone(), tasks: tasks.clone(), network, path };
-            tasks.spawn("records", keeper.run(record_changes));
-        }
-        tasks.spawn_until_stop(
-            "serve",
-            serve::serve_all(
-                parts.incoming,
-                library,
-                tasks.clone(),
-                traffic.clone(),
-                pacers.clone(),
-                config.limits.of_transfer(),
-            ),
-        );
-        tasks.spawn_until_stop("withdraw", announcer.clone().withdraw_broken(found_broken, events.clone()));
-        tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
-        let (tell, unreached) = watch::channel(Vec::new());
-        let named = config.peers.clone();
-        let joining = join::stay_joined(net.clone(), config.network.clone(), named, known, tell);
-        tasks.spawn_until_stop("join", joining);
-        if let Some(reason) = &parts.mdns_failure {
-            tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
-        }
-        let mut listening = net.listening.clone();
-        drop(
-            tokio::time::timeout(listen::READY, listening.wait_for(|addresses| !addresses.is_empty())).await,
-        );
-        let inner = Inner {
-            paths: home.paths().clone(),
-            home: Mutex::new(Some(home)),
-            config,
-            me,
-            store,
-            net,
-            opener: parts.opener,
-            tasks,
-            events,
-            announcer,
-            traffic,
-            flights: Flights::default(),
-            pacers,
-            started,
-            mdns_failure: parts.mdns_failure,
-            unreached,
-            jobs: watch::Sender::new(0),
-            stop_asked: CancellationToken::new(),
-            trust: Mutex::default(),
-        };
-        let inner = Arc::new(inner);
-        inner.tasks.spawn_until_stop("tidy up", tidy_up(inner.store.clone(), inner.tasks.clone()));
-        inner.tasks.spawn_until_stop("restore", publish::restore(inner.clone()));
+        let (inner, last) = start(config).await?;
         Ok(Self { inner, _last: Arc::new(last) })
     }
 
@@ -461,19 +266,6 @@ impl Node {
         let running = inner.tasks.running();
         drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());
         if ended { Ok(()) } else { Err(StopError { running }) }
-    }
-}
-
-/// Clears away what killed processes and removed parts left in the store: soon after the start, and once a day.
-async fn tidy_up(store: Store, tasks: Tasks) {
-    loop {
-        let store = store.clone();
-        match tasks.long(move || store.collect()).await {
-            Some(Ok(0)) | None => {}
-            Some(Ok(count)) => tracing::debug!(count, "left-overs were cleared away"),
-            Some(Err(error)) => tracing::warn!(%error, "left-overs could not be cleared away"),
-        }
-        tokio::time::sleep(TIDYING).await;
     }
 }
 

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use crate::{
     error::ErrorKind,
     events::Event,
+    inner::Inner,
     job::{CancelOnDrop, Job},
     net::Acknowledged,
-    node::{Inner, Node},
+    node::Node,
 };
 
 /// A publish under way: snapshots of its progress, then what is shared.

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use futures::{FutureExt, StreamExt};
 use shoal_transfer::{Incoming, Limits, ServeEvent, have};
 
-use crate::{library::Library, net::Answer, node::Traffic, rates::Pacers, tasks::Tasks};
+use crate::{inner::Traffic, library::Library, net::Answer, rates::Pacers, tasks::Tasks};
 
 /// How the Swarm's task answers the questions of peers.
 pub(crate) fn answers(library: Library) -> Answer {

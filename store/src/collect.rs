@@ -14,9 +14,10 @@ use crate::{
     Store, StoreError,
     db::{Holder, Read},
     disk::Outboard,
+    lock::lock,
     partial::record,
     stamp::FileId,
-    store::{Inner, lock},
+    store::Inner,
 };
 
 #[cfg(test)]

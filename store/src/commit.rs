@@ -20,9 +20,10 @@ use crate::{
     db::{Holder, Write},
     disk::{BlobRow, Outboard, ShareRow, SourceRow, SourceState},
     files::Handle,
+    lock::lock,
     owned,
     stamp::Stamp,
-    store::{Inner, lock, outboard_name},
+    store::{Inner, outboard_name},
 };
 
 /// Syncs under way at once. A disk finishes many together in little more than the time of one.

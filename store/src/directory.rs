@@ -21,10 +21,10 @@ use crate::{
     disk::{DownloadRow, Outboard},
     files::Dir,
     finish::{How, Name, settle},
+    lock::lock,
     owned,
     partial::{Body, Folder, PartFile, Place, SMALL_LEN},
     stamp::{FileId, Stamp},
-    store::lock,
 };
 
 mod finish;

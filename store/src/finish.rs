@@ -14,10 +14,11 @@ use crate::{
     commit::{NewBlob, NewOutboard},
     disk::ShareRow,
     files::{Dir, Files, Handle},
+    lock::lock,
     partial::{Body, PartFile, PartTrouble, Place, SMALL_LEN, record},
     share::seconds,
     stamp::Stamp,
-    store::{Inner, lock},
+    store::Inner,
 };
 
 #[cfg(test)]

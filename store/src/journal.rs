@@ -22,8 +22,8 @@ use shoal_content::Cid;
 use crate::{
     disk::{JournalLine, ShareRow},
     files::{Dir, Handle},
+    lock::lock,
     stamp::Stamp,
-    store::lock,
 };
 
 #[cfg(test)]

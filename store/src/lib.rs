@@ -40,6 +40,7 @@ mod files;
 mod finish;
 mod hash;
 mod journal;
+mod lock;
 #[cfg(test)]
 mod model;
 mod observe;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::{Skipped, store::lock};
+use crate::{Skipped, lock::lock};
 
 /// A flag that stops long work between two blocks. Clones are the same flag.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use crate::{
     db::Holder,
     disk::{BlobRow, Outboard},
     hash::hash_node,
+    lock::lock,
     partial::Body,
-    store::lock,
 };
 
 #[cfg(test)]

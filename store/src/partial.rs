@@ -14,7 +14,7 @@ use std::{
 
 use shoal_content::{Digest, GROUP_LEN, GroupRanges, PARENT_LEN, ProviderKey, Tree};
 
-use crate::{Blob, Held, ReadError, Store, store::lock};
+use crate::{Blob, Held, ReadError, Store, lock::lock};
 
 mod body;
 mod error;

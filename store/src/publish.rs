@@ -13,13 +13,8 @@ use std::{
 use shoal_content::{Cid, ManifestError, Problem};
 
 use crate::{
-    Cancel, PublishObserver, SkipReason, Skipped, Store, StoreError,
-    blob::all_threads,
-    commit::NewBlob,
-    files::Files,
-    observe::Tally,
-    store::{Inner, lock},
-    walk,
+    Cancel, PublishObserver, SkipReason, Skipped, Store, StoreError, blob::all_threads, commit::NewBlob,
+    files::Files, lock::lock, observe::Tally, store::Inner, walk,
 };
 
 mod hashing;

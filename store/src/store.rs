@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -20,6 +20,7 @@ use crate::{
     disk::hex,
     files::{Dir, Files, Handle},
     journal::Journal,
+    lock::lock,
     partial,
     stamp::Stamp,
 };
@@ -259,9 +260,4 @@ fn database_stamp(dir: &Dir) -> io::Result<String> {
 /// The name of the outboard file of a blob.
 pub(crate) fn outboard_name(digest: &Digest) -> OsString {
     hex(digest.as_bytes()).into()
-}
-
-/// Locks a mutex whose value is whole whatever the thread did that held it last.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,9 +18,10 @@ use crate::{
     disk::{BlobRow, Outboard, SourceRow, SourceState},
     files::Handle,
     hash::{HashError, Sink, hash_wide},
+    lock::lock,
     partial,
     stamp::Stamp,
-    store::{Inner, OUTBOARDS, lock, outboard_name},
+    store::{Inner, OUTBOARDS, outboard_name},
 };
 
 /// Files tried for one blob. Somebody who publishes ten thousand copies of a file and then edits them all

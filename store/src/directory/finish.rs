@@ -15,10 +15,10 @@ use crate::{
     disk::ShareRow,
     files::Dir,
     finish::Name,
+    lock::lock,
     partial::record,
     share::seconds,
     stamp::Stamp,
-    store::lock,
 };
 
 /// Rows moved in one transaction.

@@ -10,9 +10,9 @@ use crate::{
     commit::{NewBlob, NewOutboard},
     disk::{SourceRow, SourceState},
     files::{Dir, Handle},
+    lock::lock,
     partial::SMALL_LEN,
     stamp::Stamp,
-    store::lock,
 };
 
 /// How far a file of a directory is, as far as that can be told without beginning to receive it.

@@ -11,8 +11,8 @@ use super::{PartFile, PartTrouble, Place, SMALL_LEN, Shared, State, Verified, Wr
 use crate::{
     blob::pair_in,
     files::Handle,
+    lock::lock,
     stamp::{FileId, Stamp},
-    store::lock,
 };
 
 #[derive(Debug)]

@@ -18,8 +18,8 @@ use crate::{
     Store,
     disk::PartialRecord,
     finish::Name,
+    lock::lock,
     stamp::{FileId, Stamp},
-    store::lock,
 };
 
 impl Store {

@@ -12,7 +12,7 @@ use std::{
 use shoal_content::{Digest, GROUP_LEN, GroupRanges, PARENT_LEN, Tree, group_cv, left_groups, parent_cv};
 
 use super::Disk;
-use crate::{blob::all_threads, hash::SPAN_GROUPS, store::lock};
+use crate::{blob::all_threads, hash::SPAN_GROUPS, lock::lock};
 
 #[expect(clippy::cast_possible_truncation, reason = "a group fits in any memory")]
 const GROUP_BYTES: usize = GROUP_LEN as usize;
