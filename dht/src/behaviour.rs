@@ -46,7 +46,7 @@ pub struct MdnsError(#[from] io::Error);
 /// ```
 /// use libp2p::identity::Keypair;
 /// use shoal_content::{Digest, NetworkName, ProviderKey};
-/// use shoal_dht::{Behaviour, Config, Limits, LookupId, Scopes};
+/// use shoal_dht::{Behaviour, Config, Defences, Limits, LookupId, Scopes};
 ///
 /// let config = Config {
 ///     network: NetworkName::default(),
@@ -54,6 +54,7 @@ pub struct MdnsError(#[from] io::Error);
 ///     scopes: Scopes::Both,
 ///     mdns: false,
 ///     limits: Limits::default(),
+///     defences: Defences::ALL,
 /// };
 /// let (mut dht, _) = Behaviour::new(&config);
 /// // In a swarm it would now tell `Event::Found` for each provider, and `Event::LookupEnded` at the end.

@@ -20,6 +20,48 @@ pub struct Config {
     pub mdns: bool,
     /// What strangers and callers may use.
     pub limits: Limits,
+    /// What is done against those who mean harm. Leaving one out is for simulations, which show what it is worth.
+    pub defences: Defences,
+}
+
+/// Something done against those who mean harm, and not for those who do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defence {
+    /// Who crowds around a key is looked past, when it is announced and when it is looked up.
+    LookBeside,
+    /// One block of addresses gets few places in a table.
+    AddressBlocks,
+    /// Only whom we dialled ourselves enters the `wan` table, at addresses where we met them.
+    DialBack,
+    /// Who fills a store makes room in it first, and the providers of a key take turns in answers.
+    FairRecords,
+}
+
+/// The defences that are up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defences {
+    down: u8,
+}
+
+impl Defences {
+    /// All of them, as every node has it.
+    pub const ALL: Self = Self { down: 0 };
+
+    /// All of these but one.
+    #[must_use]
+    pub const fn without(self, defence: Defence) -> Self {
+        Self { down: self.down | defence.bit() }
+    }
+
+    pub(crate) const fn include(self, defence: Defence) -> bool {
+        self.down & defence.bit() == 0
+    }
+}
+
+impl Defence {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
 /// Bounds on memory and work.

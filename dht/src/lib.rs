@@ -41,7 +41,7 @@ mod wire;
 
 pub use behaviour::{Behaviour, MdnsError};
 pub use codec::is_unsupported;
-pub use config::{Config, Limits};
+pub use config::{Config, Defence, Defences, Limits};
 pub use disk::RecordChange;
 pub use event::Event;
 pub use lookup::{LookupId, Outcome};

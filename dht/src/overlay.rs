@@ -27,7 +27,7 @@ use shoal_content::{NetworkName, ProviderKey};
 use crate::absent::Absent;
 use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
-use crate::config::Config;
+use crate::config::{Config, Defence, Defences};
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
 use crate::position::Position;
@@ -77,6 +77,7 @@ pub struct Overlay {
     scope: Scope,
     network: NetworkName,
     keypair: Keypair,
+    defences: Defences,
     local: PeerId,
     /// Where we are ourselves.
     position: Position,
@@ -134,7 +135,10 @@ impl Overlay {
     pub(crate) fn new(scope: Scope, config: &Config, now: Instant) -> Self {
         let local = config.keypair.public().to_peer_id();
         let kad_protocol = protocol(&config.network, scope, "kad");
-        let records = RecordStore::new(config.limits.records, config.limits.providers_per_key);
+        let mut records = RecordStore::new(config.limits.records, config.limits.providers_per_key);
+        if !config.defences.include(Defence::FairRecords) {
+            records.favour_the_first();
+        }
 
         let mut kad_config = kad::Config::new(kad_protocol.clone());
         kad_config
@@ -172,6 +176,7 @@ impl Overlay {
             scope,
             network: config.network.clone(),
             keypair: config.keypair.clone(),
+            defences: config.defences,
             local,
             position: Position::of_peer(&local),
             kad_protocol,

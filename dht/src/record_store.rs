@@ -49,6 +49,8 @@ pub(crate) struct RecordStore {
     gone: BTreeSet<Pair>,
     /// Whether what is on disk has been read, so that nothing older can come back.
     is_loaded: bool,
+    /// Whether who holds most makes room, and providers take turns. Otherwise whoever came first stays.
+    is_fair: bool,
 }
 
 /// What tells records apart: the key, and who provides it.
@@ -90,7 +92,13 @@ impl RecordStore {
             unsaved: BTreeSet::new(),
             gone: BTreeSet::new(),
             is_loaded: true,
+            is_fair: true,
         }
+    }
+
+    /// Lets whoever came first keep its place and stand first in every answer, as the simplest store would.
+    pub(crate) fn favour_the_first(&mut self) {
+        self.is_fair = false;
     }
 
     /// Stores, renews or withdraws the offer's record of each key.
@@ -120,6 +128,10 @@ impl RecordStore {
     ) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let live: Vec<_> =
             self.by_key.get(key).into_iter().flatten().filter(|record| record.expires > now).collect();
+        if !self.is_fair {
+            let offers = live.into_iter().map(|record| &record.offer);
+            return offers.take(max).map(|offer| (offer.provider, offer.addresses.clone())).collect();
+        }
         let start = self.turn.get();
         self.turn.set(start.wrapping_add(max));
         let (before, after) = live.split_at(start.checked_rem(live.len()).unwrap_or(0));
@@ -178,6 +190,10 @@ impl RecordStore {
 
     /// Pushes out one record where a limit is reached; false when the newcomer should lose instead.
     fn make_room(&mut self, key: &ProviderKey, sender: &PeerId, now: Instant) -> bool {
+        if !self.is_fair {
+            let of_key = self.by_key.get(key).map_or(0, Vec::len);
+            return of_key < self.max_providers && self.len < self.max_records;
+        }
         if let Some(records) = self.by_key.get(key)
             && records.len() >= self.max_providers
         {

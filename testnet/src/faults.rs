@@ -129,6 +129,7 @@ fn swarm(network: &NetworkName) -> Result<Swarm<Behaviour>> {
         scopes: shoal_dht::Scopes::Lan,
         mdns: false,
         limits: shoal_dht::Limits::default(),
+        defences: shoal_dht::Defences::ALL,
     });
     let range_protocol = StreamProtocol::try_from_owned(format!("/shoal/{network}/range/1"))?;
     let behaviour = Behaviour {

@@ -10,6 +10,7 @@ use shoal_content::ProviderKey;
 
 use super::{Event, Overlay};
 use crate::codec::is_unsupported;
+use crate::config::Defence;
 use crate::lookup::LookupId;
 use crate::pace::Start;
 use crate::position::{Node, Position};
@@ -176,8 +177,9 @@ impl Overlay {
     /// Looks around a crowded place once the walk to it is over.
     fn look_beside(&mut self, id: u64, now: Instant) -> bool {
         let bits = self.size.region_bits();
+        let looks_beside = self.defences.include(Defence::LookBeside);
         let Some(running) = self.searches.running.get_mut(&id) else { return false };
-        if matches!(running.why, Why::Refresh(_)) || !running.search.is_over() {
+        if matches!(running.why, Why::Refresh(_)) || !running.search.is_over() || !looks_beside {
             return false;
         }
         let targets = running.search.look_beside(bits);
@@ -203,7 +205,8 @@ impl Overlay {
                 self.events.push_back(Event::Walked { id, effort: search.effort(), over: true });
             }
             Why::Announce(walk) => {
-                let holders = search.holders(self.size.region_bits());
+                let looks_beside = self.defences.include(Defence::LookBeside);
+                let holders = search.holders(if looks_beside { self.size.region_bits() } else { u32::MAX });
                 self.provide.walk_ended(walk, holders, now);
             }
             Why::Refresh(aim) => {

@@ -3,14 +3,17 @@
 //! The buckets are Kademlia's: a full one dials its least recently seen node before it takes another, and
 //! keeps whoever answers. This file decides who is offered to it.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use libp2p::core::Endpoint;
 use libp2p::kad::KBucketKey;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
 use super::{Event, Failures, MAX_DIAL_FAILURES, Overlay, SECOND_TRY};
+use crate::config::Defence;
 use crate::position::{Distance, Node, Position};
 use crate::refresh::Census;
 use crate::scope::{AddressClass, Group, Scope};
@@ -19,11 +22,14 @@ use crate::search::HOLDERS;
 /// Nodes of one group of addresses in a bucket, and in the table. One who owns a block of the internet can run
 /// any number of nodes in it, and would otherwise be everybody that we know.
 const MAX_GROUP_IN_BUCKET: usize = 2;
-const MAX_GROUP_IN_TABLE: usize = 10;
+const MAX_GROUP_IN_TABLE: usize = 3;
 
 impl Overlay {
     /// Takes what identify learned over a connection to `over`: a peer that serves this overlay is offered to
     /// the table, one that does not leaves it.
+    ///
+    /// On the internet a peer is believed to be where we met it, and nowhere else: whoever could enter with the address
+    /// of somebody else would make everybody that we name it to dial there.
     pub(crate) fn identified(
         &mut self,
         peer: PeerId,
@@ -40,11 +46,20 @@ impl Overlay {
             return;
         }
         let addresses = self.scope.usable(listen, class);
-        let is_proven = self.scope == Scope::Lan || self.dialled(&peer, over);
-        if is_proven || self.contains(&peer) {
+        if self.scope == Scope::Lan || !self.defences.include(Defence::DialBack) {
             self.insert(peer, &addresses);
-        } else if !addresses.is_empty() {
-            self.check.offer(Node { peer, addresses });
+            return;
+        }
+        let met = self.met_at(&peer);
+        let is_proven = |address: &Multiaddr| met.contains(&machine(address));
+        let (proven, mut claimed): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_proven);
+        if !proven.is_empty() {
+            self.insert(peer, &proven);
+        }
+        let known = self.table_addresses(&peer);
+        claimed.retain(|address| !known.contains(address));
+        if !claimed.is_empty() {
+            self.check.offer(Node { peer, addresses: claimed });
         }
     }
 
@@ -140,7 +155,11 @@ impl Overlay {
         if let DialError::WrongPeerId { address, .. } = error {
             self.protocols.kad.remove_address(&peer, address);
         }
-        if matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. }) {
+        // One who is connected is there, wherever else it says that it is.
+        let is_there = self.protocols.find.is_connected(&peer);
+        let is_telling =
+            matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. });
+        if is_telling && !is_there {
             self.missed(peer, now);
         }
     }
@@ -205,7 +224,7 @@ impl Overlay {
     /// Whether the address blocks of a peer have more than their share of the table already.
     fn is_crowded(&mut self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
         let groups: Vec<_> = addresses.iter().filter_map(Group::of).collect();
-        if groups.is_empty() {
+        if groups.is_empty() || !self.defences.include(Defence::AddressBlocks) {
             return false;
         }
         let bucket_of = |distance: Distance| distance.leading_zeros();
@@ -239,8 +258,18 @@ impl Overlay {
         bucket.is_some_and(|bucket| bucket.iter().any(|entry| entry.node.key.preimage() == peer))
     }
 
-    /// Whether we opened a connection to this peer at this address.
-    fn dialled(&self, peer: &PeerId, address: &Multiaddr) -> bool {
-        self.connections.values().any(|remote| remote.dialled.as_ref() == Some(&(*peer, address.clone())))
+    /// The machines at which we dialled this peer and found it.
+    fn met_at(&self, peer: &PeerId) -> Vec<Option<IpAddr>> {
+        let dialled = self.connections.values().filter_map(|remote| remote.dialled.as_ref());
+        dialled.filter(|(met, _)| met == peer).map(|(_, address)| machine(address)).collect()
+    }
+}
+
+/// The machine that an address leads to.
+fn machine(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.to_canonical()),
+        _ => None,
     }
 }

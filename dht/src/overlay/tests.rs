@@ -8,9 +8,11 @@ use libp2p::kad::store::RecordStore as _;
 use libp2p::swarm::DialError;
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Defences, Limits};
 use crate::scope::Scopes;
 use crate::wire::{Announcement, Receipt, Term};
+
+mod table;
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/1";
 const PRIVATE: &str = "/ip4/192.168.0.1/tcp/1";
@@ -19,12 +21,17 @@ const STORED: Receipt = Receipt { stored: 1, refused: 0 };
 const REFUSED: Receipt = Receipt { stored: 0, refused: 1 };
 
 fn overlay(scope: Scope) -> Overlay {
+    with(scope, Defences::ALL)
+}
+
+fn with(scope: Scope, defences: Defences) -> Overlay {
     let config = Config {
         network: NetworkName::default(),
         keypair: Keypair::generate_ed25519(),
         scopes: Scopes::Both,
         mdns: false,
         limits: Limits::default(),
+        defences,
     };
     Overlay::new(scope, &config, Instant::now())
 }
@@ -35,6 +42,13 @@ fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
 
 fn key() -> ProviderKey {
     ProviderKey::from_bytes([7; 32])
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
 }
 
 /// An address of a class.
@@ -50,11 +64,16 @@ fn place(class: AddressClass) -> Multiaddr {
 impl Overlay {
     /// Lets a peer that we dialled and that serves this overlay be identified; tells what the table says.
     fn meet(&mut self, peer: PeerId, listen: &[&str], over: AddressClass) -> Vec<String> {
+        self.meet_at(peer, &place(over), Way::Out, listen)
+    }
+
+    /// Lets a peer be identified over a connection to `place`.
+    fn meet_at(&mut self, peer: PeerId, place: &Multiaddr, way: Way, listen: &[&str]) -> Vec<String> {
         let protocols = [self.kad_protocol.clone()];
-        let dialled = Some((peer, place(over)));
+        let dialled = (way == Way::Out).then(|| (peer, place.clone()));
         let connection = ConnectionId::new_unchecked(1000 + self.connections.len());
-        self.connections.insert(connection, Remote::new(over, dialled, Instant::now()));
-        self.identified(peer, &protocols, &addresses(listen), &place(over));
+        self.connections.insert(connection, Remote::new(AddressClass::of(place), dialled, Instant::now()));
+        self.identified(peer, &protocols, &addresses(listen), place);
         self.connections.remove(&connection);
         self.settle();
         self.known(&peer)
@@ -100,11 +119,11 @@ const SOME_DAY: Term = Term::Until(u64::MAX);
 fn wan_takes_global_addresses_only() {
     let mut wan = overlay(Scope::Wan);
     let all = [LOOPBACK, PRIVATE, GLOBAL];
+    assert_eq!(wan.meet(PeerId::random(), &all, AddressClass::Global), [GLOBAL]);
     for over in [AddressClass::Loopback, AddressClass::Private, AddressClass::Global] {
-        assert_eq!(wan.meet(PeerId::random(), &all, over), [GLOBAL]);
         assert!(wan.meet(PeerId::random(), &[LOOPBACK, PRIVATE], over).is_empty());
     }
-    assert_eq!(wan.peers(), 3);
+    assert_eq!(wan.peers(), 1);
 }
 
 #[test]
@@ -131,7 +150,7 @@ fn a_peer_that_stops_serving_leaves_the_table() {
 #[test]
 fn addresses_that_kademlia_adds_by_itself_are_held_to_the_same_rules() {
     let (mut wan, peer) = (overlay(Scope::Wan), PeerId::random());
-    wan.meet(peer, &[GLOBAL], AddressClass::Private);
+    wan.meet(peer, &[GLOBAL], AddressClass::Global);
     wan.protocols.kad.add_address(&peer, PRIVATE.parse().expect("an address"));
     wan.settle();
     assert_eq!(wan.known(&peer), [GLOBAL]);

@@ -11,7 +11,7 @@ use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify};
 use libp2p_swarm_test::SwarmExt;
 use shoal_content::{Digest, NetworkName, ProviderKey};
-use shoal_dht::{AnnounceId, Behaviour, Config, Event, Limits, LookupId, Outcome, Scopes};
+use shoal_dht::{AnnounceId, Behaviour, Config, Defences, Event, Limits, LookupId, Outcome, Scopes};
 
 /// Far more than anything here takes, so that only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,6 +101,7 @@ impl Net {
                 scopes: Scopes::Both,
                 mdns: false,
                 limits,
+                defences: Defences::ALL,
             };
             let (dht, mdns_error) = Behaviour::new(&config);
             assert!(mdns_error.is_none());

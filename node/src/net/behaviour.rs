@@ -72,6 +72,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         scopes: config.scopes,
         mdns: config.mdns && config.transport == Transport::Internet,
         limits: shoal_dht::Limits::default(),
+        defences: shoal_dht::Defences::ALL,
     });
     let limits = config.limits.of_transfer();
     let (ranges, opener, incoming) =

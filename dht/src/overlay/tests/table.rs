@@ -1,0 +1,120 @@
+//! Who gets into a table: blocks of addresses have few places, and nobody is where we have not met them.
+
+use std::task::Poll;
+
+use libp2p::swarm::ToSwarm;
+
+use super::*;
+use crate::config::Defence;
+
+/// As many as one machine can show to another.
+const MANY: usize = 2000;
+
+fn at(text: &str) -> Multiaddr {
+    text.parse().expect("an address")
+}
+
+/// Lets so many be met at addresses that `address` tells; how many of them are in the table.
+fn meet_many(overlay: &mut Overlay, count: usize, address: impl Fn(usize) -> String) -> usize {
+    for number in 0..count {
+        let address = address(number);
+        overlay.meet_at(PeerId::random(), &at(&address), Way::Out, &[&address]);
+    }
+    overlay.peers()
+}
+
+/// Whom it dials now.
+fn dialled(overlay: &mut Overlay) -> Vec<PeerId> {
+    let mut peers = Vec::new();
+    while let Poll::Ready(event) = overlay.poll(&mut Context::from_waker(Waker::noop())) {
+        if let ToSwarm::Dial { opts } = event {
+            peers.extend(opts.get_peer_id());
+        }
+    }
+    peers
+}
+
+#[test]
+fn one_block_of_addresses_gets_few_places() {
+    let of_v4 = |number: usize| format!("/ip4/8.8.8.{}/tcp/{}", number % 256, 4000 + number);
+    let of_v6 = |number: usize| format!("/ip6/2a00:1:2:{number:x}::1/tcp/4001");
+    let mut wan = overlay(Scope::Wan);
+    assert_eq!(meet_many(&mut wan, MANY, of_v4), 3, "a /24");
+    assert_eq!(meet_many(&mut wan, MANY, of_v6), 6, "and a /48");
+    let mapped = "/ip4/8.8.8.9/tcp/1";
+    assert!(wan.meet_at(PeerId::random(), &at("/ip6/::ffff:8.8.8.9/tcp/1"), Way::Out, &[mapped]).is_empty());
+    // Whoever lives elsewhere still finds a place.
+    assert_eq!(meet_many(&mut wan, 20, |number| format!("/ip4/9.9.{number}.1/tcp/1")), 26);
+    let mut open = with(Scope::Wan, Defences::ALL.without(Defence::AddressBlocks));
+    assert!(meet_many(&mut open, MANY, of_v4) > 100, "they would have the table to themselves");
+}
+
+#[test]
+fn one_block_gets_fewer_places_yet_near_to_ourselves() {
+    let mut wan = overlay(Scope::Wan);
+    let ours = wan.position;
+    let bits = |peer: &PeerId| ours.shared_bits(Position::of_peer(peer));
+    let near = || std::iter::repeat_with(PeerId::random).find(|peer| bits(peer) == 3).expect("endless");
+    let mut taken = Vec::new();
+    for number in 0..10 {
+        let address = format!("/ip4/8.8.8.{number}/tcp/1");
+        taken.extend(wan.meet_at(near(), &at(&address), Way::Out, &[&address]));
+    }
+    assert_eq!(taken.len(), 2);
+}
+
+#[test]
+fn a_local_network_is_no_block() {
+    let mut lan = overlay(Scope::Lan);
+    assert_eq!(meet_many(&mut lan, 40, |number| format!("/ip4/192.168.0.{number}/tcp/1")), lan.peers());
+    assert!(lan.peers() >= 30, "{}", lan.peers());
+}
+
+#[test]
+fn nobody_enters_the_table_of_the_internet_who_was_not_dialled() {
+    let (mut wan, caller) = (overlay(Scope::Wan), PeerId::random());
+    assert!(wan.meet_at(caller, &at("/ip4/8.8.8.8/tcp/50000"), Way::In, &[GLOBAL]).is_empty());
+    let mut wan = overlay(Scope::Wan);
+    let connection = ConnectionId::new_unchecked(1);
+    wan.connections.insert(connection, Remote::new(AddressClass::Global, None, Instant::now()));
+    wan.identified(caller, &[wan.kad_protocol.clone()], &addresses(&[GLOBAL]), &at("/ip4/8.8.8.8/tcp/50000"));
+    assert_eq!(dialled(&mut wan), [caller], "it is called back");
+    assert_eq!(wan.peers(), 0);
+    assert_eq!(
+        wan.meet_at(caller, &at(GLOBAL), Way::Out, &[GLOBAL]),
+        [GLOBAL],
+        "and enters when it was there"
+    );
+    let mut open = with(Scope::Wan, Defences::ALL.without(Defence::DialBack));
+    assert_eq!(open.meet_at(caller, &at("/ip4/8.8.8.8/tcp/50000"), Way::In, &[GLOBAL]), [GLOBAL]);
+}
+
+#[test]
+fn nobody_is_believed_to_be_where_it_was_not_met() {
+    const ELSEWHERE: &str = "/ip4/9.9.9.9/tcp/22";
+    let other_port = "/ip4/8.8.8.8/udp/1/quic-v1";
+    let (mut wan, peer) = (overlay(Scope::Wan), PeerId::random());
+    let said = [GLOBAL, other_port, ELSEWHERE];
+    assert_eq!(wan.meet_at(peer, &at(GLOBAL), Way::Out, &said), [GLOBAL, other_port]);
+    // Nor does it help to call later, from wherever.
+    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Way::In, &[ELSEWHERE]), [GLOBAL, other_port]);
+    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Way::Out, &said), [GLOBAL, other_port, ELSEWHERE]);
+    let mut open = with(Scope::Wan, Defences::ALL.without(Defence::DialBack));
+    assert_eq!(open.meet_at(peer, &at(GLOBAL), Way::Out, &said), said);
+}
+
+#[test]
+fn a_flood_of_callers_is_called_back_at_a_rate() {
+    let mut wan = overlay(Scope::Wan);
+    let mut called = 0;
+    for number in 0..MANY {
+        let address = format!("/ip4/8.8.{}.{}/tcp/1", number / 250, number % 250);
+        let connection = ConnectionId::new_unchecked(1);
+        wan.connections.insert(connection, Remote::new(AddressClass::Global, None, Instant::now()));
+        let protocols = [wan.kad_protocol.clone()];
+        wan.identified(PeerId::random(), &protocols, &addresses(&[&address]), &at("/ip4/8.8.8.8/tcp/50000"));
+        called += dialled(&mut wan).len();
+    }
+    assert!((4..=40).contains(&called), "{called} were called back in a moment");
+    assert_eq!(wan.peers(), 0);
+}
