@@ -16,7 +16,10 @@ use futures::StreamExt;
 use libp2p::core::upgrade::Version;
 use libp2p::{
     Multiaddr, PeerId, Swarm, Transport as _,
-    core::{muxing::StreamMuxerBox, transport::timeout::TransportTimeout},
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, timeout::TransportTimeout},
+    },
     identity::Keypair,
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
 };
@@ -37,6 +40,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Commands that wait for a node.
 const COMMANDS: usize = 64;
 
+/// What a swarm dials and listens with.
+pub(crate) type Wires = Boxed<(PeerId, StreamMuxerBox)>;
+
 /// What a simulation asks of a node's behaviour, whatever it is.
 pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     /// What it notes about the work it was given.
@@ -47,6 +53,11 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
 
     /// The behaviour of the node with this identity, which will listen at `address`.
     fn new(key: &Keypair, address: &Multiaddr) -> Self;
+
+    /// What stands between it and its transport.
+    fn wrap(&self, transport: Wires) -> Wires {
+        transport
+    }
 
     /// The node listens at `address`.
     fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr);
@@ -113,24 +124,24 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Starts a node at `address`.
+    /// Starts a node made of `behaviour`, who it is and where it lives.
     pub(crate) fn start<B: Behave>(
+        behaviour: B,
         internet: &Arc<Internet>,
-        key: &Keypair,
-        address: &Multiaddr,
+        (peer, address): (PeerId, &Multiaddr),
         tasks: &mut JoinSet<()>,
     ) -> Result<Self> {
-        let peer = key.public().to_peer_id();
         let host = internet.settle(peer, address.clone());
         let transport = Transport::new(internet.clone(), host.clone());
         let transport = TransportTimeout::new(transport, HANDSHAKE)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
             .boxed();
+        let transport = behaviour.wrap(transport);
         // Connections run in the task of their node: thousands of nodes, and not a hundred thousand tasks.
         let config = libp2p::swarm::Config::without_executor()
             .with_idle_connection_timeout(IDLE_CONNECTION)
             .with_substream_upgrade_protocol_override(B::NEGOTIATION);
-        let mut swarm = Swarm::new(transport, B::new(key, address), peer, config);
+        let mut swarm = Swarm::new(transport, behaviour, peer, config);
         swarm.listen_on(address.clone()).map_err(|error| anyhow!("{address}: {error}"))?;
         B::listens(&mut swarm, address);
         let (sender, commands) = mpsc::channel(COMMANDS);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, identity::Keypair, multiaddr::Protocol};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
@@ -94,10 +94,19 @@ impl Network {
 
     /// Lets one more node join, as fast as the machine can follow.
     pub(crate) async fn join<B: Behave>(&mut self, region: Region) -> Result<Member> {
+        self.join_with(region, B::new).await
+    }
+
+    /// The same, with the behaviour that `make` makes of its key and its address.
+    pub(crate) async fn join_with<B: Behave>(
+        &mut self,
+        region: Region,
+        make: impl FnOnce(&Keypair, &Multiaddr) -> B,
+    ) -> Result<Member> {
         let number = self.members.len() as u64;
         let key = self.seed.identity("node", number);
         let address = region.address(self.members.len());
-        let member = Member::start::<B>(&self.internet, &key, &address, &mut self.tasks)?;
+        let member = self.start(make(&key, &address), &key, &address)?;
         for known in 0..KNOWN.min(number) {
             let other = self.seed.below("known", number * KNOWN + known, self.members.len());
             member.dial(&self.members[other]).await?;
@@ -110,6 +119,17 @@ impl Network {
                 return Ok(member);
             }
         }
+    }
+
+    /// Starts a node that knows nobody and is no member: an outsider.
+    pub(crate) fn start<B: Behave>(
+        &mut self,
+        behaviour: B,
+        key: &Keypair,
+        address: &Multiaddr,
+    ) -> Result<Member> {
+        let who = (key.public().to_peer_id(), address);
+        Member::start(behaviour, &self.internet, who, &mut self.tasks)
     }
 
     /// Waits until nobody looks around any more.

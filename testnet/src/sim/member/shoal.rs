@@ -10,7 +10,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour},
 };
 use shoal_content::{NetworkName, ProviderKey};
-use shoal_dht::{AddressClass, AnnounceId, Event, LookupId, Scopes};
+use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, Scopes};
 
 use super::{Behave, Told};
 
@@ -29,6 +29,19 @@ pub(crate) struct Shoal {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     dht: shoal_dht::Behaviour,
+}
+
+/// How a node is made that is not quite as usual.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) limits: shoal_dht::Limits,
+    pub(crate) defences: Defences,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: shoal_dht::Limits::default(), defences: Defences::ALL }
+    }
 }
 
 /// The limits on connections that a node has by default.
@@ -57,12 +70,8 @@ pub(crate) fn ping() -> ping::Behaviour {
     ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL))
 }
 
-impl Behave for Shoal {
-    type Books = ();
-
-    const NEGOTIATION: Version = Version::V1Lazy;
-
-    fn new(key: &Keypair, address: &Multiaddr) -> Self {
+impl Shoal {
+    pub(crate) fn with(key: &Keypair, address: &Multiaddr, options: &Options) -> Self {
         let is_global = AddressClass::of(address) == AddressClass::Global;
         // The scope without addresses would stay empty; leaving it out saves a third of the handlers.
         let scopes = if is_global { Scopes::Wan } else { Scopes::Lan };
@@ -71,9 +80,20 @@ impl Behave for Shoal {
             keypair: key.clone(),
             scopes,
             mdns: false,
-            limits: shoal_dht::Limits::default(),
+            limits: options.limits.clone(),
+            defences: options.defences,
         });
         Self { limits: limits(), identify: identify(key), ping: ping(), dht }
+    }
+}
+
+impl Behave for Shoal {
+    type Books = ();
+
+    const NEGOTIATION: Version = Version::V1Lazy;
+
+    fn new(key: &Keypair, address: &Multiaddr) -> Self {
+        Self::with(key, address, &Options::default())
     }
 
     fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr) {
