@@ -209,6 +209,12 @@ impl Behaviour {
         self.wake();
     }
 
+    /// Whether this node holds a record, in any scope, that says that a stranger provides a key.
+    pub fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool {
+        let now = Instant::now();
+        self.overlays().any(|overlay| overlay.holds(key, provider, now))
+    }
+
     /// Everybody in the routing tables, with their addresses.
     pub fn table(&mut self) -> Vec<(Scope, PeerId, Vec<Multiaddr>)> {
         let of = |overlay: &mut Overlay| {

@@ -135,7 +135,8 @@ impl Overlay {
     pub(crate) fn new(scope: Scope, config: &Config, now: Instant) -> Self {
         let local = config.keypair.public().to_peer_id();
         let kad_protocol = protocol(&config.network, scope, "kad");
-        let mut records = RecordStore::new(config.limits.records, config.limits.providers_per_key);
+        let position = Position::of_peer(&local);
+        let mut records = RecordStore::new(position, config.limits.records, config.limits.providers_per_key);
         if !config.defences.include(Defence::FairRecords) {
             records.favour_the_first();
         }
@@ -178,7 +179,7 @@ impl Overlay {
             keypair: config.keypair.clone(),
             defences: config.defences,
             local,
-            position: Position::of_peer(&local),
+            position,
             kad_protocol,
             protocols: Protocols { kad, announce, find },
             provide: Provide::default(),
@@ -259,6 +260,11 @@ impl Overlay {
         let Self { protocols, absent, .. } = self;
         let absent = |peer: &PeerId| absent.contains(peer, now);
         protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), absent, now)
+    }
+
+    /// Whether we hold a stranger's record of a key.
+    pub(crate) fn holds(&mut self, key: &ProviderKey, provider: &PeerId, now: Instant) -> bool {
+        self.protocols.kad.store_mut().records.holds(key, provider, now)
     }
 
     /// Notes that time has passed.

@@ -47,7 +47,7 @@ impl Position {
         Self::of_peer(&PeerId::random())
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

@@ -6,7 +6,8 @@
 //!
 //! The sender is the peer that delivered an announcement, and quotas count senders, because identities to
 //! sign with cost nothing while connections are limited. Under pressure the sender that holds most loses
-//! first, so that one who fills the store cannot push out those who hold little.
+//! first, so that one who fills the store cannot push out those who hold little. It loses what lies farthest from
+//! us: other nodes are nearer to that, and they would lose something else.
 
 mod group;
 mod keeping;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
+use crate::position::Position;
 use crate::wire::Receipt;
 use group::Group;
 pub(crate) use keeping::{Kept, KeptChange};
@@ -34,10 +36,12 @@ const MAX_PER_GROUP: usize = 2;
 /// Strangers' records.
 #[derive(Debug)]
 pub(crate) struct RecordStore {
+    /// Where we are ourselves.
+    position: Position,
     max_records: usize,
     max_providers: usize,
     by_key: HashMap<ProviderKey, Vec<Record>>,
-    by_sender: HashMap<PeerId, BTreeSet<Pair>>,
+    by_sender: HashMap<PeerId, BTreeSet<Ranked>>,
     /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
     by_size: BTreeSet<(usize, PeerId)>,
     len: usize,
@@ -55,6 +59,9 @@ pub(crate) struct RecordStore {
 
 /// What tells records apart: the key, and who provides it.
 type Pair = (ProviderKey, PeerId);
+
+/// A record, and before it how far its key is from us, in units of 2⁻³² of the key space.
+type Ranked = (u32, Pair);
 
 /// One announcement as it was taken: who provides, where, and for how long.
 #[derive(Debug)]
@@ -80,8 +87,9 @@ struct Record {
 }
 
 impl RecordStore {
-    pub(crate) fn new(max_records: usize, max_providers: usize) -> Self {
+    pub(crate) fn new(position: Position, max_records: usize, max_providers: usize) -> Self {
         Self {
+            position,
             max_records,
             max_providers,
             by_key: HashMap::new(),
@@ -147,6 +155,11 @@ impl RecordStore {
         };
         let fair = first.into_iter().chain(last).filter(is_fair);
         fair.take(max).map(|offer| (offer.provider, offer.addresses.clone())).collect()
+    }
+
+    /// Whether there is a live record that a provider has a key.
+    pub(crate) fn holds(&self, key: &ProviderKey, provider: &PeerId, now: Instant) -> bool {
+        self.find(key, provider).is_some_and(|record| record.expires > now)
     }
 
     /// Drops every record that nobody needs to remember.
@@ -217,13 +230,19 @@ impl RecordStore {
             return false;
         };
         // Strictly more even afterwards: otherwise two equals would push each other out in turn.
-        if most <= held + 1 {
+        let loser = if most > held + 1 { largest } else { *sender };
+        let farthest = self.by_sender.get(&loser).and_then(BTreeSet::last).copied();
+        let Some((distance, (farthest, provider))) = farthest else { return false };
+        // Whoever holds most can only trade for what is nearer to us.
+        if loser == *sender && distance <= self.distance(key) {
             return false;
         }
-        if let Some((key, provider)) = self.by_sender.get(&largest).and_then(BTreeSet::first).copied() {
-            self.remove(&key, &provider);
-        }
+        self.remove(&farthest, &provider);
         true
+    }
+
+    fn distance(&self, key: &ProviderKey) -> u32 {
+        self.position.distance(Position::of_key(key)).fraction()
     }
 
     fn find(&self, key: &ProviderKey, provider: &PeerId) -> Option<&Record> {
@@ -240,9 +259,10 @@ impl RecordStore {
 
     fn place(&mut self, key: ProviderKey, record: Record) {
         let (sender, provider) = (record.offer.sender, record.offer.provider);
+        let ranked = (self.distance(&key), (key, provider));
         self.by_key.entry(key).or_default().push(record);
         self.len += 1;
-        self.account(sender, |held| held.insert((key, provider)));
+        self.account(sender, |held| held.insert(ranked));
     }
 
     fn remove(&mut self, key: &ProviderKey, provider: &PeerId) {
@@ -262,11 +282,12 @@ impl RecordStore {
         if records.is_empty() {
             self.by_key.remove(key);
         }
-        self.account(record.offer.sender, |held| held.remove(&pair));
+        let ranked = (self.distance(key), pair);
+        self.account(record.offer.sender, |held| held.remove(&ranked));
     }
 
     /// Changes what a sender holds and keeps its size in step.
-    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<Pair>) -> bool) {
+    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<Ranked>) -> bool) {
         let held = self.by_sender.entry(sender).or_default();
         self.by_size.remove(&(held.len(), sender));
         change(held);

@@ -8,6 +8,9 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Where the store's node is.
+const HERE: Position = Position::from_bytes([0x5a; 32]);
+
 /// A store with a clock, and a provider per number that is its own sender.
 struct Scene {
     store: RecordStore,
@@ -18,7 +21,7 @@ struct Scene {
 
 impl Scene {
     fn new(max_records: usize, max_providers: usize) -> Self {
-        let store = RecordStore::new(max_records, max_providers);
+        let store = RecordStore::new(HERE, max_records, max_providers);
         Self { store, now: Instant::now(), peers: HashMap::new(), sequence: 0 }
     }
 
@@ -172,7 +175,15 @@ fn nobody_withdraws_for_another() {
 fn the_one_who_fills_the_store_makes_room() {
     let mut scene = Scene::new(1000, 10);
     assert_eq!(scene.announce(1, &keys(0..1000)), stored(1000), "an empty store has room for one sender");
-    assert_eq!(scene.announce(1, &keys(1000..1100)).refused, 100, "the largest cannot push itself out");
+    scene.announce(1, &keys(1000..1100));
+    let mut nearest = keys(0..1100);
+    nearest.sort_by_key(|key| Position::of_key(key).distance(HERE));
+    let far = nearest.split_off(1000);
+    assert!(
+        nearest.iter().all(|key| scene.has(*key, 1)),
+        "of its own keys those stay that are nearest to us"
+    );
+    assert!(far.iter().all(|key| !scene.has(*key, 1)));
     for small in 2..12 {
         assert_eq!(scene.announce(small, &keys(5000..5050)), stored(50));
         scene.check();
@@ -180,8 +191,8 @@ fn the_one_who_fills_the_store_makes_room() {
     for small in 2..12 {
         assert!((5000..5050).all(|number| scene.has(key(number), small)));
     }
-    let kept = (0..1000).filter(|number| scene.has(key(*number), 1)).count();
-    assert_eq!(kept, 500);
+    assert!(nearest[..500].iter().all(|key| scene.has(*key, 1)), "it loses what is farthest from us");
+    assert!(nearest[500..].iter().all(|key| !scene.has(*key, 1)));
 }
 
 #[test]
@@ -189,8 +200,11 @@ fn equals_do_not_push_each_other_out() {
     let mut scene = Scene::new(100, 10);
     scene.announce(1, &keys(0..50));
     scene.announce(2, &keys(100..150));
-    assert_eq!(scene.announce(2, &keys(200..210)).refused, 10);
-    assert_eq!(scene.announce(3, &keys(300..400)), Receipt { stored: 33, refused: 67 });
+    let of = |scene: &Scene, sender: u64| scene.store.by_sender[&scene.peers[&sender]].len();
+    scene.announce(2, &keys(200..210));
+    assert_eq!((of(&scene, 1), of(&scene, 2)), (50, 50));
+    scene.announce(3, &keys(300..400));
+    assert_eq!([1, 2, 3].map(|sender| of(&scene, sender)), [33, 34, 33]);
     scene.check();
 }
 
@@ -205,6 +219,7 @@ fn a_sender_with_many_identities_is_still_one_sender() {
     }
     assert_eq!(scene.store.len(), 100);
     assert_eq!(scene.announce(999, &keys(500..540)), stored(40));
+    assert!((500..540).all(|number| scene.has(key(number), 999)));
     scene.check();
 }
 

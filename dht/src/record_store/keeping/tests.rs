@@ -7,9 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::disk::{self, RecordChange};
+use crate::position::Position;
 use crate::scope::Scope;
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Where the store's node is.
+const HERE: Position = Position::from_bytes([0x5a; 32]);
 
 /// Expiry is kept in whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -28,7 +32,7 @@ struct Scene {
 impl Scene {
     fn new(max_records: usize, max_providers: usize) -> Self {
         Self {
-            store: RecordStore::new(max_records, max_providers),
+            store: RecordStore::new(HERE, max_records, max_providers),
             limits: (max_records, max_providers),
             disk: BTreeMap::new(),
             // Ages reach back before the start, and the clock of the system began when it was booted.
@@ -77,7 +81,7 @@ impl Scene {
 
     /// Kills the process: what was not written is lost.
     fn restart(&mut self) {
-        self.store = RecordStore::new(self.limits.0, self.limits.1);
+        self.store = RecordStore::new(HERE, self.limits.0, self.limits.1);
         self.store.expect_restored();
     }
 
