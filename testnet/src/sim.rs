@@ -20,7 +20,7 @@ use serde_json::json;
 
 use self::{
     report::Report,
-    scenarios::{growth, lookup},
+    scenarios::{announce, growth, lan, lookup},
     seed::Seed,
     wire::Way,
 };
@@ -77,6 +77,45 @@ enum Scenario {
         #[arg(long, value_enum, default_value_t = Whose::Both)]
         whose: Whose,
     },
+    /// What it costs one node to keep items announced, beside stock Kademlia, and how fast one item can be found
+    Announce {
+        /// How many nodes the network has
+        #[arg(long, default_value_t = 500)]
+        nodes: usize,
+        /// How many items are announced
+        #[arg(default_values_t = [1000, 10_000, 100_000])]
+        sizes: Vec<usize>,
+        /// How many of them others look up
+        #[arg(long, default_value_t = 500)]
+        sample: usize,
+        /// How many single items are published to see how fast
+        #[arg(long, default_value_t = 40)]
+        publishes: usize,
+        /// Seconds of rest before the second half of those, in which idle connections end
+        #[arg(long, default_value_t = 62)]
+        rest: u64,
+        /// How many keys a stock node announces; none for no comparison
+        #[arg(long, default_value_t = 40)]
+        stock_keys: usize,
+        /// How many nodes the stock network has
+        #[arg(long, default_value_t = 100)]
+        stock_nodes: usize,
+    },
+    /// One node with very many items in a small private network: whether all of them are found
+    Lan {
+        /// How many nodes the network has
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(3..))]
+        nodes: u8,
+        /// How many items the one node has
+        #[arg(long, default_value_t = 100_000)]
+        items: usize,
+        /// How many items each of the others has
+        #[arg(long, default_value_t = 1000)]
+        others: usize,
+        /// How many lookups to measure
+        #[arg(long, default_value_t = 1000)]
+        lookups: usize,
+    },
 }
 
 /// Whose overlay is measured.
@@ -125,6 +164,16 @@ async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Writ
         Scenario::Lookup { nodes, dead, lookups, rest, whose } => {
             let rest = Duration::from_secs(rest);
             lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, whose }, out).await
+        }
+        Scenario::Announce { nodes, ref sizes, sample, publishes, rest, stock_keys, stock_nodes } => {
+            let (sizes, rest) = (sizes.clone(), Duration::from_secs(rest));
+            let options =
+                announce::Options { nodes, sizes, sample, publishes, rest, stock_keys, stock_nodes };
+            announce::run(seed, way, &options, out).await
+        }
+        Scenario::Lan { nodes, items, others, lookups } => {
+            let options = lan::Options { nodes: nodes.into(), items, others, lookups };
+            lan::run(seed, way, &options, out).await
         }
     }
 }

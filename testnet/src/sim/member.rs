@@ -79,6 +79,9 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
 
     /// Peers in the routing table.
     fn table(&mut self) -> Vec<PeerId>;
+
+    /// Whether it holds a record that says that `provider` has the key.
+    fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool;
 }
 
 /// What a behaviour tells about the work it was given.
@@ -86,7 +89,7 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
 pub(crate) enum Told {
     Found { id: u64, provider: PeerId },
     Ended { id: u64, hops: Option<u32> },
-    Announced { id: u64, acknowledged: usize, done: bool },
+    Announced { id: u64, asked: usize, acknowledged: usize, done: bool, over: bool },
 }
 
 /// How a lookup went.
@@ -105,13 +108,26 @@ pub(crate) struct Search {
 #[derive(Debug, Clone)]
 pub(crate) struct Publication {
     pub(crate) acknowledged: usize,
+    /// Until the first nodes to tell were known.
+    pub(crate) chosen: Option<Duration>,
+    /// Until as many had answered as was waited for.
     pub(crate) ended: Duration,
+}
+
+/// How long an announcement is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Most nodes that were told have acknowledged it.
+    Done,
+    /// Every one of them has answered, or was given up.
+    Over,
 }
 
 enum Command {
     Dial(Multiaddr),
     Find { key: ProviderKey, wanted: PeerId, reply: oneshot::Sender<Search> },
-    Announce { keys: Vec<ProviderKey>, reply: oneshot::Sender<Publication> },
+    Announce { keys: Vec<ProviderKey>, until: Until, reply: oneshot::Sender<Publication> },
+    Held { keys: Arc<[ProviderKey]>, provider: PeerId, reply: oneshot::Sender<Vec<bool>> },
     Table(oneshot::Sender<Vec<PeerId>>),
 }
 
@@ -177,7 +193,17 @@ impl Member {
     }
 
     pub(crate) async fn announce(&self, keys: Vec<ProviderKey>) -> Result<Publication> {
-        self.ask(|reply| Command::Announce { keys, reply }).await
+        self.ask(|reply| Command::Announce { keys, until: Until::Done, reply }).await
+    }
+
+    /// Announces keys, and waits for the last of those who are told.
+    pub(crate) async fn announce_to_the_last(&self, keys: Vec<ProviderKey>) -> Result<Publication> {
+        self.ask(|reply| Command::Announce { keys, until: Until::Over, reply }).await
+    }
+
+    /// Which of the keys the node holds a record of, by this provider.
+    pub(crate) async fn held(&self, keys: Arc<[ProviderKey]>, provider: PeerId) -> Result<Vec<bool>> {
+        self.ask(|reply| Command::Held { keys, provider, reply }).await
     }
 
     pub(crate) async fn table(&self) -> Result<Vec<PeerId>> {
@@ -214,6 +240,8 @@ struct Searching {
 
 struct Announcing {
     began: Instant,
+    chosen: Option<Duration>,
+    until: Until,
     reply: oneshot::Sender<Publication>,
 }
 
@@ -239,10 +267,15 @@ impl Work {
                 // Whoever asked may have stopped waiting.
                 drop(reply.send(Search { first, ended, sent: sent - before, hops }));
             }
-            Told::Announced { id, acknowledged, done } => {
-                if done && let Some(announcing) = self.announcements.remove(&id) {
-                    let ended = announcing.began.elapsed();
-                    drop(announcing.reply.send(Publication { acknowledged, ended }));
+            Told::Announced { id, asked, acknowledged, done, over } => {
+                let Some(announcing) = self.announcements.get_mut(&id) else { return };
+                if asked > 0 {
+                    announcing.chosen.get_or_insert_with(|| announcing.began.elapsed());
+                }
+                let ends = if announcing.until == Until::Done { done } else { over };
+                if ends && let Some(announcing) = self.announcements.remove(&id) {
+                    let Announcing { began, chosen, reply, .. } = announcing;
+                    drop(reply.send(Publication { acknowledged, chosen, ended: began.elapsed() }));
                 }
             }
         }
@@ -287,10 +320,15 @@ impl<B: Behave> Driver<B> {
                 self.work.searches.insert(id, search);
                 self.swarm.behaviour_mut().find(&mut self.books, id, key);
             }
-            Command::Announce { keys, reply } => {
+            Command::Announce { keys, until, reply } => {
                 let id = self.work.next_id();
-                self.work.announcements.insert(id, Announcing { began: Instant::now(), reply });
+                let announcing = Announcing { began: Instant::now(), chosen: None, until, reply };
+                self.work.announcements.insert(id, announcing);
                 self.swarm.behaviour_mut().announce(&mut self.books, id, &keys, told);
+            }
+            Command::Held { keys, provider, reply } => {
+                let behaviour = self.swarm.behaviour_mut();
+                drop(reply.send(keys.iter().map(|key| behaviour.holds(key, &provider)).collect()));
             }
             Command::Table(reply) => drop(reply.send(self.swarm.behaviour_mut().table())),
         }

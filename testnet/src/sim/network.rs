@@ -43,20 +43,23 @@ const SETTLING: Duration = Duration::from_secs(120);
 pub(crate) enum Region {
     /// All over the internet, no two in the same /16.
     Internet,
+    /// In one private network.
+    Lan,
 }
 
 impl Region {
     /// Where the node with this number lives.
     pub(crate) fn address(self, number: usize) -> Multiaddr {
         let part = |number: usize| u8::try_from(number % 256).unwrap_or_default();
-        let (ip, port) = match self {
+        let ip = match self {
             // From 20.x to 99.x everything is global.
             Self::Internet => {
                 let first = 20 + part(number % 80);
-                (Ipv4Addr::new(first, part(number / 80), part(number * 7), 1 + part(number / 20_480)), PORT)
+                Ipv4Addr::new(first, part(number / 80), part(number * 7), 1 + part(number / 20_480))
             }
+            Self::Lan => Ipv4Addr::new(192, 168, part(number / 250), 1 + part(number % 250)),
         };
-        Multiaddr::empty().with(Protocol::Ip4(ip)).with(Protocol::Tcp(port))
+        Multiaddr::empty().with(Protocol::Ip4(ip)).with(Protocol::Tcp(PORT))
     }
 }
 
@@ -104,12 +107,13 @@ impl Network {
         make: impl FnOnce(&Keypair, &Multiaddr) -> B,
     ) -> Result<Member> {
         let number = self.members.len() as u64;
+        let alive: Vec<_> = self.members.iter().filter(|member| member.host.is_alive()).cloned().collect();
         let key = self.seed.identity("node", number);
         let address = region.address(self.members.len());
         let member = self.start(make(&key, &address), &key, &address)?;
-        for known in 0..KNOWN.min(number) {
-            let other = self.seed.below("known", number * KNOWN + known, self.members.len());
-            member.dial(&self.members[other]).await?;
+        for known in 0..KNOWN.min(alive.len() as u64) {
+            let other = self.seed.below("known", number * KNOWN + known, alive.len());
+            member.dial(&alive[other]).await?;
         }
         self.members.push(member.clone());
         self.internet.clock.take_worst_lag();
@@ -190,8 +194,12 @@ mod tests {
 
     #[test]
     fn everybody_has_an_address_of_the_right_kind() {
-        let addresses: HashSet<_> = (0..5000).map(|number| Region::Internet.address(number)).collect();
-        assert_eq!(addresses.len(), 5000);
-        assert!(addresses.iter().all(|address| AddressClass::of(address) == AddressClass::Global));
+        for (region, class) in
+            [(Region::Internet, AddressClass::Global), (Region::Lan, AddressClass::Private)]
+        {
+            let addresses: HashSet<_> = (0..5000).map(|number| region.address(number)).collect();
+            assert_eq!(addresses.len(), 5000);
+            assert!(addresses.iter().all(|address| AddressClass::of(address) == class));
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Cell {
 }
 
 impl Report {
+    /// Adds a goal, and whether it was met.
+    pub(crate) fn goal(&mut self, goal: impl fmt::Display, met: bool) {
+        self.findings.push(format!("Goal {}: {goal}.", if met { "met" } else { "missed" }));
+    }
+
     pub(crate) fn json(&self, settings: &Value) -> Value {
         let sheets: Vec<_> = self.sheets.iter().map(Sheet::json).collect();
         json!({ "settings": settings, "tables": sheets, "findings": self.findings })
@@ -120,8 +125,12 @@ mod tests {
         let mut sheet = Sheet::new("Lookups", &["nodes", "found %"]);
         sheet.row([count(100_usize), number(99.5, 1)]);
         sheet.row([text("stock"), number(f64::NAN, 1)]);
-        let report = Report { sheets: vec![sheet], findings: vec!["Good.".into()], charts: Vec::new() };
-        assert_eq!(report.to_string(), "\nLookups\n\nnodes  found %\n100    99.5\nstock  -\n\nGood.\n");
+        let mut report = Report { sheets: vec![sheet], findings: vec!["Good.".into()], charts: Vec::new() };
+        report.goal("99 % found", true);
+        report.goal("all found", false);
+        let tables = "\nLookups\n\nnodes  found %\n100    99.5\nstock  -\n\n";
+        let findings = "Good.\nGoal met: 99 % found.\nGoal missed: all found.\n";
+        assert_eq!(report.to_string(), [tables, findings].concat());
         let json = report.json(&json!({ "seed": 1 }));
         assert_eq!(json["settings"]["seed"], 1);
         assert_eq!(json["tables"][0]["rows"][0]["found %"], 99.5);

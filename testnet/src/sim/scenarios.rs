@@ -1,4 +1,6 @@
 //! What a simulated network is put through.
 
+pub(crate) mod announce;
 pub(crate) mod growth;
+pub(crate) mod lan;
 pub(crate) mod lookup;

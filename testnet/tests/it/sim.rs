@@ -53,3 +53,41 @@ fn what_the_dead_held_is_found_all_the_same_by_ours_and_by_stock_kademlia() {
         assert!(row["all requests"].as_f64().unwrap() > 1.0, "{row}");
     }
 }
+
+#[test]
+fn everything_that_one_node_of_a_private_network_has_is_held_by_all_and_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["lan", "--nodes", "4", "--items", "300", "--others", "20", "--lookups", "20"];
+    let (tables, _) = sim(dir.path(), &args);
+    let [held, lookups] = tables.as_slice() else { panic!("{tables:?}") };
+    for (row, items) in held.iter().zip([300.0, 60.0]) {
+        assert_eq!((row["items"].as_f64(), row["copies min"].as_f64()), (Some(items), Some(3.0)), "{row}");
+    }
+    let [row] = lookups.as_slice() else { panic!("{lookups:?}") };
+    assert_eq!((row["lookups"].as_f64(), row["found %"].as_f64()), (Some(20.0), Some(100.0)), "{row}");
+}
+
+#[test]
+fn many_items_cost_no_more_messages_than_few_and_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = vec!["announce", "200", "2000", "--nodes", "28", "--sample", "10", "--publishes", "4"];
+    args.extend(["--rest", "0", "--stock-keys", "4", "--stock-nodes", "28"]);
+    let (tables, svg) = sim(dir.path(), &args);
+    let [sweeps, publishes] = tables.as_slice() else { panic!("{tables:?}") };
+    assert_eq!(sweeps.len(), 4);
+    for row in sweeps {
+        assert_eq!((row["lookups"].as_f64(), row["found %"].as_f64()), (Some(10.0), Some(100.0)), "{row}");
+        let messages = row["messages"].as_f64().unwrap();
+        assert!((10.0..200.0).contains(&messages), "{row}");
+        assert!(row["stock"].as_f64().unwrap() > 20.0 * messages, "{row}");
+    }
+    for row in publishes {
+        assert_eq!(
+            (row["publishes"].as_f64(), row["found at once %"].as_f64()),
+            (Some(4.0), Some(100.0)),
+            "{row}"
+        );
+        assert!(row["whole p50"].as_f64().unwrap() > row["walk p50"].as_f64().unwrap(), "{row}");
+    }
+    assert!(svg.unwrap().contains("2000 items"));
+}

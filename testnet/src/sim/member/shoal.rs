@@ -133,14 +133,18 @@ impl Behave for Shoal {
     fn table(&mut self) -> Vec<PeerId> {
         self.dht.table().into_iter().map(|(_, peer, _)| peer).collect()
     }
+
+    fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool {
+        self.dht.holds(key, provider)
+    }
 }
 
 fn tell(event: &Event) -> Option<Told> {
     match *event {
         Event::Found { id, provider, .. } => Some(Told::Found { id: id.0, provider }),
         Event::LookupEnded { id, hops, .. } => Some(Told::Ended { id: id.0, hops: Some(hops.into()) }),
-        Event::Announced { id, acknowledged, done, .. } => {
-            Some(Told::Announced { id: id.0, acknowledged, done })
+        Event::Announced { id, asked, acknowledged, done, over } => {
+            Some(Told::Announced { id: id.0, asked, acknowledged, done, over })
         }
         _ => None,
     }

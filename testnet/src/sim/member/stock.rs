@@ -6,7 +6,10 @@ use libp2p::core::upgrade::Version;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits, identify,
     identity::Keypair,
-    kad::{self, GetProvidersOk, QueryId, QueryResult, RecordKey, store::MemoryStore},
+    kad::{
+        self, GetProvidersOk, QueryId, QueryResult, RecordKey,
+        store::{MemoryStore, RecordStore as _},
+    },
     ping,
     swarm::{ConnectionId, NetworkBehaviour},
 };
@@ -53,7 +56,7 @@ impl Books {
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.left.remove(&id);
-            told.push(Told::Announced { id, acknowledged: 0, done: true });
+            told.push(Told::Announced { id, asked: 0, acknowledged: 0, done: true, over: true });
         }
     }
 }
@@ -122,5 +125,10 @@ impl Behave for Stock {
         buckets
             .flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>())
             .collect()
+    }
+
+    fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool {
+        let records = self.kad.store_mut().providers(&RecordKey::new(key.as_bytes()));
+        records.iter().any(|record| record.provider == *provider)
     }
 }
