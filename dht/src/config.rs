@@ -67,12 +67,14 @@ impl Defence {
 /// Bounds on memory and work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Strangers' records held per scope, in memory, at about half a kilobyte each. Our own keys do not
-    /// count.
+    /// Strangers' records held per scope, in memory, at up to a kilobyte each. Our own keys do not count.
     pub records: usize,
     /// Providers held per key. More of them are of no use to one who looks, and a popular key must not
     /// crowd out others.
     pub providers_per_key: usize,
+    /// Announcements handed on to newcomers per second and scope. More would only be felt by our user; with none, what
+    /// is announced is found less and less the more nodes come and go.
+    pub handed_per_second: usize,
     /// Lookups that walk at once; the others wait. Each keeps several dials open.
     pub lookups: usize,
     /// How long a lookup may take. Whoever waits longer believes that it hangs.
@@ -84,6 +86,7 @@ impl Default for Limits {
         Self {
             records: 100_000,
             providers_per_key: 64,
+            handed_per_second: 16,
             lookups: 16,
             lookup_deadline: Duration::from_secs(30),
         }

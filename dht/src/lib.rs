@@ -10,10 +10,12 @@
 //! | know which address goes where | [`AddressClass`], [`Scope`] |
 //! | read what travels | `wire`, `codec` |
 //! | follow an announcement | `provide`, then `record_store` at the other end |
+//! | see records handed on | `handing`, then `record_store::proof` |
 //! | follow a lookup | `lookup`, `search`, `walk`, then `overlay` |
 //! | know who is in the tables | `refresh`, `overlay::table` |
 
 mod absent;
+mod allowance;
 mod behaviour;
 mod check;
 mod codec;
@@ -21,6 +23,7 @@ mod config;
 mod disk;
 mod event;
 mod gate;
+mod handing;
 mod lookup;
 mod neighbours;
 mod overlay;

@@ -5,6 +5,7 @@
 //! Invariant: of the addresses that strangers tell, only those of this scope are stored, handed on or
 //! dialled, and a connection from outside the scope is not offered these protocols.
 
+mod handing;
 mod hearing;
 mod kad_store;
 mod keeping;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use futures_timer::Delay;
 use libp2p::identity::Keypair;
 use libp2p::kad;
-use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use shoal_content::{NetworkName, ProviderKey};
@@ -28,6 +29,7 @@ use crate::absent::Absent;
 use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
 use crate::config::{Config, Defence, Defences};
+use crate::handing::Handing;
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
 use crate::position::Position;
@@ -84,6 +86,9 @@ pub struct Overlay {
     kad_protocol: StreamProtocol,
     protocols: Protocols,
     provide: Provide,
+    handing: Handing,
+    /// Announcements of others on their way.
+    handed: HashSet<OutboundRequestId>,
     searches: Searches,
     pace: Pace,
     absent: Absent,
@@ -183,6 +188,8 @@ impl Overlay {
             kad_protocol,
             protocols: Protocols { kad, announce, find },
             provide: Provide::default(),
+            handing: Handing::new(config.limits.handed_per_second, now),
+            handed: HashSet::new(),
             searches: Searches::default(),
             pace: Pace::default(),
             absent: Absent::default(),
@@ -276,6 +283,7 @@ impl Overlay {
             self.dial_failures.retain(|peer, _| table.contains(peer));
         }
         self.try_again(now);
+        self.look_through(now);
         self.provide.table_size(self.peers, now);
         self.provide.tick(now);
     }

@@ -20,6 +20,10 @@ pub(crate) struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position([u8; 32]);
 
+/// The first bits of a position: as much as tells which of our neighbours are near to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place(u32);
+
 /// How far two positions are apart: their exclusive or, as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Distance([u8; 32]);
@@ -53,6 +57,11 @@ impl Position {
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    pub(crate) fn place(self) -> Place {
+        let [a, b, c, d, ..] = self.0;
+        Place(u32::from_be_bytes([a, b, c, d]))
     }
 
     pub(crate) fn distance(self, other: Self) -> Distance {
@@ -95,6 +104,18 @@ impl Position {
             *byte = (*byte & !mask) | (!ours & mask);
         }
         Self(position)
+    }
+}
+
+impl Place {
+    /// How far two places are apart, in units of 2⁻³² of the key space.
+    pub(crate) fn apart(self, other: Self) -> u32 {
+        self.0 ^ other.0
+    }
+
+    /// The place so far from this one.
+    pub(crate) fn at(self, apart: u32) -> Self {
+        Self(self.0 ^ apart)
     }
 }
 

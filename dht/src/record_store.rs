@@ -11,6 +11,7 @@
 
 mod group;
 mod keeping;
+mod proof;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -25,6 +26,8 @@ use crate::position::Position;
 use crate::wire::Receipt;
 use group::Group;
 pub(crate) use keeping::{Kept, KeptChange};
+pub(crate) use proof::Handable;
+use proof::Proofs;
 
 /// How long a record may live. A stranger's clock or claim must not make us remember for ever.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
@@ -45,6 +48,7 @@ pub(crate) struct RecordStore {
     /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
     by_size: BTreeSet<(usize, PeerId)>,
     len: usize,
+    proofs: Proofs,
     /// Where the next sample starts in a key's list; it moves, so that every provider has its turn.
     turn: Cell<usize>,
     /// Records that are not on disk as they are here.
@@ -96,6 +100,7 @@ impl RecordStore {
             by_sender: HashMap::new(),
             by_size: BTreeSet::new(),
             len: 0,
+            proofs: Proofs::default(),
             turn: Cell::new(0),
             unsaved: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -242,7 +247,7 @@ impl RecordStore {
     }
 
     fn distance(&self, key: &ProviderKey) -> u32 {
-        self.position.distance(Position::of_key(key)).fraction()
+        self.position.place().apart(Position::of_key(key).place())
     }
 
     fn find(&self, key: &ProviderKey, provider: &PeerId) -> Option<&Record> {
@@ -260,6 +265,7 @@ impl RecordStore {
     fn place(&mut self, key: ProviderKey, record: Record) {
         let (sender, provider) = (record.offer.sender, record.offer.provider);
         let ranked = (self.distance(&key), (key, provider));
+        self.proofs.placed(&record.offer);
         self.by_key.entry(key).or_default().push(record);
         self.len += 1;
         self.account(sender, |held| held.insert(ranked));
@@ -282,6 +288,7 @@ impl RecordStore {
         if records.is_empty() {
             self.by_key.remove(key);
         }
+        self.proofs.removed(&record.offer);
         let ranked = (self.distance(key), pair);
         self.account(record.offer.sender, |held| held.remove(&ranked));
     }

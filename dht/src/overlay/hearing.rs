@@ -12,7 +12,7 @@ use super::{Event, Overlay, ProtocolsEvent};
 use crate::codec::is_unsupported;
 use crate::provide::{Answer, Parcel};
 use crate::record_store::Offer;
-use crate::wire::{Announcement, Receipt, Sealed, Term};
+use crate::wire::{Receipt, Sealed, Term};
 
 impl Overlay {
     /// Begins what may begin now: walks, and messages. True when the protocols have something new to do.
@@ -28,6 +28,7 @@ impl Overlay {
             self.search_peers(aim, now);
         }
         let mut began = self.drive_searches(now);
+        began |= self.send_handed(now);
         let Self { provide, protocols, network, keypair, scope, last_sequence, .. } = self;
         let own_addresses = protocols.kad.store_mut().own_addresses();
         let mut seal = |parcel: &Parcel<'_>| {
@@ -79,9 +80,18 @@ impl Overlay {
         use request_response::{Event, Message};
         match event {
             Event::Message { peer, connection_id, message: Message::Request { request, channel, .. } } => {
-                let receipt = self.receive(peer, connection_id, request.announcement(), now);
+                let receipt = self.receive(peer, connection_id, &request, now);
                 // It fails when the connection is gone, and then there is nobody to tell.
                 let _ = self.protocols.announce.send_response(channel, receipt);
+            }
+            Event::Message { peer, message: Message::Response { request_id, .. }, .. }
+                if self.handed.remove(&request_id) =>
+            {
+                self.handing.answered(&peer, true);
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } if self.handed.remove(&request_id) => {
+                tracing::debug!(%peer, %error, "could not hand an announcement on");
+                self.handing.answered(&peer, false);
             }
             Event::Message { peer, message: Message::Response { response, .. }, .. } => {
                 let answer = if response.refused == 0 { Answer::Stored } else { Answer::Refused };
@@ -103,14 +113,16 @@ impl Overlay {
         }
     }
 
-    /// Takes a stranger's announcement, whose signature has been checked.
+    /// Takes a stranger's announcement, whose signature has been checked. Of one that somebody hands on we take what
+    /// is near to us: its provider knows who should have it, and others might make us a dump.
     pub(super) fn receive(
         &mut self,
         sender: PeerId,
         connection: ConnectionId,
-        announcement: &Announcement,
+        sealed: &Sealed,
         now: Instant,
     ) -> Receipt {
+        let announcement = sealed.announcement();
         let keys = announcement.keys.len();
         let refusal = Receipt { stored: 0, refused: u32::try_from(keys).unwrap_or(u32::MAX) };
         let Some(remote) = self.connections.get_mut(&connection) else { return refusal };
@@ -138,6 +150,15 @@ impl Overlay {
             received: now,
             ttl,
         };
-        self.protocols.kad.store_mut().records.apply(offer, &announcement.keys)
+        let signed = (sealed.as_bytes(), keys);
+        if announcement.provider == sender || ttl.is_none() {
+            let records = &mut self.protocols.kad.store_mut().records;
+            return records.apply_signed(offer, &announcement.keys, signed);
+        }
+        let near = self.near(&announcement.keys, now);
+        let far = u32::try_from(keys - near.len()).unwrap_or(u32::MAX);
+        let mut receipt = self.protocols.kad.store_mut().records.apply_signed(offer, near, signed);
+        receipt.refused = receipt.refused.saturating_add(far);
+        receipt
     }
 }

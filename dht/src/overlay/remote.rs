@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use libp2p::{Multiaddr, PeerId};
 
+use crate::allowance::Allowance;
 use crate::scope::AddressClass;
 
 /// Keys that one connection may announce at once: as many as a store takes, and again when the network has
@@ -38,15 +39,6 @@ pub(super) struct Remote {
     questions: Allowance,
 }
 
-/// What may be spent at once, and earned again with time.
-#[derive(Debug)]
-struct Allowance {
-    left: usize,
-    most: usize,
-    per_second: usize,
-    since: Instant,
-}
-
 impl Remote {
     pub(super) fn new(class: AddressClass, dialled: Option<(PeerId, Multiaddr)>, now: Instant) -> Self {
         Self {
@@ -71,28 +63,6 @@ impl Remote {
     /// Takes one question out of what it may ask; false when none is left.
     pub(super) fn may_ask(&mut self, now: Instant) -> bool {
         self.questions.spend(1, now)
-    }
-}
-
-impl Allowance {
-    fn new(most: usize, per_second: usize, now: Instant) -> Self {
-        Self { left: most, most, per_second, since: now }
-    }
-
-    fn spend(&mut self, amount: usize, now: Instant) -> bool {
-        let seconds = now.saturating_duration_since(self.since).as_secs();
-        if seconds > 0 {
-            let earned = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(self.per_second);
-            self.left = self.left.saturating_add(earned).min(self.most);
-            self.since = now;
-        }
-        match self.left.checked_sub(amount) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
     }
 }
 

@@ -46,8 +46,10 @@ impl Overlay {
             return;
         }
         let addresses = self.scope.usable(listen, class);
+        let is_new = !self.contains(&peer);
         if self.scope == Scope::Lan || !self.defences.include(Defence::DialBack) {
             self.insert(peer, &addresses);
+            self.joined(peer, is_new);
             return;
         }
         let met = self.met_at(&peer);
@@ -55,6 +57,7 @@ impl Overlay {
         let (proven, mut claimed): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_proven);
         if !proven.is_empty() {
             self.insert(peer, &proven);
+            self.joined(peer, is_new);
         }
         let known = self.table_addresses(&peer);
         claimed.retain(|address| !known.contains(address));
@@ -242,7 +245,7 @@ impl Overlay {
         in_table >= MAX_GROUP_IN_TABLE || in_bucket >= MAX_GROUP_IN_BUCKET
     }
 
-    fn distances(&mut self, target: Position) -> Vec<(Distance, PeerId)> {
+    pub(super) fn distances(&mut self, target: Position) -> Vec<(Distance, PeerId)> {
         let kad = &mut self.protocols.kad;
         kad.kbuckets()
             .flat_map(|bucket| {

@@ -10,8 +10,9 @@ use libp2p::swarm::DialError;
 use super::*;
 use crate::config::{Defences, Limits};
 use crate::scope::Scopes;
-use crate::wire::{Announcement, Receipt, Term};
+use crate::wire::{Receipt, Sealed, Term};
 
+mod handing;
 mod table;
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/1";
@@ -93,18 +94,31 @@ impl Overlay {
             .collect()
     }
 
-    /// Receives an announcement over a connection.
+    /// Receives an announcement over a connection, from its provider.
     fn hear(&mut self, said: &[&str], term: Term, over: AddressClass) -> Receipt {
-        let provider = PeerId::random();
-        self.hear_from(provider, said, term, over)
+        let provider = Keypair::generate_ed25519();
+        self.hear_from(&provider, provider.public().to_peer_id(), said, term, over)
     }
 
-    fn hear_from(&mut self, provider: PeerId, said: &[&str], term: Term, over: AddressClass) -> Receipt {
+    fn hear_from(
+        &mut self,
+        provider: &Keypair,
+        sender: PeerId,
+        said: &[&str],
+        term: Term,
+        over: AddressClass,
+    ) -> Receipt {
         let connection = ConnectionId::new_unchecked(1);
         self.connections.insert(connection, Remote::new(over, None, Instant::now()));
-        let keys = BTreeSet::from([key()]);
-        let said = Announcement { provider, sequence: 1, term, addresses: addresses(said), keys };
-        self.receive(provider, connection, &said, Instant::now())
+        let sealed = self.sealed(provider, 1, said, term);
+        self.receive(sender, connection, &sealed, Instant::now())
+    }
+
+    /// What a provider says of [`key`] in this overlay.
+    fn sealed(&self, provider: &Keypair, sequence: u64, said: &[&str], term: Term) -> Sealed {
+        let place = (&self.network, self.scope);
+        Sealed::seal(sequence, term, &addresses(said), BTreeSet::from([key()]), place, provider)
+            .expect("it can sign")
     }
 
     fn told(&mut self) -> Vec<Vec<Multiaddr>> {
@@ -210,19 +224,18 @@ fn announced_loopback_addresses_are_believed_over_loopback_only() {
 fn stale_announcements_and_those_in_our_name_are_refused() {
     let mut lan = overlay(Scope::Lan);
     assert_eq!(lan.hear(&[PRIVATE], Term::Until(1_700_000_000), AddressClass::Private), REFUSED);
-    let ourselves = lan.local;
-    assert_eq!(lan.hear_from(ourselves, &[PRIVATE], SOME_DAY, AddressClass::Private), REFUSED);
+    let (ourselves, somebody) = (lan.keypair.clone(), PeerId::random());
+    assert_eq!(lan.hear_from(&ourselves, somebody, &[PRIVATE], SOME_DAY, AddressClass::Private), REFUSED);
     assert_eq!(lan.records(), 0);
 }
 
 #[test]
 fn a_withdrawal_needs_no_address() {
-    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
-    assert_eq!(lan.hear_from(peer, &[PRIVATE], SOME_DAY, AddressClass::Private), STORED);
+    let (mut lan, provider) = (overlay(Scope::Lan), Keypair::generate_ed25519());
+    let peer = provider.public().to_peer_id();
+    assert_eq!(lan.hear_from(&provider, peer, &[PRIVATE], SOME_DAY, AddressClass::Private), STORED);
+    let withdrawal = lan.sealed(&provider, 2, &[], Term::Withdrawn);
     let connection = ConnectionId::new_unchecked(1);
-    let keys = BTreeSet::from([key()]);
-    let withdrawal =
-        Announcement { provider: peer, sequence: 2, term: Term::Withdrawn, addresses: Vec::new(), keys };
     assert_eq!(lan.receive(peer, connection, &withdrawal, Instant::now()), STORED);
     assert!(lan.told().is_empty());
 }

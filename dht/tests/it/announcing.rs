@@ -132,3 +132,23 @@ async fn keys_are_told_to_a_network_that_grew() {
     net.until("records at the newcomers", |net| (2..8).all(|index| net.dht(index).stats().records == 1))
         .await;
 }
+
+#[tokio::test]
+async fn a_newcomer_is_handed_what_it_should_hold_though_the_provider_is_gone() {
+    let mut net = Net::new(6).await;
+    net.chain(5).await;
+    let keys: Vec<_> = (0..40).map(key).collect();
+    net.announce(0, &keys).await;
+    let provider = net.peer(0);
+    net.kill(0);
+    let newcomer = net.add().await;
+    net.dial(newcomer, 3);
+    net.until("records", |net| keys.iter().all(|key| net.dht(newcomer).holds(key, &provider))).await;
+    // Whoever was told at first is gone too, and the newcomer hands on in its turn.
+    for old in 1..6 {
+        net.kill(old);
+    }
+    let another = net.add().await;
+    net.dial(another, newcomer);
+    net.until("records", |net| keys.iter().all(|key| net.dht(another).holds(key, &provider))).await;
+}

@@ -1,0 +1,56 @@
+//! What of strangers' records is taken from those who hand them on, and who is handed some.
+
+use super::*;
+
+/// An overlay in the quarter of the key space that is farthest from [`key`]: two parts of its table are nearer.
+fn far() -> Overlay {
+    let far = |overlay: &Overlay| overlay.position.place().apart(Position::of_key(&key()).place()) >= 3 << 30;
+    std::iter::repeat_with(|| overlay(Scope::Lan)).find(far).expect("every fourth one")
+}
+
+#[test]
+fn records_are_taken_from_strangers_where_they_are_near_and_from_their_provider_always() {
+    let (mut lan, provider) = (far(), Keypair::generate_ed25519());
+    let hear = |lan: &mut Overlay, provider: &Keypair, sender| {
+        lan.hear_from(provider, sender, &[PRIVATE], SOME_DAY, AddressClass::Private)
+    };
+    let stranger = PeerId::random();
+    assert_eq!(hear(&mut lan, &provider, stranger), STORED, "we know nobody who is nearer");
+
+    let ours = lan.position.distance(Position::of_key(&key()));
+    let nearer = |peer: &PeerId| Position::of_peer(peer).distance(Position::of_key(&key())) < ours;
+    let peers = std::iter::repeat_with(PeerId::random).filter(nearer).take(300);
+    for peer in peers {
+        lan.meet(peer, &[PRIVATE], AddressClass::Private);
+    }
+    let (another, themselves) = (Keypair::generate_ed25519(), provider.public().to_peer_id());
+    assert_eq!(hear(&mut lan, &another, stranger), REFUSED);
+    assert_eq!(hear(&mut lan, &another, another.public().to_peer_id()), STORED, "it knows whom it tells");
+    assert_ne!(themselves, stranger);
+    let withdrawal = lan.sealed(&provider, 2, &[], Term::Withdrawn);
+    let connection = ConnectionId::new_unchecked(1);
+    assert_eq!(lan.receive(stranger, connection, &withdrawal, Instant::now()), STORED);
+    assert_eq!(lan.told().len(), 1, "a withdrawal counts whoever brings it");
+}
+
+#[test]
+fn only_whom_we_met_is_handed_records() {
+    let (mut wan, start) = (overlay(Scope::Wan), Instant::now());
+    let provider = Keypair::generate_ed25519();
+    let peer = provider.public().to_peer_id();
+    assert_eq!(wan.hear_from(&provider, peer, &[GLOBAL], SOME_DAY, AddressClass::Global), STORED);
+    let later = start + Duration::from_secs(3600);
+    let handed = |wan: &mut Overlay| {
+        wan.look_through(later);
+        wan.handing.next_message(later).map(|(node, _)| node.peer)
+    };
+    let (named, caller, met) = (PeerId::random(), PeerId::random(), PeerId::random());
+    wan.add_known_peer(named, &addresses(&["/ip4/9.9.9.9/tcp/1"]));
+    wan.meet_at(caller, &place(AddressClass::Global), Way::In, &[GLOBAL]);
+    assert_eq!(handed(&mut wan), None);
+    wan.meet(met, &[GLOBAL], AddressClass::Global);
+    assert_eq!(handed(&mut wan), Some(met));
+    wan.handing.answered(&met, true);
+    wan.meet(met, &[GLOBAL], AddressClass::Global);
+    assert_eq!(handed(&mut wan), None, "it is no newcomer any more");
+}
