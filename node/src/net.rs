@@ -6,6 +6,7 @@
 mod behaviour;
 mod book;
 mod dialling;
+mod eager;
 mod gate;
 mod guard;
 mod head_start;

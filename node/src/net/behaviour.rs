@@ -14,10 +14,10 @@ use libp2p::{
 
 use super::{
     dialling::Dialling,
+    eager::Eager,
     gate,
     guard::{Guard, Rules},
     head_start::HeadStart,
-    security,
 };
 use crate::{
     config::{Builder, Limits, Transport},
@@ -105,7 +105,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     };
     let swarm = match config.transport {
         Transport::Internet => builder
-            .with_other_transport(|key| Ok(Guard::new(secured_tcp(key)?, rules.clone())))
+            .with_other_transport(|key| Ok(Guard::new(tcp(key)?, rules.clone())))
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_other_transport(|key| HeadStart::new(Guard::new(quic(key), rules.clone()), QUIC_WAITS))
             .map_err(|source| transport_failed(Box::new(source)))?
@@ -128,14 +128,8 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     Ok(Parts { swarm, opener, incoming, rules, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
-fn secured_tcp(
-    key: &Keypair,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(tcp::tokio::Transport::new(tcp::Config::default())
-        .upgrade(libp2p::core::upgrade::Version::V1Lazy)
-        .authenticate(security::Config::new(key)?)
-        .multiplex(yamux::Config::default())
-        .boxed())
+fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Eager::new(tcp::tokio::Transport::new(tcp::Config::default()), key)?.boxed())
 }
 
 fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {

@@ -1,6 +1,6 @@
 //! Secures TCP connections: TLS where both ends have it, and Noise for those that have not.
 
-use std::{array, io};
+use std::{io, iter, option};
 
 use futures::{
     AsyncRead, AsyncWrite, FutureExt, TryFutureExt,
@@ -19,14 +19,15 @@ use libp2p::{
 
 use super::tls;
 
-/// What the two upgrades are called on the wire, the preferred one first.
-const PROTOCOLS: [&str; 2] = [tls::PROTOCOL, "/noise"];
+/// What the second upgrade is called on the wire; the first is [`tls::PROTOCOL`].
+const NOISE: &str = "/noise";
 
-/// Both ways to secure a connection.
+/// The ways to secure a connection.
 #[derive(Clone)]
 pub(crate) struct Config {
     tls: tls::Config,
-    noise: noise::Config,
+    /// None where TLS alone is to be proposed.
+    noise: Option<noise::Config>,
 }
 
 /// A secured connection, and who is at its other end.
@@ -34,16 +35,21 @@ type Secured<C> = (PeerId, Either<TlsStream<C>, noise::Output<C>>);
 
 impl Config {
     pub(crate) fn new(identity: &Keypair) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self { tls: tls::Config::new(identity)?, noise: noise::Config::new(identity)? })
+        Ok(Self { tls: tls::Config::new(identity)?, noise: Some(noise::Config::new(identity)?) })
+    }
+
+    /// The same without Noise.
+    pub(crate) fn tls_alone(&self) -> Self {
+        Self { tls: self.tls.clone(), noise: None }
     }
 }
 
 impl UpgradeInfo for Config {
     type Info = &'static str;
-    type InfoIter = array::IntoIter<&'static str, 2>;
+    type InfoIter = iter::Chain<iter::Once<&'static str>, option::IntoIter<&'static str>>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        PROTOCOLS.into_iter()
+        iter::once(tls::PROTOCOL).chain(self.noise.as_ref().map(|_| NOISE))
     }
 }
 
@@ -53,10 +59,11 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrad
     type Future = BoxFuture<'static, io::Result<Secured<C>>>;
 
     fn upgrade_inbound(self, socket: C, protocol: &'static str) -> Self::Future {
-        if protocol == tls::PROTOCOL {
-            self.tls.upgrade_inbound(socket, protocol).map_ok(over_tls).boxed()
-        } else {
-            self.noise.upgrade_inbound(socket, protocol).map_ok(over_noise).map_err(io::Error::other).boxed()
+        match self.noise.filter(|_| protocol == NOISE) {
+            None => self.tls.upgrade_inbound(socket, protocol).map_ok(over_tls).boxed(),
+            Some(noise) => {
+                noise.upgrade_inbound(socket, protocol).map_ok(over_noise).map_err(io::Error::other).boxed()
+            }
         }
     }
 }
@@ -67,10 +74,11 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgra
     type Future = BoxFuture<'static, io::Result<Secured<C>>>;
 
     fn upgrade_outbound(self, socket: C, protocol: &'static str) -> Self::Future {
-        if protocol == tls::PROTOCOL {
-            self.tls.upgrade_outbound(socket, protocol).map_ok(over_tls).boxed()
-        } else {
-            self.noise.upgrade_outbound(socket, protocol).map_ok(over_noise).map_err(io::Error::other).boxed()
+        match self.noise.filter(|_| protocol == NOISE) {
+            None => self.tls.upgrade_outbound(socket, protocol).map_ok(over_tls).boxed(),
+            Some(noise) => {
+                noise.upgrade_outbound(socket, protocol).map_ok(over_noise).map_err(io::Error::other).boxed()
+            }
         }
     }
 }

@@ -1,0 +1,157 @@
+//! Dials without asking first how the peer wants to be secured.
+//!
+//! Where one protocol alone is proposed, libp2p takes it for agreed, and the first word of the handshake goes out
+//! together with the proposal: a round trip less for every new connection. So a dial proposes TLS and nothing else. A
+//! peer that has no TLS says so, and is dialled once more with all that we speak.
+
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures::{AsyncRead, AsyncWrite, future::BoxFuture};
+use libp2p::{
+    Multiaddr, PeerId, Transport,
+    core::{
+        Endpoint,
+        muxing::StreamMuxerBox,
+        transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
+        upgrade::{NegotiationError, Version},
+    },
+    identity::Keypair,
+    yamux,
+};
+
+use super::security;
+
+type Connection = (PeerId, StreamMuxerBox);
+
+/// A transport of bytes made one of secured connections with streams.
+pub(crate) struct Eager {
+    /// Accepts whatever we speak, and dials with it those who refused.
+    whole: Shared<Boxed<Connection>>,
+    /// Dials with TLS alone.
+    tls: Boxed<Connection>,
+}
+
+impl Eager {
+    /// Secures the connections of `bytes` with the identity `key`.
+    pub(crate) fn new<T>(bytes: T, key: &Keypair) -> Result<Self, Box<dyn Error + Send + Sync>>
+    where
+        T: Transport + Send + Unpin + 'static,
+        T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        T::Error: Send + Sync + 'static,
+        T::Dial: Send + 'static,
+        T::ListenerUpgrade: Send + 'static,
+    {
+        let config = security::Config::new(key)?;
+        let bytes = Shared(Arc::new(Mutex::new(bytes)));
+        let tls = Shared(Arc::clone(&bytes.0))
+            .upgrade(Version::V1Lazy)
+            .authenticate(config.tls_alone())
+            .multiplex(yamux::Config::default())
+            .boxed();
+        let whole =
+            bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(yamux::Config::default()).boxed();
+        Ok(Self { whole: Shared(Arc::new(Mutex::new(whole))), tls })
+    }
+}
+
+impl Transport for Eager {
+    type Output = Connection;
+    type Error = io::Error;
+    type ListenerUpgrade = <Boxed<Connection> as Transport>::ListenerUpgrade;
+    type Dial = BoxFuture<'static, io::Result<Connection>>;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<Self::Error>> {
+        self.whole.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.whole.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<Self::Error>> {
+        if options.role == Endpoint::Listener {
+            // Then the peer is the one who proposes.
+            return Ok(Box::pin(self.whole.dial(address, options)?));
+        }
+        let first = self.tls.dial(address.clone(), options)?;
+        let whole = Shared(Arc::clone(&self.whole.0));
+        Ok(Box::pin(async move {
+            match first.await {
+                Err(error) if is_refusal(&error) => {
+                    let again = whole.lock().dial(address, options).map_err(io::Error::other)?;
+                    again.await
+                }
+                done => done,
+            }
+        }))
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
+        Pin::new(&mut self.whole).poll(cx)
+    }
+}
+
+/// Whether the peer does not speak what was proposed.
+fn is_refusal(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(NegotiationError::Failed)) {
+            return true;
+        }
+        // An I/O error made of another one does not name that as its source.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = within.map(|error| error as _).or_else(|| error.source());
+    }
+    false
+}
+
+/// One transport under two sets of upgrades: it listens once, and dials from where it listens.
+struct Shared<T>(Arc<Mutex<T>>);
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Transport + Unpin> Transport for Shared<T> {
+    type Output = T::Output;
+    type Error = T::Error;
+    type ListenerUpgrade = T::ListenerUpgrade;
+    type Dial = T::Dial;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<T::Error>> {
+        self.lock().listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.lock().remove_listener(id)
+    }
+
+    fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<T::Dial, TransportError<T::Error>> {
+        self.lock().dial(address, options)
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
+        Pin::new(&mut *self.lock()).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
