@@ -60,6 +60,8 @@ pub enum Action {
         ranges: GroupRanges,
         /// For so many of these groups, those that the source chooses.
         most: Option<u64>,
+        /// The size that the source claims, where another request is to prove it: nothing is kept before it has.
+        claim: Option<u64>,
     },
     /// Let the request end before this group: another source brings what comes after.
     Shorten {
@@ -164,6 +166,8 @@ struct Request {
     offer: Option<Offer>,
     /// What it is still expected to bring.
     todo: GroupRanges,
+    /// The size that is to be proven before any of it is kept, if this request does not prove it itself.
+    claim: Option<u64>,
     /// What it brought and the disk has yet to take.
     writing: GroupRanges,
     /// When it was made, or last brought a group.
@@ -184,7 +188,13 @@ struct Offer {
 impl Request {
     /// How long its source brought nothing that we waited for.
     fn quiet(&self, now: Instant) -> Duration {
-        if self.writing.is_empty() { now.saturating_duration_since(self.progress_at) } else { Duration::ZERO }
+        if self.is_awaited() { now.saturating_duration_since(self.progress_at) } else { Duration::ZERO }
+    }
+
+    /// Whether its source is to bring something, and not the disk or the proof of a size.
+    fn is_awaited(&self) -> bool {
+        let came_whole = self.claim.is_some() && self.credited >= self.todo.len().saturating_mul(GROUP_LEN);
+        self.writing.is_empty() && !came_whole
     }
 
     /// Whether there is nothing left to wait for.
@@ -212,13 +222,17 @@ impl Scheduler {
         // A small content is asked for whole anyway, and the front of it is the nicer part to have first.
         self.cursor = if size > assign::SALTED_FROM { self.cursor % tree.groups() } else { 0 };
         // Proofs bring groups too. Those under way from which nothing came yet have nothing left to prove.
-        let proofs: Vec<RequestId> = self.requests.keys().copied().collect();
-        for id in proofs {
-            match self.requests.get_mut(&id) {
-                Some(request) if request.heard || Some(id) == by => {
-                    request.todo = tree.clip(&request.todo).intersection(&self.missing);
-                }
-                _ => self.cancel(id),
+        let under_way: Vec<RequestId> = self.requests.keys().copied().collect();
+        for id in under_way {
+            let Some(request) = self.requests.get_mut(&id) else { continue };
+            let is_of_use = match request.claim.take() {
+                Some(claim) => claim == size,
+                None => request.heard || Some(id) == by,
+            };
+            if is_of_use {
+                request.todo = tree.clip(&request.todo).intersection(&self.missing);
+            } else {
+                self.cancel(id);
             }
         }
     }
@@ -331,6 +345,7 @@ impl Scheduler {
         {
             source.ended(now);
             match self.tree {
+                None if request.claim.is_some() => {}
                 // What it did not bring, it does not have: do not ask the same again.
                 Some(_) => source.lacks(request.offer.as_ref().map_or(&request.todo, |offer| &offer.of)),
                 None => source.may_prove = false,
@@ -367,7 +382,7 @@ impl Scheduler {
 
     /// When the request that is silent for longest counts as stalled.
     pub fn first_stall(&self) -> Option<Instant> {
-        let waiting = self.requests.values().filter(|request| request.writing.is_empty());
+        let waiting = self.requests.values().filter(|request| request.is_awaited());
         waiting.map(|request| request.progress_at + STALL).min()
     }
 
@@ -414,6 +429,18 @@ impl Scheduler {
     }
 
     fn request(&mut self, source: SourceId, ranges: GroupRanges, most: Option<u64>, now: Instant) {
+        self.request_on(None, source, ranges, most, now);
+    }
+
+    /// The same, on the claim that the size is this.
+    fn request_on(
+        &mut self,
+        claim: Option<u64>,
+        source: SourceId,
+        ranges: GroupRanges,
+        most: Option<u64>,
+        now: Instant,
+    ) {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         if let Some(source) = self.sources.get_mut(&source) {
@@ -425,13 +452,14 @@ impl Scheduler {
                 source,
                 todo: if most.is_none() { ranges.clone() } else { GroupRanges::empty() },
                 offer: most.map(|most| Offer { of: ranges.clone(), most }),
+                claim,
                 writing: GroupRanges::empty(),
                 progress_at: now,
                 heard: false,
                 credited: 0,
             },
         );
-        self.actions.push(Action::Request { id, source, ranges, most });
+        self.actions.push(Action::Request { id, source, ranges, most, claim });
     }
 
     fn remove(&mut self, id: RequestId) -> Option<Request> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc;
+use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::stream::{Fuse, FuturesUnordered};
 use futures::{FutureExt, StreamExt, select_biased};
@@ -15,7 +15,7 @@ use shoal_store::Partial;
 use super::batch::Buffers;
 use super::reins::{Reins, reins};
 use super::timer::Timer;
-use super::transfer::{Ended, Event, Order, Shared, transfer};
+use super::transfer::{Ended, Event, Order, Shared, Size, transfer};
 use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Lines, Source, SourceStream};
 use crate::scheduler::{Action, Failure, MAX_REQUESTS, RequestId, Scheduler, SourceId};
 use crate::{Pool, Rate};
@@ -53,6 +53,8 @@ pub(super) struct Driver<F> {
     running: FuturesUnordered<BoxFuture<'static, (RequestId, Result<(), Ended>)>>,
     tell: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
+    /// Tells the requests that wait for it what size is proven.
+    prove: Option<oneshot::Sender<u64>>,
     /// When a group was last verified, or the first request made.
     progress_at: Option<Instant>,
     received: HashMap<PeerId, u64>,
@@ -72,6 +74,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     ) -> Self {
         let (tell, events) = mpsc::channel(EVENT_QUEUE);
         let sync = SyncOnDrop { partial: partial.clone(), pool: pool.clone() };
+        let (prove, proven) = oneshot::channel();
         let shared = Shared {
             digest: partial.digest(),
             partial,
@@ -79,6 +82,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             pool,
             credential: options.credential.clone(),
             buffers: Buffers::default(),
+            proven: proven.shared(),
         };
         Driver {
             shared: Arc::new(shared),
@@ -94,6 +98,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             running: FuturesUnordered::new(),
             tell,
             events,
+            prove: Some(prove),
             progress_at: None,
             received: HashMap::new(),
             silent: BTreeSet::new(),
@@ -195,11 +200,15 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     fn apply(&mut self, action: Action, now: Instant) {
         match action {
-            Action::Request { id, source, ranges, most } => {
+            Action::Request { id, source, ranges, most, claim } => {
                 let Some((peer, addresses)) = self.sources.get(&source).cloned() else {
                     return;
                 };
-                let size = self.tree.map(|tree| tree.size());
+                let size = match (self.tree, claim) {
+                    (Some(tree), _) => Size::Proven(tree.size()),
+                    (None, Some(claim)) => Size::Claimed(claim),
+                    (None, None) => Size::Unknown,
+                };
                 let order = Order { id, peer, addresses, ranges, most, size };
                 let (reins, bit) = reins();
                 self.reins.insert(id, reins);
@@ -262,6 +271,10 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     fn on_proven(&mut self, size: u64, missing: GroupRanges, received: u64, by: Option<RequestId>) {
         self.tree = Some(Tree::new(size));
         self.scheduler.size_proven(size, missing, by);
+        if let Some(prove) = self.prove.take() {
+            // Nobody may be waiting for it.
+            let _ = prove.send(size);
+        }
         (self.observer)(FetchEvent::Size { size, received });
     }
 

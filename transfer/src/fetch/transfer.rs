@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc;
-use futures::future::{Either, select};
+use futures::channel::{mpsc, oneshot};
+use futures::future::{self, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{AsyncRead, FutureExt, SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
@@ -44,6 +44,20 @@ pub(super) struct Shared {
     pub(super) pool: Arc<dyn Pool>,
     pub(super) credential: Option<Vec<u8>>,
     pub(super) buffers: Buffers,
+    pub(super) proven: Proven,
+}
+
+/// The size, once a request has proven it.
+pub(super) type Proven = future::Shared<oneshot::Receiver<u64>>;
+
+/// What is known of the size when a request is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Size {
+    Proven(u64),
+    /// Another request is to prove that it is this. What comes is kept in memory until then.
+    Claimed(u64),
+    /// This request is to prove it.
+    Unknown,
 }
 
 /// What to ask of whom.
@@ -54,8 +68,7 @@ pub(super) struct Order {
     pub(super) ranges: GroupRanges,
     /// So many of them, those that the source chooses.
     pub(super) most: Option<u64>,
-    /// The proven size. Without one this request is to prove it.
-    pub(super) size: Option<u64>,
+    pub(super) size: Size,
 }
 
 /// What the driver is told while a request runs.
@@ -121,19 +134,23 @@ pub(super) async fn transfer(
     if order.most.is_some_and(|most| follows.len() > most) {
         return Err(misbehaved("it sends more than was asked for"));
     }
-    match order.size {
-        Some(proven) if proven != size => return Err(Failure::WrongSize { claimed: size }.into()),
-        None if tree.encoded_len(&follows) > MAX_PROOF_LEN => {
-            return Err(Failure::WrongSize { claimed: size }.into());
-        }
-        // It does not have what would prove the size.
-        None if !follows.contains(tree.groups() - 1) => return Ok(()),
-        _ => {}
-    }
     let needed = tree.encoded_len(&follows);
-    let buffer = match (order.size, usize::try_from(needed)) {
-        // A proof is kept whole.
-        (None, Ok(needed)) => vec![0; needed],
+    let is_wrong = match order.size {
+        Size::Proven(proven) => proven != size,
+        Size::Claimed(claimed) => claimed != size || needed > MAX_PROOF_LEN,
+        Size::Unknown => needed > MAX_PROOF_LEN,
+    };
+    if is_wrong {
+        return Err(Failure::WrongSize { claimed: size }.into());
+    }
+    // It does not have what would prove the size.
+    if matches!(order.size, Size::Unknown) && !follows.contains(tree.groups() - 1) {
+        return Ok(());
+    }
+    let is_proven = matches!(order.size, Size::Proven(_));
+    let buffer = match usize::try_from(needed) {
+        // What cannot be written yet is kept whole.
+        Ok(needed) if !is_proven => vec![0; needed],
         _ => shared.buffers.take(needed),
     };
     let mut receiver = Receiver {
@@ -144,7 +161,8 @@ pub(super) async fn transfer(
         stream,
         chunk_left: 0,
         decoder: Decoder::new(shared.digest, tree, &follows),
-        proof: order.size.is_none().then_some(size),
+        proof: (!is_proven).then_some(size),
+        proven: matches!(order.size, Size::Claimed(_)).then(|| shared.proven.clone()),
         batch: Batch::new(buffer),
         batch_since: Instant::now(),
         needed,
@@ -152,10 +170,13 @@ pub(super) async fn transfer(
         writes: FuturesUnordered::new(),
         shared,
     };
-    if receiver.proof.is_none() && (follows != asked || order.most.is_some()) {
+    if !matches!(order.size, Size::Unknown) && (follows != asked || order.most.is_some()) {
         receiver.tell(Event::Follows(order.id, follows)).await;
     }
     let received = receiver.receive().await;
+    if received.is_ok() {
+        receiver.wait_for_proof().await;
+    }
     receiver.flush().await?;
     while !receiver.writes.is_empty() {
         receiver.await_write().await?;
@@ -196,6 +217,8 @@ struct Receiver {
     decoder: Decoder,
     /// The size to be proven. Until it is, everything stays in the batch.
     proof: Option<u64>,
+    /// Whose proof it is, if another request is to prove it.
+    proven: Option<Proven>,
     batch: Batch,
     /// When the batch was begun.
     batch_since: Instant,
@@ -211,6 +234,8 @@ enum Woken {
     Stopped,
     Wrote(Result<(Batch, Result<(), WriteError>), PoolClosed>),
     Read(io::Result<usize>),
+    /// What the size is.
+    Proven(Option<u64>),
     /// All is verified, and the last word is late.
     Late,
 }
@@ -311,6 +336,9 @@ impl Receiver {
                 if let Poll::Ready(Some(wrote)) = self.writes.poll_next_unpin(cx) {
                     return Poll::Ready(Woken::Wrote(wrote));
                 }
+                if let Some(Poll::Ready(size)) = self.proven.as_mut().map(|proven| proven.poll_unpin(cx)) {
+                    return Poll::Ready(Woken::Proven(size.ok()));
+                }
                 let space = match &mut into {
                     Space::Given(space) => space,
                     Space::Batch(max) => {
@@ -323,7 +351,9 @@ impl Receiver {
                 self.bit.held_back(self.stream.is_held_back());
                 match polled {
                     Poll::Ready(read) => Poll::Ready(Woken::Read(read)),
-                    Poll::Pending if self.decoder.is_done() && !self.batch.is_empty() => {
+                    Poll::Pending
+                        if self.decoder.is_done() && !self.batch.is_empty() && self.proven.is_none() =>
+                    {
                         Poll::Ready(Woken::Late)
                     }
                     Poll::Pending => Poll::Pending,
@@ -332,6 +362,12 @@ impl Receiver {
             match woken.await {
                 Woken::Stopped => return Ok(None),
                 Woken::Late => self.flush().await?,
+                Woken::Proven(size) => {
+                    if !self.is_now_proven(size) {
+                        return Ok(None);
+                    }
+                    self.flush().await?;
+                }
                 Woken::Wrote(wrote) => self.on_wrote(wrote).await?,
                 Woken::Read(Err(_)) => return Err(Failure::Lost.into()),
                 Woken::Read(Ok(read)) => {
@@ -346,6 +382,25 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Waits until what came may be written. What may not be written will never be.
+    async fn wait_for_proof(&mut self) {
+        if let Some(proven) = self.proven.clone()
+            && let Either::Right((size, _)) = select(&mut self.bit, proven).await
+        {
+            self.is_now_proven(size.ok());
+        }
+    }
+
+    /// Takes in the size that another request has proven. False if it is not the one that was claimed here.
+    fn is_now_proven(&mut self, size: Option<u64>) -> bool {
+        self.proven = None;
+        let is_right = size == self.proof;
+        if is_right {
+            self.proof = None;
+        }
+        is_right
     }
 
     /// Hands what is verified to the disk, waiting if the disk is behind.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_content::{GROUP_LEN, GroupRanges};
+use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
 use super::rarity::Rarity;
 use super::source::Source;
@@ -14,7 +14,7 @@ pub(super) const SALTED_FROM: u64 = 16 * 1024 * 1024;
 /// A claim up to this size is fetched whole to prove it: one round trip for a small file.
 const WHOLE_UP_TO: u64 = 1024 * 1024;
 
-/// Groups from the front that come with the proof of a larger size: what a liar can make us fetch in vain.
+/// Groups from the front that come with the proof of a size of which nothing is known.
 const HEAD: u64 = 4;
 
 /// Silence of the proofs under way after which one more source is asked to prove the size: what a dead one costs.
@@ -32,7 +32,8 @@ const MAX_RANGES: usize = 256;
 /// Smallest piece in groups; smaller ones cost more in round trips than they balance.
 const MIN_PIECE: u64 = 16;
 
-/// Piece for a source of unknown speed.
+/// Piece for a source of unknown speed. The first is asked for together with the proof of the size: it is also what a
+/// liar can make us fetch in vain.
 const FIRST_PIECE: u64 = 64;
 
 /// Largest piece: 32 MiB. A larger one gains nothing and takes longer to take back.
@@ -123,21 +124,43 @@ impl Scheduler {
     /// One source at a time, and another when that one is silent, which is asked for the last group alone: what several
     /// send of the same content is wasted.
     fn ask_for_proofs(&mut self, now: Instant) {
-        let quiet = |request: &Request| request.quiet(now) >= PROOF_PATIENCE;
-        if self.is_full() || !self.requests.values().all(quiet) {
+        let mut proofs = self.requests.values().filter(|request| request.claim.is_none());
+        if self.is_full() || proofs.any(|request| request.quiet(now) < PROOF_PATIENCE) {
             return;
         }
-        let may_prove = |id: &SourceId| self.sources.get(id).is_some_and(|source| source.may_prove);
-        let Some(id) = self.by_rank(now, 0).into_iter().find(may_prove) else { return };
-        let claim = self.sources.get(&id).and_then(|source| source.claims);
-        let ranges = if !self.requests.is_empty() {
-            GroupRanges::from(u64::MAX - 1..u64::MAX)
-        } else if claim.is_some_and(|size| size <= WHOLE_UP_TO) {
-            GroupRanges::all(u64::MAX)
-        } else {
-            [0..HEAD, u64::MAX - 1..u64::MAX].into_iter().collect()
+        let is_asked = |id: SourceId| {
+            self.requests.values().any(|request| request.source == id && request.claim.is_none())
         };
-        self.request(id, ranges, None, now);
+        let may_prove =
+            |id: &SourceId| self.sources.get(id).is_some_and(|source| source.may_prove) && !is_asked(*id);
+        // A proof may have failed while the piece that goes with it is still under way.
+        let free = self.by_rank(now, 0).into_iter().chain(self.by_rank(now, 1));
+        let Some(id) = free.into_iter().find(may_prove) else { return };
+        let claim = self.sources.get(&id).and_then(|source| source.claims);
+        let last = GroupRanges::from(u64::MAX - 1..u64::MAX);
+        if !self.requests.is_empty() {
+            return self.request(id, last, None, now);
+        }
+        match claim {
+            Some(size) if size <= WHOLE_UP_TO => self.request(id, GroupRanges::all(u64::MAX), None, now),
+            Some(size) => {
+                self.request(id, last, None, now);
+                self.ask_on_a_claim(id, size, now);
+            }
+            None => self.request(id, GroupRanges::from(0..HEAD).union(&last), None, now),
+        }
+    }
+
+    /// Asks for the first piece before the size is proven, so that the proof costs no round trip.
+    fn ask_on_a_claim(&mut self, id: SourceId, size: u64, now: Instant) {
+        let last = Tree::new(size).groups() - 1;
+        let from = if size > SALTED_FROM { self.cursor % (last + 1) } else { 0 };
+        let asked = GroupRanges::from(from..last.min(from.saturating_add(FIRST_PIECE)));
+        let held = self.sources.get(&id).map(|source| source.held_of(&asked)).unwrap_or_default();
+        let held: GroupRanges = held.iter().take(MAX_RANGES).collect();
+        if !held.is_empty() {
+            self.request_on(Some(size), id, held, None, now);
+        }
     }
 
     /// Whether to ask a source although it owes us an answer: only for what the others do not have within reach.
@@ -158,7 +181,7 @@ impl Scheduler {
         };
         let todo: u64 =
             self.requests.values().filter(|request| request.source == id).map(Request::expected).sum();
-        todo <= piece(source, now) / 2
+        todo <= piece(source, now) / 2 || todo <= 2 * source.growth()
     }
 
     fn ask_for_piece(
@@ -179,6 +202,9 @@ impl Scheduler {
         held = rarity.rarest(held, source.partial(rarity.tree).is_some());
         let is_whole = source.partial(rarity.tree).is_none();
         let mut groups = piece(source, now);
+        if !rarity.has_crowd() {
+            groups = groups.max(self.growing_piece(id, source)).min(MAX_PIECE);
+        }
         let others = self.sources.iter().filter(|(other, _)| **other != id);
         let others = others.filter(|(_, source)| source.may_ask(now) && source.rank(now) > 0).count() as u64;
         if others > 0 {
@@ -196,6 +222,17 @@ impl Scheduler {
         *unasked = unasked.difference(&ranges);
         self.request(id, ranges, None, now);
         true
+    }
+
+    /// The groups to ask next of a source that still becomes faster: its connection is finding out what the way bears, and
+    /// brings in each round trip as much as in all before. When what is under way has come, which shares the connection
+    /// with this piece, enough of this must be left for one more round trip, else the source has nothing to send.
+    fn growing_piece(&self, id: SourceId, source: &Source) -> u64 {
+        let todo = self.requests.values().filter(|request| request.source == id).map(Request::expected);
+        match source.growth() {
+            0 => 0,
+            came => 2 * came + 4 * todo.sum::<u64>(),
+        }
     }
 
     /// Has a source that holds everything choose what to send: it alone knows what it sent to others, who pass it on.

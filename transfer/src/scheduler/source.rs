@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_content::{GroupRanges, Tree};
+use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
 use super::Failure;
 
@@ -49,8 +49,18 @@ pub(crate) struct Source {
 #[derive(Debug, Default)]
 struct Speed {
     measured: Option<u64>,
+    /// Since when it is asked for something without a pause.
     since: Option<Instant>,
+    /// How long it was before, since it was last measured.
+    before: Duration,
+    /// When something came last.
+    last: Option<Instant>,
+    /// Bytes since it was last measured.
     bytes: u64,
+    /// Bytes since it was first asked.
+    total: u64,
+    /// Whether it was once measured to be hardly faster than before.
+    is_steady: bool,
 }
 
 impl Source {
@@ -105,11 +115,15 @@ impl Source {
 
     pub(crate) fn started(&mut self, now: Instant) {
         if self.active == 0 {
-            self.speed.since = Some(now);
-            self.speed.bytes = 0;
+            self.speed.resume(now);
         }
         self.active += 1;
         self.owes = true;
+    }
+
+    /// The groups that it has brought in all, as long as it becomes faster; then none.
+    pub(crate) fn growth(&self) -> u64 {
+        if self.speed.is_steady { 0 } else { self.speed.total / GROUP_LEN }
     }
 
     pub(crate) fn delivered(&mut self, bytes: u64, now: Instant) {
@@ -117,10 +131,15 @@ impl Source {
         self.owes = false;
         self.waits = 0;
         self.failures = 0;
+        self.speed.last = Some(now);
         self.speed.bytes = self.speed.bytes.saturating_add(bytes);
+        self.speed.total = self.speed.total.saturating_add(bytes);
         if let Some(sample) = self.speed.sample(now, WINDOW) {
+            self.speed.is_steady |=
+                self.speed.measured.is_some_and(|old| sample < old.saturating_add(old / 2));
             self.speed.measured = Some(self.speed.measured.map_or(sample, |old| old / 2 + sample / 2));
             self.speed.since = Some(now);
+            self.speed.before = Duration::ZERO;
             self.speed.bytes = 0;
         }
     }
@@ -176,8 +195,17 @@ impl Source {
 }
 
 impl Speed {
+    /// It is asked again after a pause, which is no fault of its own. What is short is measured together with what comes
+    /// next: else a source that is quickly done with all it is asked for would never be measured.
+    fn resume(&mut self, now: Instant) {
+        if let (Some(since), Some(last)) = (self.since, self.last) {
+            self.before = self.before.saturating_add(last.saturating_duration_since(since));
+        }
+        self.since = Some(now);
+    }
+
     fn sample(&self, now: Instant, at_least: Duration) -> Option<u64> {
-        let elapsed = now.saturating_duration_since(self.since?);
+        let elapsed = self.before.saturating_add(now.saturating_duration_since(self.since?));
         if self.bytes == 0 || elapsed < at_least {
             return None;
         }

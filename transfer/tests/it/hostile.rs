@@ -98,7 +98,8 @@ async fn a_lie_about_the_size_is_exposed_at_once_and_takes_no_space() {
             assert_eq!(fetched.size, size);
             assert_eq!(fetched.sources, [(good.peer, size)]);
             check_whole(&partial, &data);
-            assert_eq!(peers.faults(), 2, "{claimed}");
+            // One to prove it, and perhaps one for the piece that goes with the proof, in both gets.
+            assert!((2..=4).contains(&peers.faults()), "{claimed}: {}", peers.faults());
             partial.abandon().unwrap();
         }
     }

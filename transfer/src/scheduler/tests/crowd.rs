@@ -120,7 +120,7 @@ impl Swarm {
         }
         for action in self.nodes[to].scheduler.poll(self.now) {
             match action {
-                Action::Request { id, source, ranges, most } => {
+                Action::Request { id, source, ranges, most, .. } => {
                     let from = index(source);
                     if !self.is_here(from) {
                         let failure = Failure::Unreachable("gone".into());
