@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// How many files, where there are many
     #[arg(long)]
     files: Option<u64>,
+    /// How many fetch at the same time, where that are several
+    #[arg(long)]
+    receivers: Option<u64>,
     /// See in seconds whether everything works; the numbers mean nothing
     #[arg(long)]
     quick: bool,
@@ -216,6 +219,7 @@ fn settings(bench: &Bench, options: &Options) -> std::collections::BTreeMap<Stri
     let chosen = |name: &str| match name {
         "size" => options.size,
         "files" => options.files,
+        "receivers" => options.receivers,
         _ => None,
     };
     let value = |&(name, usual, quick): &(&str, u64, u64)| {

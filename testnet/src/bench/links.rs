@@ -17,8 +17,8 @@ use super::{
     race,
     record::Record,
     report::{Bound, Goal, Report, median, with_spread},
-    rivals::{self, ALL, SHOAL},
-    scene::{Original, Scene},
+    rivals::{self, ALL, OVER_QUIC, SHOAL},
+    scene::{Original, Scene, Server},
     svg::{Chart, Ours},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 const RAW: &str = "floor raw";
 
 /// Who takes part: those who can be told of each other by address.
-const CONTENDERS: [&str; 5] = [SHOAL, RAW, "curl https", "sendme", "rqbit"];
+const CONTENDERS: [&str; 6] = [SHOAL, OVER_QUIC, RAW, "curl https", "sendme", "rqbit"];
 
 /// What a link's speed and delay may differ from what they should be.
 const TOLERANCE: f64 = 0.1;
@@ -51,50 +51,80 @@ pub(crate) fn measure_lossy(run: &mut Run<'_>) -> Result<()> {
 }
 
 fn measure(run: &mut Run<'_>, usual: &str) -> Result<()> {
-    let congestion = run.congestion.unwrap_or(usual);
-    run.record.note(format!("congestion control of both hosts: {congestion}"));
-    let round_trip = Duration::from_millis(run.record.setting("round trip ms"));
-    let quality = Quality {
-        rate: run.record.setting("rate"),
-        delay: round_trip / 2,
-        queue: round_trip,
-        lost_ppm: u32::try_from(run.record.setting("lost ppm"))?,
-    };
     let path = run.dir.join("original/large.bin");
     sample::write_file(&path, run.seed, run.record.setting("size"))?;
-    let wire = Wire::lay(congestion)?;
-    let scene = Scene::set(run.launcher, run.shoal, wire.place(), Original::file(&path)?, run.dir)?;
-    let _carrier = wire.carry(&scene, quality, run.seed)?;
+    let link = Link::lay(run, usual, Original::file(&path)?)?;
     let entries: Vec<_> = ALL.iter().filter(|entry| CONTENDERS.contains(&entry.name)).collect();
-    let contenders = race::start(run, &scene, &entries)?;
-    gate(run, &scene, quality)?;
-    race::race(run, &scene, contenders)
+    let contenders = race::start(run, &link.scene, &entries)?;
+    link.gate(run)?;
+    race::race(run, &link.scene, contenders)
 }
 
-/// Checks that the link is what it should be, with nothing on it but connects and plain TCP.
-fn gate(run: &mut Run<'_>, scene: &Scene, quality: Quality) -> Result<()> {
-    let (_server, address) = rivals::serve_floor(scene, Kind::Raw)?;
-    let mut fastest = f64::MAX;
-    for _ in 0..CONNECTS {
-        let mut connect = scene.on_client(env::current_exe()?);
-        let output = connect.args([rivals::FLOOR, "connect", &address.to_string()]).output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        fastest = fastest.min(printed.trim().parse().context("connecting over the link")?);
+/// Two hosts and the link between them, as the settings of the run want it. Dropping it removes all of it.
+pub(super) struct Link {
+    /// What runs on the two hosts.
+    pub(super) scene: Scene,
+    quality: Quality,
+    _carrier: Server,
+    _wire: Wire,
+}
+
+impl Link {
+    /// Makes them, for those who fetch `original`. The hosts react to loss as the run says, or as is `usual`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub(super) fn lay(run: &mut Run<'_>, usual: &str, original: Original) -> Result<Self> {
+        let congestion = run.congestion.unwrap_or(usual);
+        run.record.note(format!("congestion control of both hosts: {congestion}"));
+        let round_trip = Duration::from_millis(run.record.setting("round trip ms"));
+        let quality = Quality {
+            rate: run.record.setting("rate"),
+            delay: round_trip / 2,
+            queue: round_trip,
+            lost_ppm: u32::try_from(run.record.setting("lost ppm"))?,
+        };
+        let wire = Wire::lay(congestion)?;
+        let scene = Scene::set(run.launcher, run.shoal, wire.place(), original, run.dir)?;
+        let carrier = wire.carry(&scene, quality, run.seed)?;
+        Ok(Self { scene, quality, _carrier: carrier, _wire: wire })
     }
-    let (found, nominal) = (fastest / 1e3, quality.delay.as_secs_f64() * 2e3);
-    run.record.note(format!("a connect takes {found:.1} ms"));
-    ensure!((found / nominal - 1.0).abs() < TOLERANCE, "a connect takes {found:.1} ms, not {nominal} ms");
-    if quality.lost_ppm == 0 {
-        let raw = ALL.iter().find(|entry| entry.name == RAW).context("there is no raw floor")?;
-        let cost = raw.start(scene)?.fetch(scene, Check::Nothing)?;
-        // What is over sooner says nothing about the link.
-        if let Some(rate) = cost.late_rate() {
-            let share = rate / as_f64(quality.rate);
-            run.record.note(format!("plain TCP fills {:.1} % of the link", share * 100.0));
-            ensure!((share - 1.0).abs() < TOLERANCE, "plain TCP fills {:.1} % of the link", share * 100.0);
+
+    /// Checks that the link is what it should be, with nothing on it but connects and plain TCP.
+    ///
+    /// # Errors
+    ///
+    /// It is another one.
+    pub(super) fn gate(&self, run: &mut Run<'_>) -> Result<()> {
+        let (scene, quality) = (&self.scene, self.quality);
+        let (_server, address) = rivals::serve_floor(scene, Kind::Raw)?;
+        let mut fastest = f64::MAX;
+        for _ in 0..CONNECTS {
+            let mut connect = scene.on_client(env::current_exe()?);
+            let output = connect.args([rivals::FLOOR, "connect", &address.to_string()]).output()?;
+            let printed = String::from_utf8_lossy(&output.stdout);
+            fastest = fastest.min(printed.trim().parse().context("connecting over the link")?);
         }
+        let (found, nominal) = (fastest / 1e3, quality.delay.as_secs_f64() * 2e3);
+        run.record.note(format!("a connect takes {found:.1} ms"));
+        ensure!((found / nominal - 1.0).abs() < TOLERANCE, "a connect takes {found:.1} ms, not {nominal} ms");
+        if quality.lost_ppm == 0 {
+            let raw = ALL.iter().find(|entry| entry.name == RAW).context("there is no raw floor")?;
+            let cost = raw.start(scene)?.fetch(scene, Check::Nothing)?;
+            // What is over sooner says nothing about the link.
+            if let Some(rate) = cost.late_rate() {
+                let share = rate / as_f64(quality.rate);
+                run.record.note(format!("plain TCP fills {:.1} % of the link", share * 100.0));
+                ensure!(
+                    (share - 1.0).abs() < TOLERANCE,
+                    "plain TCP fills {:.1} % of the link",
+                    share * 100.0
+                );
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(crate) fn report(record: &Record) -> Report {

@@ -26,6 +26,8 @@ pub(super) enum Name {
     Links,
     /// One file over 200 Mbit/s and 80 ms with one packet in a hundred lost, under bbr; needs root
     LinksLossy,
+    /// How long until the first byte over 500 Mbit/s and 50 ms, idle and beside a large transfer; needs root
+    LinksSeek,
     /// How cost grows with sizes and counts
     Growth,
     /// All of them, one after the other; those that need root only as root
@@ -35,7 +37,7 @@ pub(super) enum Name {
 impl Name {
     /// Whether only root can run it.
     pub(super) fn needs_root(self) -> bool {
-        matches!(self, Self::Links | Self::LinksLossy)
+        matches!(self, Self::Links | Self::LinksLossy | Self::LinksSeek)
     }
 }
 
@@ -115,6 +117,18 @@ pub(super) const ALL: &[Bench] = &[
         ],
         measure: links::measure_lossy,
         report: links::report,
+    },
+    Bench {
+        name: Name::LinksSeek,
+        word: "links-seek",
+        settings: &[
+            ("size", 512 << 20, 32 << 20),
+            ("rate", 500_000_000 / 8, 500_000_000 / 8),
+            ("round trip ms", 50, 50),
+            ("lost ppm", 0, 0),
+        ],
+        measure: seek::measure_far,
+        report: seek::report,
     },
     Bench {
         name: Name::Growth,

@@ -10,7 +10,7 @@ use super::{
     contender::{Check, Contender, as_f64},
     record::Record,
     report::{Bound, Goal, median, with_spread},
-    rivals::{self, ALL, Entry, SHOAL, does},
+    rivals::{self, ALL, Entry, OVER_QUIC, SHOAL, does},
     samples::Samples,
     scene::Scene,
     stats,
@@ -29,7 +29,7 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) fn start(run: &mut Run<'_>, scene: &Scene, entries: &[&Entry]) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
     for entry in entries {
-        if !run.wants(entry.name) {
+        if !run.wants(entry.name) || (entry.name == OVER_QUIC && run.only.is_empty()) {
             continue;
         }
         let lacks = entry.lacks();
@@ -85,7 +85,7 @@ pub(crate) fn race(run: &mut Run<'_>, scene: &Scene, mut contenders: Vec<Contend
 }
 
 fn is_rival(name: &str) -> bool {
-    name != SHOAL && !name.starts_with(rivals::FLOOR)
+    name != SHOAL && name != OVER_QUIC && !name.starts_with(rivals::FLOOR)
 }
 
 /// Who was measured, in the order of [`ALL`].

@@ -18,6 +18,9 @@ use crate::shoal::{AS_SHOAL, Daemon};
 /// What every run compares the others with.
 pub(crate) const SHOAL: &str = "shoal";
 
+/// The same where nothing but QUIC leads to the server. It takes part only where it is named.
+pub(crate) const OVER_QUIC: &str = "shoal quic";
+
 /// The floor of a verified get.
 pub(crate) const FULL: &str = "floor full";
 
@@ -47,7 +50,8 @@ enum Takes {
 /// Everyone, in the order of the tables.
 #[rustfmt::skip]
 pub(crate) const ALL: &[Entry] = &[
-    Entry { name: SHOAL, does: "encrypted, BLAKE3", needs: &[], takes: Takes::Anything, start: shoal },
+    Entry { name: SHOAL, does: "encrypted, BLAKE3", needs: &[], takes: Takes::Anything, start: |name, scene| shoal(name, scene, "tcp/0") },
+    Entry { name: OVER_QUIC, does: "encrypted, BLAKE3", needs: &[], takes: Takes::Anything, start: |name, scene| shoal(name, scene, "udp/0/quic-v1") },
     Entry { name: FULL, does: "encrypted, BLAKE3", needs: &[], takes: Takes::Files, start: |name, scene| floor(name, scene, Kind::Full) },
     Entry { name: "floor tls", does: "encrypted, dropped", needs: &[], takes: Takes::Nothing, start: |name, scene| floor(name, scene, Kind::Tls) },
     Entry { name: "floor raw", does: "plaintext, dropped", needs: &[], takes: Takes::Nothing, start: |name, scene| floor(name, scene, Kind::Raw) },
@@ -90,15 +94,18 @@ pub(crate) fn does(name: &str) -> &'static str {
     ALL.iter().find(|entry| entry.name == name).map_or("", |entry| entry.does)
 }
 
-/// A daemon with the original, and a get in a process and a home of its own that knows its address.
-fn shoal(name: &'static str, scene: &Scene) -> Result<Contender> {
+/// A daemon with the original, and a get in a process and a home of its own that knows its address. Both listen at a free
+/// `port` of one transport.
+fn shoal(name: &'static str, scene: &Scene, port: &'static str) -> Result<Contender> {
     let words: Vec<&str> = scene.place.server.iter().map(String::as_str).collect();
-    let listen = format!("/ip4/{}/tcp/0", scene.place.address);
+    let listen = format!("/ip4/{}/{port}", scene.place.address);
     let network = scene.shoal.network().to_owned();
     let options = ["--network", &network, "--no-mdns", "--listen", &listen].map(str::to_owned);
     // On another host, an address of this host's own would lead nowhere.
-    let from = if scene.place.client.is_empty() { "/ip4/127.0.0.1/tcp/0" } else { "/ip4/0.0.0.0/tcp/0" };
-    let daemon = Daemon::start(&scene.shoal.under(&words), &scene.dir.join("shoal"), &options)?;
+    let from = if scene.place.client.is_empty() { "127.0.0.1" } else { "0.0.0.0" };
+    let from = format!("/ip4/{from}/{port}");
+    let home = scene.dir.join(name.replace(' ', "-"));
+    let daemon = Daemon::start(&scene.shoal.under(&words), &home, &options)?;
     let cid = daemon.publish_alone(&scene.original.path)?;
     let (pid, address) = (daemon.ready().pid, daemon.address()?);
     let client = {
@@ -106,7 +113,7 @@ fn shoal(name: &'static str, scene: &Scene) -> Result<Contender> {
         move |folder: &Path| {
             let mut command = scene.on_client(env::current_exe()?);
             command.args([AS_SHOAL, "get", &cid, "--json", "--no-mdns", "--network", &network]);
-            command.args(["--listen", from, "--peer", &address]);
+            command.args(["--listen", &from, "--peer", &address]);
             command.arg("--home").arg(folder.join("home"));
             command.arg("-o").arg(folder.join(&scene.original.name));
             Ok(command)

@@ -5,7 +5,7 @@ mod api;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -15,15 +15,17 @@ use shoal_gateway::json::{Event, Peer};
 use super::{
     Run,
     contender::as_f64,
+    links::Link,
     meter,
     record::Record,
     report::{Bound, Goal, Report, with_spread},
+    scene::{Original, Place},
     stats,
     svg::{Chart, Ours},
 };
 use crate::{
     sample,
-    shoal::{Daemon, Running},
+    shoal::{Daemon, Running, Shoal},
     table::Table,
 };
 
@@ -35,13 +37,61 @@ const SMALL: u64 = 1024;
 
 const MIB: f64 = 1_048_576.0;
 
+/// Where the two sides live.
+struct Hosts {
+    provider: Shoal,
+    provider_options: Vec<String>,
+    getter: Shoal,
+    getter_options: Vec<String>,
+    /// What the large get must have before it counts as one that takes all there is.
+    warmed_up: u64,
+}
+
 pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
+    let large = large_file(run)?;
+    let hosts = Hosts {
+        provider: run.shoal.clone(),
+        provider_options: run.shoal.on_loopback(),
+        getter: run.shoal.clone(),
+        getter_options: run.shoal.on_loopback(),
+        warmed_up: 1,
+    };
+    measure_between(run, &hosts, &large)
+}
+
+/// The same with a long link between the two.
+pub(crate) fn measure_far(run: &mut Run<'_>) -> Result<()> {
+    let large = large_file(run)?;
+    let link = Link::lay(run, "cubic", Original::file(&large)?)?;
+    link.gate(run)?;
+    let Place { server, client, address } = &link.scene.place;
+    let under = |words: &[String]| run.shoal.under(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let options = |address: &str| -> Vec<String> {
+        let listen = format!("/ip4/{address}/tcp/0");
+        ["--network", run.shoal.network(), "--no-mdns", "--listen", &listen].map(str::to_owned).into()
+    };
+    let hosts = Hosts {
+        provider: under(server),
+        provider_options: options(&address.to_string()),
+        getter: under(client),
+        getter_options: options("0.0.0.0"),
+        // By then the link is full.
+        warmed_up: run.record.setting("size") / 4,
+    };
+    measure_between(run, &hosts, &large)
+}
+
+fn large_file(run: &Run<'_>) -> Result<PathBuf> {
     let large = run.dir.join("large.bin");
     sample::write_file(&large, run.seed, run.record.setting("size"))?;
     sample::make_old(&large)?;
+    Ok(large)
+}
+
+fn measure_between(run: &mut Run<'_>, hosts: &Hosts, large: &Path) -> Result<()> {
     for block in 0..=run.blocks {
         let dir = run.dir.join("block");
-        let measured = measure_block(run, &dir, &large, block)?;
+        let measured = measure_block(run, hosts, &dir, large, block)?;
         fs::remove_dir_all(&dir)?;
         if block > 0 {
             for (quantity, value) in measured {
@@ -53,13 +103,19 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
     Ok(())
 }
 
-fn measure_block(run: &Run<'_>, dir: &Path, large: &Path, block: u32) -> Result<Vec<(&'static str, f64)>> {
-    let provider = Daemon::start(run.shoal, &dir.join("provider"), &run.shoal.on_loopback())?;
-    let mut options = run.shoal.on_loopback();
+fn measure_block(
+    run: &Run<'_>,
+    hosts: &Hosts,
+    dir: &Path,
+    large: &Path,
+    block: u32,
+) -> Result<Vec<(&'static str, f64)>> {
+    let provider = Daemon::start(&hosts.provider, &dir.join("provider"), &hosts.provider_options)?;
+    let mut options = hosts.getter_options.clone();
     options.extend(["--peer".to_owned(), provider.address()?]);
 
     let start = Instant::now();
-    let getter = Daemon::start(run.shoal, &dir.join("getter"), &options)?;
+    let getter = Daemon::start(&hosts.getter, &dir.join("getter"), &options)?;
     let ready = millis(start.elapsed());
     let idle_memory = as_f64(meter::memory(getter.ready().pid)?);
     let large = provider.publish(large)?;
@@ -83,8 +139,8 @@ fn measure_block(run: &Run<'_>, dir: &Path, large: &Path, block: u32) -> Result<
     let idle = first_bytes(GETS)?;
 
     let target = dir.join("large.got").display().to_string();
-    let transfer = run.shoal.start(&dir.join("getter"), &["get", &large, "-o", &target])?;
-    wait_for_bytes(&transfer)?;
+    let transfer = hosts.getter.start(&dir.join("getter"), &["get", &large, "-o", &target])?;
+    wait_for_bytes(&transfer, hosts.warmed_up)?;
     let busy = first_bytes(GETS)?;
     let still_busy = !has_ended(&transfer)?;
     if !still_busy {
@@ -96,7 +152,7 @@ fn measure_block(run: &Run<'_>, dir: &Path, large: &Path, block: u32) -> Result<
     let start = Instant::now();
     let mut args = vec!["get".to_owned(), cid, "-o".to_owned(), dir.join("cold.bin").display().to_string()];
     args.extend(options);
-    let get = run.shoal.start(&dir.join("cold"), &args)?;
+    let get = hosts.getter.start(&dir.join("cold"), &args)?;
     wait_for_source(&get)?;
     let cold = millis(start.elapsed());
     get.finish()?;
@@ -131,11 +187,11 @@ fn round_trip(daemon: &Daemon) -> Result<f64> {
     bail!("no peer answered a ping")
 }
 
-fn wait_for_bytes(get: &Running) -> Result<()> {
+fn wait_for_bytes(get: &Running, bytes: u64) -> Result<()> {
     loop {
         match get.next()? {
-            Event::Progress(progress) if progress.bytes > 0 => return Ok(()),
-            Event::Done(done) => bail!("the get ended without progress: {done:?}"),
+            Event::Progress(progress) if progress.bytes >= bytes => return Ok(()),
+            Event::Done(done) => bail!("the get ended too soon: {done:?}"),
             _ => {}
         }
     }
@@ -183,6 +239,23 @@ pub(crate) fn report(record: &Record) -> Report {
             chart.bar(quantity, of(quantity), Ours::Yes);
         }
     }
+    let busy = Goal::new(
+        "G11 busy: ms more than idle",
+        &minus("first byte busy", "first byte idle"),
+        Bound::AtMost(10.0),
+    );
+    let far = record.setting("round trip ms");
+    if far > 0 {
+        return Report {
+            title: format!(
+                "links-seek: how long until the first byte, {} Mbit/s, round trip {far} ms",
+                record.setting("rate") * 8 / 1_000_000
+            ),
+            tables: vec![table],
+            goals: busy.into_iter().collect(),
+            charts: vec![chart],
+        };
+    }
     let memory: Vec<f64> = of("idle memory").iter().map(|bytes| bytes / MIB).collect();
     let goals = [
         Goal::new(
@@ -190,11 +263,7 @@ pub(crate) fn report(record: &Record) -> Report {
             &minus("first byte idle", "round trip"),
             Bound::AtMost(5.0),
         ),
-        Goal::new(
-            "G11 busy: ms more than idle",
-            &minus("first byte busy", "first byte idle"),
-            Bound::AtMost(10.0),
-        ),
+        busy,
         Goal::new(
             "G12 cold: ms beyond `start`, to dial and ask",
             &minus("first byte cold", "start to ready"),

@@ -49,13 +49,17 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
         let last = start.elapsed().as_secs_f64();
         let sent = seed.status()?.sent.saturating_sub(before);
         let mut cpu = meter::cpu_seconds(seed.ready().pid)?;
+        let mut by_all = sent;
         for receiver in &receivers {
             cpu += meter::cpu_seconds(receiver.ready().pid)?;
+            by_all += receiver.status()?.sent;
         }
+        let needed = run.record.setting("size") * run.record.setting("receivers");
         let samples = &mut run.record.samples;
         samples.push("last wall", last);
         samples.push("seed sent", as_f64(sent));
         samples.push("all cpu", cpu);
+        samples.push("waste", as_f64(by_all.saturating_sub(needed)) / as_f64(needed) * 100.0);
         drop((receivers, seed));
         fs::remove_dir_all(&dir)?;
         run.tell_block(block)?;
@@ -79,12 +83,14 @@ pub(crate) fn report(record: &Record) -> Report {
         "last to finish, s",
         "least possible, s",
         "seed sent, by the file",
+        "waste %",
         "CPU-s/GiB received",
     ]);
     table.row([
         with_spread(&of("last wall", 1.0)),
         with_spread(&[bound]),
         with_spread(&of("seed sent", size)),
+        with_spread(&of("waste", 1.0)),
         with_spread(&of("all cpu", gib)),
     ]);
     let mut chart = Chart::new("seconds until the last has everything (shorter is better)");
@@ -94,6 +100,7 @@ pub(crate) fn report(record: &Record) -> Report {
     let goals = [
         Goal::new("G4 last to finish, by the fluid bound", &late, Bound::AtMost(1.25)),
         Goal::new("G4 sent by the seed, by the file", &of("seed sent", size), Bound::AtMost(1.3)),
+        Goal::new("G4 waste, %", &of("waste", 1.0), Bound::AtMost(1.0)),
     ];
     Report {
         title: format!(
