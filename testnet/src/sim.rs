@@ -11,6 +11,7 @@ mod network;
 mod report;
 mod scenarios;
 mod seed;
+mod sessions;
 mod wire;
 
 use std::{fs, io::Write, path::PathBuf, time::Duration};
@@ -20,7 +21,7 @@ use serde_json::json;
 
 use self::{
     report::Report,
-    scenarios::{announce, growth, lan, lookup},
+    scenarios::{announce, churn, growth, lan, lookup},
     seed::Seed,
     wire::Way,
 };
@@ -76,6 +77,30 @@ enum Scenario {
         /// Whose overlay to measure
         #[arg(long, value_enum, default_value_t = Whose::Both)]
         whose: Whose,
+    },
+    /// Nodes come and go, then a part of all is gone at once: what is found
+    Churn {
+        /// How many nodes the network has
+        #[arg(long, default_value_t = 300)]
+        nodes: usize,
+        /// How many items are published and looked up
+        #[arg(long, default_value_t = 1000)]
+        items: usize,
+        /// For how many seconds nodes come and go
+        #[arg(long, default_value_t = 100)]
+        lasts: u64,
+        /// Milliseconds that stand for a minute of a session
+        #[arg(long, default_value_t = 1000)]
+        minute: u64,
+        /// How many percent of the nodes are gone at once in the end
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=50))]
+        dead: u8,
+        /// Seconds from then on until everything is looked up again, which should be over after two minutes
+        #[arg(long, default_value_t = 60)]
+        again: u64,
+        /// Announcements that a node hands on to newcomers per second; 0 to see what it is worth
+        #[arg(long, default_value_t = shoal_dht::Limits::default().handed_per_second)]
+        handed: usize,
     },
     /// What it costs one node to keep items announced, beside stock Kademlia, and how fast one item can be found
     Announce {
@@ -164,6 +189,12 @@ async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Writ
         Scenario::Lookup { nodes, dead, lookups, rest, whose } => {
             let rest = Duration::from_secs(rest);
             lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, whose }, out).await
+        }
+        Scenario::Churn { nodes, items, lasts, minute, dead, again, handed } => {
+            let (lasts, minute) = (Duration::from_secs(lasts), Duration::from_millis(minute));
+            let again = Duration::from_secs(again);
+            let options = churn::Options { nodes, items, lasts, minute, dead, again, handed };
+            churn::run(seed, way, &options, out).await
         }
         Scenario::Announce { nodes, ref sizes, sample, publishes, rest, stock_keys, stock_nodes } => {
             let (sizes, rest) = (sizes.clone(), Duration::from_secs(rest));

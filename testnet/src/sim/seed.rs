@@ -28,6 +28,12 @@ impl Seed {
         usize::try_from(self.number(what, number) % end).unwrap_or(0)
     }
 
+    /// A number from 0 to 1 that belongs to the `number`th `what`.
+    pub(crate) fn part(self, what: &str, number: u64) -> f64 {
+        // As many bits as such a number holds.
+        (self.number(what, number) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// The identity of the `number`th `what`.
     pub(crate) fn identity(self, what: &str, number: u64) -> Keypair {
         #[expect(clippy::expect_used, reason = "any 32 bytes are an ed25519 key")]

@@ -91,3 +91,23 @@ fn many_items_cost_no_more_messages_than_few_and_are_found() {
     }
     assert!(svg.unwrap().contains("2000 items"));
 }
+
+#[test]
+fn what_was_published_stays_found_while_nodes_come_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = vec!["churn", "--nodes", "24", "--items", "30", "--lasts", "10", "--minute", "400"];
+    args.extend(["--again", "1"]);
+    let (tables, svg) = sim(dir.path(), &args);
+    let [coming, gone] = tables.as_slice() else { panic!("{tables:?}") };
+    let [window] = coming.as_slice() else { panic!("{coming:?}") };
+    assert!(window["joined"].as_f64().unwrap() >= 3.0, "{window}");
+    assert!(
+        window["lookups"].as_f64().unwrap() >= 20.0 && window["found %"].as_f64().unwrap() >= 90.0,
+        "{window}"
+    );
+    assert_eq!(gone.len(), 2);
+    for row in gone {
+        assert_eq!((row["lookups"].as_f64(), row["found %"].as_f64()), (Some(30.0), Some(100.0)), "{row}");
+    }
+    assert!(svg.unwrap().contains("20 s"));
+}
