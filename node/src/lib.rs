@@ -69,7 +69,7 @@ pub use self::{
     home::{Home, HomeError, Paths, holder},
     human::human_size,
     job::Job,
-    net::PeerInfo,
+    net::{Guard, PeerInfo, ruled},
     node::{Node, StopError},
     offline::{Naming, NamingError, VerifyError, name_of, verify_file},
     publish::{Announced, Publish, PublishError, PublishProgress, PublishRequest, Shared},

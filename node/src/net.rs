@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::tasks::Tasks;
 
+pub use self::guard::{Guard, ruled};
 pub(crate) use self::{
     behaviour::{Behaviour, build, protocol_version},
     book::Book,

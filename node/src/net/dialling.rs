@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const NO_ANSWER: Duration = Duration::from_secs(2);
 /// Addresses whose failures are remembered. When there are more, those that failed longest ago are forgotten.
 const MAX_FAILING: usize = 4096;
+/// Machines remembered at which a peer was found. Dials to others go out a few at a time until one is answered.
+const MAX_REACHED: usize = 1024;
 /// Addresses that our own user named. More of them are treated like those of strangers.
 const MAX_NAMED: usize = 256;
 
@@ -37,6 +39,8 @@ pub(crate) enum Refusal {
     Own,
     #[error("too many dials to this machine failed lately")]
     Failing,
+    #[error("too many dials to this machine are under way, and it has not answered yet")]
+    Unknown,
     #[error("too many addresses are being dialled")]
     Busy,
 }
@@ -54,6 +58,10 @@ pub(crate) struct Dialling {
     named: Vec<Multiaddr>,
     /// When dials failed, by the network that counts as one machine.
     failing: HashMap<IpAddr, VecDeque<Instant>>,
+    /// Dials that have not ended, likewise. As many as wait for their turn or for an answer.
+    under_way: HashMap<IpAddr, usize>,
+    /// Machines at which a peer was found, the latest last.
+    reached: VecDeque<IpAddr>,
 }
 
 impl Dialling {
@@ -68,6 +76,8 @@ impl Dialling {
             own: Vec::new(),
             named: Vec::new(),
             failing: HashMap::new(),
+            under_way: HashMap::new(),
+            reached: VecDeque::new(),
         }
     }
 
@@ -84,7 +94,8 @@ impl Dialling {
         }
     }
 
-    /// How long to wait before dialling `address`.
+    /// How long to wait before dialling `address`. A dial that is admitted counts as one under way until
+    /// [`Dialling::ended`] is told of it.
     pub(crate) fn admit(&mut self, address: &Multiaddr, now: Instant) -> Result<Duration, Refusal> {
         let address = bare(address);
         // What our own user named is tried, and fails with a better reason than ours.
@@ -95,21 +106,42 @@ impl Dialling {
             if AddressClass::of(&address) == AddressClass::Other {
                 return Err(Refusal::Nowhere);
             }
-            if let Some(machine) = machine(&address)
-                && self.recent_failures(machine, now) >= self.failures_per_machine
-            {
-                return Err(Refusal::Failing);
+            if let Some(machine) = machine(&address) {
+                let failures = self.recent_failures(machine, now);
+                if failures >= self.failures_per_machine {
+                    return Err(Refusal::Failing);
+                }
+                // Each of those under way may be one more that fails, and one who drops what we send says so late.
+                let under_way = self.under_way.get(&machine).copied().unwrap_or(0);
+                if failures + under_way >= self.failures_per_machine && !self.reached.contains(&machine) {
+                    return Err(Refusal::Unknown);
+                }
             }
         }
-        self.take_turn(now)
+        let wait = self.take_turn(now)?;
+        if let Some(machine) = machine(&address) {
+            *self.under_way.entry(machine).or_default() += 1;
+        }
+        Ok(wait)
     }
 
     /// Notes how a dial to `address` ended, or that it was given up after `elapsed`.
     pub(crate) fn ended(&mut self, address: &Multiaddr, end: End, now: Instant) {
         let Some(machine) = machine(address) else { return };
+        if let Some(under_way) = self.under_way.get_mut(&machine) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.under_way.remove(&machine);
+            }
+        }
         match end {
             End::Reached => {
                 self.failing.remove(&machine);
+                self.reached.retain(|known| *known != machine);
+                self.reached.push_back(machine);
+                if self.reached.len() > MAX_REACHED {
+                    self.reached.pop_front();
+                }
             }
             End::GivenUp { after } if after < NO_ANSWER => {}
             End::Failed | End::GivenUp { .. } => self.failed(machine, now),

@@ -21,6 +21,7 @@ use libp2p::{
 };
 
 use super::dialling::{Dialling, End};
+use crate::config::Limits;
 
 type Connection = (PeerId, StreamMuxerBox);
 
@@ -39,8 +40,13 @@ impl Rules {
     }
 }
 
+/// A transport that dials only what a node with these limits would dial, and as fast.
+pub fn ruled(inner: Boxed<(PeerId, StreamMuxerBox)>, limits: &Limits) -> Guard {
+    Guard::new(inner, Rules::new(Dialling::new(limits, Instant::now())))
+}
+
 /// A transport whose dials obey.
-pub(crate) struct Guard {
+pub struct Guard {
     inner: Boxed<Connection>,
     rules: Rules,
 }
@@ -75,10 +81,11 @@ impl Transport for Guard {
         let rules = self.rules.clone();
         Ok(Box::pin(async move {
             let wait = rules.lock().admit(&address, Instant::now()).map_err(io::Error::other)?;
+            let mut attempt = Attempt { rules, address, started: None, end: None };
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            let mut attempt = Attempt { rules, address, started: Instant::now(), end: None };
+            attempt.started = Some(Instant::now());
             let connection = dial.await;
             attempt.end = Some(if connection.is_ok() { End::Reached } else { End::Failed });
             connection
@@ -97,13 +104,15 @@ impl Transport for Guard {
 struct Attempt {
     rules: Rules,
     address: Multiaddr,
-    started: Instant,
+    /// When its turn came.
+    started: Option<Instant>,
     end: Option<End>,
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let end = self.end.unwrap_or_else(|| End::GivenUp { after: self.started.elapsed() });
+        let after = self.started.map(|started| started.elapsed()).unwrap_or_default();
+        let end = self.end.unwrap_or(End::GivenUp { after });
         self.rules.lock().ended(&self.address, end, Instant::now());
     }
 }

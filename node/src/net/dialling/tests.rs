@@ -57,6 +57,27 @@ fn one_machine_sees_few_dials_whatever_its_ports() {
 }
 
 #[test]
+fn a_machine_that_does_not_even_refuse_sees_as_few() {
+    let limit = Limits::default().failed_dials;
+    let mut scene = Scene::new();
+    let port = |port: usize| format!("/ip4/8.8.8.8/tcp/{port}");
+    let admitted = (1..=400).filter(|number| scene.admit(&port(*number)).is_ok()).count();
+    assert_eq!(admitted, limit, "none of them has ended yet");
+    assert_eq!(scene.admit(&port(500)), Err(Refusal::Unknown));
+    scene.end(&port(1), End::Reached);
+    assert!((600..650).all(|number| scene.admit(&port(number)).is_ok()), "many may live behind one address");
+    let lost_a_race = End::GivenUp { after: Duration::ZERO };
+    for number in (2..=limit).chain(600..650) {
+        scene.end(&port(number), lost_a_race);
+    }
+    assert!(scene.dialling.under_way.is_empty());
+    for host in 0..2 * MAX_REACHED {
+        scene.end(&format!("/ip4/8.8.{}.{}/tcp/1", host / 256, host % 256), End::Reached);
+    }
+    assert_eq!(scene.dialling.reached.len(), MAX_REACHED);
+}
+
+#[test]
 fn a_machine_that_answers_is_no_victim() {
     let mut scene = Scene::new();
     for _ in 0..100 {

@@ -80,7 +80,7 @@ async fn the_rules_hear_how_a_dial_ended() {
         let attempt = Attempt {
             rules: rules.clone(),
             address: "/ip4/8.8.8.8/tcp/1".parse().unwrap(),
-            started: Instant::now(),
+            started: Some(Instant::now()),
             end,
         };
         drop(attempt);
