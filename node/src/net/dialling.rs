@@ -21,7 +21,8 @@ use crate::config::Limits;
 pub(crate) const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// A dial that would have to wait longer for its turn is refused: whoever wants it has given up by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// A dial that is given up after this long got no answer. One given up earlier lost a race against another address.
+/// A dial that is given up after this long got no answer. One given up earlier may have lost a race against another
+/// address.
 const NO_ANSWER: Duration = Duration::from_secs(2);
 /// Addresses whose failures are remembered. When there are more, those that failed longest ago are forgotten.
 const MAX_FAILING: usize = 4096;
@@ -143,7 +144,10 @@ impl Dialling {
                     self.reached.pop_front();
                 }
             }
-            End::GivenUp { after } if after < NO_ANSWER => {}
+            // It may have lost a race against another address of the same machine. Against those of other machines
+            // whoever names them could lose on purpose.
+            End::GivenUp { after } if after < NO_ANSWER && self.reached.contains(&machine) => {}
+            End::NotBegun => {}
             End::Failed | End::GivenUp { .. } => self.failed(machine, now),
         }
     }
@@ -195,6 +199,8 @@ pub(crate) enum End {
     Failed,
     /// Whoever dialled does not wait any more.
     GivenUp { after: Duration },
+    /// Its turn did not come.
+    NotBegun,
 }
 
 /// What counts as one machine; none for this one, on which a test network may live.

@@ -111,8 +111,8 @@ struct Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let after = self.started.map(|started| started.elapsed()).unwrap_or_default();
-        let end = self.end.unwrap_or(End::GivenUp { after });
+        let given_up = self.started.map(|started| End::GivenUp { after: started.elapsed() });
+        let end = self.end.or(given_up).unwrap_or(End::NotBegun);
         self.rules.lock().ended(&self.address, end, Instant::now());
     }
 }

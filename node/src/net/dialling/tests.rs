@@ -66,7 +66,7 @@ fn a_machine_that_does_not_even_refuse_sees_as_few() {
     assert_eq!(scene.admit(&port(500)), Err(Refusal::Unknown));
     scene.end(&port(1), End::Reached);
     assert!((600..650).all(|number| scene.admit(&port(number)).is_ok()), "many may live behind one address");
-    let lost_a_race = End::GivenUp { after: Duration::ZERO };
+    let lost_a_race = End::NotBegun;
     for number in (2..=limit).chain(600..650) {
         scene.end(&port(number), lost_a_race);
     }
@@ -92,12 +92,17 @@ fn a_machine_that_answers_is_no_victim() {
 fn what_loses_a_race_has_not_failed_and_what_hangs_has() {
     let mut scene = Scene::new();
     let given_up = |seconds| End::GivenUp { after: Duration::from_secs(seconds) };
+    scene.end("/ip4/8.8.8.8/tcp/1", End::Reached);
+    scene.end("/ip4/9.9.9.9/tcp/1", End::Reached);
     for _ in 0..100 {
-        scene.end("/ip4/8.8.8.8/tcp/1", given_up(1));
+        scene.end("/ip4/8.8.8.8/udp/1/quic-v1", given_up(1));
         scene.end("/ip4/9.9.9.9/tcp/1", given_up(10));
+        scene.end("/ip4/10.10.10.10/tcp/1", given_up(1));
     }
     assert!(scene.admit("/ip4/8.8.8.8/tcp/1").is_ok());
     assert_eq!(scene.admit("/ip4/9.9.9.9/tcp/1"), Err(Refusal::Failing));
+    let other_machine = scene.admit("/ip4/10.10.10.10/tcp/1");
+    assert_eq!(other_machine, Err(Refusal::Failing), "its own address wins, and somebody else's is dialled");
 }
 
 #[test]
