@@ -2,8 +2,8 @@
 //!
 //! The key is the scope, the provider key and the provider's id. The row is the DAG-CBOR array
 //! `[1, sender, sequence, received, expires, forget, [address, …]]`, the times in seconds since the Unix epoch and
-//! the sender empty where it is the provider. A row that does not decode is no record, and nothing worse: disks
-//! rot, and somebody may have put another file there.
+//! the sender a byte string that begins with its kind. A row that does not decode is no record, and nothing worse:
+//! disks rot, and somebody may have put another file there.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shoal_content::ProviderKey;
 
-use crate::record_store::{Kept, KeptChange};
+use crate::record_store::{Kept, KeptChange, Sender};
 use crate::scope::{AddressClass, Scope};
 
 /// Version of the form of a row.
@@ -70,7 +70,7 @@ pub(crate) fn decode(key: &[u8], row: &[u8], now: SystemTime) -> Option<(Scope, 
     let kept = Kept {
         key: ProviderKey::from_bytes(*provider_key),
         provider,
-        sender: if sender.is_empty() { provider } else { PeerId::from_bytes(&sender).ok()? },
+        sender: Sender::from_bytes(&sender)?,
         // What may be kept now is decided now.
         addresses: scope.usable(&addresses, AddressClass::Loopback),
         sequence,
@@ -97,12 +97,11 @@ fn encode_row(kept: &Kept, now: SystemTime) -> Vec<u8> {
         Some(ByteBuf::from(address.to_vec()))
     });
     let addresses = fitting.collect();
-    let sender = if kept.sender == kept.provider { Vec::new() } else { kept.sender.to_bytes() };
     let now = seconds(now);
     let until = |left: Duration| now.saturating_add(left.as_secs());
     let row = Row(
         VERSION,
-        ByteBuf::from(sender),
+        ByteBuf::from(kept.sender.to_bytes()),
         kept.sequence,
         now.saturating_sub(kept.age.as_secs()),
         until(kept.life),

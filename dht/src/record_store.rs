@@ -4,18 +4,18 @@
 //! Tells: a fair sample of the providers of a key, and what is to be kept on disk.
 //! Nothing here can refuse our own keys: they are not here.
 //!
-//! The sender is the peer that delivered an announcement, and quotas count senders, because identities to
-//! sign with cost nothing while connections are limited. Under pressure the sender that holds most loses
-//! first, so that one who fills the store cannot push out those who hold little. It loses what lies farthest from
-//! us: other nodes are nearer to that, and they would lose something else.
+//! The sender is the network that delivered an announcement, and quotas count senders, because identities cost nothing
+//! and addresses do. Under pressure the sender that holds most loses first, so that one who fills the store cannot push
+//! out those who hold little. It loses what lies farthest from us: other nodes are nearer to that, and they would lose
+//! something else.
 
-mod group;
 mod keeping;
 mod proof;
+mod sender;
 
 use std::cell::Cell;
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,12 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
 use crate::position::Position;
+use crate::scope::Group;
 use crate::wire::Receipt;
-use group::Group;
 pub(crate) use keeping::{Kept, KeptChange};
 pub(crate) use proof::Handable;
 use proof::Proofs;
+pub(crate) use sender::Sender;
 
 /// How long a record may live. A stranger's clock or claim must not make us remember for ever.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
@@ -44,9 +45,9 @@ pub(crate) struct RecordStore {
     max_records: usize,
     max_providers: usize,
     by_key: HashMap<ProviderKey, Vec<Record>>,
-    by_sender: HashMap<PeerId, BTreeSet<Ranked>>,
+    by_sender: HashMap<Sender, BTreeSet<Ranked>>,
     /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
-    by_size: BTreeSet<(usize, PeerId)>,
+    by_size: BTreeSet<(usize, Sender)>,
     len: usize,
     proofs: Proofs,
     /// Where the next sample starts in a key's list; it moves, so that every provider has its turn.
@@ -57,6 +58,9 @@ pub(crate) struct RecordStore {
     gone: BTreeSet<Pair>,
     /// Whether what is on disk has been read, so that nothing older can come back.
     is_loaded: bool,
+    /// Decides between equals, how often it did.
+    lots: RandomState,
+    drawn: u64,
     /// Whether who holds most makes room, and providers take turns. Otherwise whoever came first stays.
     is_fair: bool,
 }
@@ -71,7 +75,7 @@ type Ranked = (u32, Pair);
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) provider: PeerId,
-    pub(crate) sender: PeerId,
+    pub(crate) sender: Sender,
     pub(crate) addresses: Vec<Multiaddr>,
     pub(crate) sequence: u64,
     pub(crate) received: Instant,
@@ -105,6 +109,8 @@ impl RecordStore {
             unsaved: BTreeSet::new(),
             gone: BTreeSet::new(),
             is_loaded: true,
+            lots: RandomState::new(),
+            drawn: 0,
             is_fair: true,
         }
     }
@@ -152,7 +158,8 @@ impl RecordStore {
         let (last, first): (Vec<_>, Vec<_>) = in_turn.partition(|offer| absent(&offer.provider));
         let mut told: HashMap<Group, usize> = HashMap::new();
         let is_fair = |offer: &&Arc<Offer>| {
-            let count = Group::of(&offer.addresses).map(|group| told.entry(group).or_default());
+            let count =
+                offer.addresses.iter().find_map(Group::of).map(|group| told.entry(group).or_default());
             count.is_none_or(|count| {
                 *count += 1;
                 *count <= MAX_PER_GROUP
@@ -207,7 +214,7 @@ impl RecordStore {
     }
 
     /// Pushes out one record where a limit is reached; false when the newcomer should lose instead.
-    fn make_room(&mut self, key: &ProviderKey, sender: &PeerId, now: Instant) -> bool {
+    fn make_room(&mut self, key: &ProviderKey, sender: &Sender, now: Instant) -> bool {
         if !self.is_fair {
             let of_key = self.by_key.get(key).map_or(0, Vec::len);
             return of_key < self.max_providers && self.len < self.max_records;
@@ -215,15 +222,18 @@ impl RecordStore {
         if let Some(records) = self.by_key.get(key)
             && records.len() >= self.max_providers
         {
-            let mut shares: HashMap<PeerId, usize> = HashMap::new();
+            let mut shares: HashMap<Sender, usize> = HashMap::new();
             for record in records {
                 *shares.entry(record.offer.sender).or_default() += 1;
             }
+            // By lot among equals: whoever could tell which one goes would come as often as it takes.
             let loses = |record: &&Record| {
                 let share = shares.get(&record.offer.sender).copied();
-                (record.expires <= now, share, Reverse(record.offer.received))
+                let lot = self.lots.hash_one((key, record.offer.provider, self.drawn));
+                (record.expires <= now, share, lot)
             };
             if let Some(provider) = records.iter().max_by_key(loses).map(|record| record.offer.provider) {
+                self.drawn += 1;
                 self.remove(key, &provider);
             }
         }
@@ -235,11 +245,13 @@ impl RecordStore {
             return false;
         };
         // Strictly more even afterwards: otherwise two equals would push each other out in turn.
-        let loser = if most > held + 1 { largest } else { *sender };
+        let holds_more = most > held + 1;
+        let loser = if holds_more || held == 0 { largest } else { *sender };
         let farthest = self.by_sender.get(&loser).and_then(BTreeSet::last).copied();
         let Some((distance, (farthest, provider))) = farthest else { return false };
-        // Whoever holds most can only trade for what is nearer to us.
-        if loser == *sender && distance <= self.distance(key) {
+        // Whoever holds most can only trade for what is nearer to us, and so can one who comes when everybody holds as
+        // little as can be.
+        if !holds_more && distance <= self.distance(key) {
             return false;
         }
         self.remove(&farthest, &provider);
@@ -294,7 +306,7 @@ impl RecordStore {
     }
 
     /// Changes what a sender holds and keeps its size in step.
-    fn account(&mut self, sender: PeerId, change: impl FnOnce(&mut BTreeSet<Ranked>) -> bool) {
+    fn account(&mut self, sender: Sender, change: impl FnOnce(&mut BTreeSet<Ranked>) -> bool) {
         let held = self.by_sender.entry(sender).or_default();
         self.by_size.remove(&(held.len(), sender));
         change(held);

@@ -24,7 +24,7 @@ fn kept() -> Kept {
     Kept {
         key: ProviderKey::from_bytes([7; 32]),
         provider: peer(1),
-        sender: peer(2),
+        sender: Sender::Peer(peer(2)),
         addresses: vec!["/ip4/10.0.0.1/tcp/4001".parse().expect("an address")],
         sequence: 9,
         age: Duration::from_secs(60),
@@ -45,7 +45,7 @@ fn the_bytes_are_these() {
     let times =
         [[0x1a, 0x6b, 0x49, 0xd1, 0xc4], [0x1a, 0x6b, 0x49, 0xe0, 0x10], [0x1a, 0x6b, 0x49, 0xee, 0x20]];
     let expected = [
-        &[0x87, 0x01, 0x58, 0x26][..],
+        &[0x87, 0x01, 0x58, 0x27, 0x00][..],
         &multihash(2),
         &[0x09],
         times.as_flattened(),
@@ -56,11 +56,12 @@ fn the_bytes_are_these() {
 }
 
 #[test]
-fn most_announcements_are_sent_by_their_provider() {
-    let same = Kept { sender: peer(1), ..kept() };
-    let (key, row) = encoded(same.clone());
-    assert_eq!(row.len() + 38 + 1, encoded(kept()).1.len());
-    assert_eq!(decode(&key, &row, at(NOW)), Some((Scope::Lan, same)));
+fn a_sender_from_the_internet_takes_little_room() {
+    let address = "/ip4/8.8.8.8/tcp/1".parse().expect("an address");
+    let global = Kept { sender: Sender::of(peer(2), &address), ..kept() };
+    let (key, row) = encoded(global.clone());
+    assert_eq!(row[2..7], [0x44, 4, 8, 8, 8]);
+    assert_eq!(decode(&key, &row, at(NOW)), Some((Scope::Lan, global)));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Overlay {
         }
         let offer = Offer {
             provider: announcement.provider,
-            sender,
+            sender: remote.sender,
             addresses,
             sequence: announcement.sequence,
             received: now,

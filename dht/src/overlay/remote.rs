@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use libp2p::core::Endpoint;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::allowance::Allowance;
+use crate::record_store::Sender;
 use crate::scope::AddressClass;
 
 /// Keys that one connection may announce at once: as many as a store takes, and again when the network has
@@ -34,16 +36,19 @@ pub(super) struct Remote {
     pub(super) class: AddressClass,
     /// Whom we dialled, and where; none when they dialled us.
     pub(super) dialled: Option<(PeerId, Multiaddr)>,
+    /// Whose share its records take.
+    pub(super) sender: Sender,
     keys: Allowance,
     messages: Allowance,
     questions: Allowance,
 }
 
 impl Remote {
-    pub(super) fn new(class: AddressClass, dialled: Option<(PeerId, Multiaddr)>, now: Instant) -> Self {
+    pub(super) fn new(peer: PeerId, address: &Multiaddr, way: Endpoint, now: Instant) -> Self {
         Self {
-            class,
-            dialled,
+            class: AddressClass::of(address),
+            dialled: way.is_dialer().then(|| (peer, address.clone())),
+            sender: Sender::of(peer, address),
             keys: Allowance::new(KEYS_AT_ONCE, KEYS_PER_SECOND, now),
             messages: Allowance::new(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, now),
             questions: Allowance::new(QUESTIONS_AT_ONCE, QUESTIONS_PER_SECOND, now),

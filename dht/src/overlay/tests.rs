@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::task::{Context, Waker};
 
+use libp2p::core::Endpoint;
 use libp2p::kad::RecordKey;
 use libp2p::kad::store::RecordStore as _;
 use libp2p::swarm::DialError;
@@ -45,13 +46,6 @@ fn key() -> ProviderKey {
     ProviderKey::from_bytes([7; 32])
 }
 
-/// Who opened a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    In,
-    Out,
-}
-
 /// An address of a class.
 fn place(class: AddressClass) -> Multiaddr {
     let text = match class {
@@ -65,15 +59,14 @@ fn place(class: AddressClass) -> Multiaddr {
 impl Overlay {
     /// Lets a peer that we dialled and that serves this overlay be identified; tells what the table says.
     fn meet(&mut self, peer: PeerId, listen: &[&str], over: AddressClass) -> Vec<String> {
-        self.meet_at(peer, &place(over), Way::Out, listen)
+        self.meet_at(peer, &place(over), Endpoint::Dialer, listen)
     }
 
     /// Lets a peer be identified over a connection to `place`.
-    fn meet_at(&mut self, peer: PeerId, place: &Multiaddr, way: Way, listen: &[&str]) -> Vec<String> {
+    fn meet_at(&mut self, peer: PeerId, place: &Multiaddr, way: Endpoint, listen: &[&str]) -> Vec<String> {
         let protocols = [self.kad_protocol.clone()];
-        let dialled = (way == Way::Out).then(|| (peer, place.clone()));
         let connection = ConnectionId::new_unchecked(1000 + self.connections.len());
-        self.connections.insert(connection, Remote::new(AddressClass::of(place), dialled, Instant::now()));
+        self.connections.insert(connection, Remote::new(peer, place, way, Instant::now()));
         self.identified(peer, &protocols, &addresses(listen), place);
         self.connections.remove(&connection);
         self.settle();
@@ -109,7 +102,8 @@ impl Overlay {
         over: AddressClass,
     ) -> Receipt {
         let connection = ConnectionId::new_unchecked(1);
-        self.connections.insert(connection, Remote::new(over, None, Instant::now()));
+        let remote = Remote::new(sender, &place(over), Endpoint::Listener, Instant::now());
+        self.connections.insert(connection, remote);
         let sealed = self.sealed(provider, 1, said, term);
         self.receive(sender, connection, &sealed, Instant::now())
     }
@@ -248,8 +242,9 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
         lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
     }
     assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
-    lan.connections
-        .insert(ConnectionId::new_unchecked(1), Remote::new(AddressClass::Private, None, Instant::now()));
+    let remote =
+        Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener, Instant::now());
+    lan.connections.insert(ConnectionId::new_unchecked(1), remote);
     lan.on_dial_failure(dead, &DialError::Aborted, Instant::now());
     for failure in 1..=MAX_DIAL_FAILURES {
         assert_eq!(lan.peers(), 1, "before failure {failure}");

@@ -92,9 +92,8 @@ impl NetworkBehaviour for Overlay {
         match event {
             FromSwarm::ConnectionEstablished(established) => {
                 let address = established.endpoint.get_remote_address();
-                let dialled =
-                    established.endpoint.is_dialer().then(|| (established.peer_id, address.clone()));
-                let remote = Remote::new(AddressClass::of(address), dialled, Instant::now());
+                let way = established.endpoint.to_endpoint();
+                let remote = Remote::new(established.peer_id, address, way, Instant::now());
                 self.connections.insert(established.connection_id, remote);
                 self.dial_failures.remove(&established.peer_id);
                 self.absent.heard(&established.peer_id);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
-use super::{MAX_AGE, Offer, Record, RecordStore};
+use super::{MAX_AGE, Offer, Record, RecordStore, Sender};
 
 /// A record as it is on disk. Times are ages and remaining lives, for an [`Instant`] means nothing to a later
 /// process.
@@ -16,7 +16,7 @@ use super::{MAX_AGE, Offer, Record, RecordStore};
 pub(crate) struct Kept {
     pub(crate) key: ProviderKey,
     pub(crate) provider: PeerId,
-    pub(crate) sender: PeerId,
+    pub(crate) sender: Sender,
     pub(crate) addresses: Vec<Multiaddr>,
     pub(crate) sequence: u64,
     /// Since it was received.

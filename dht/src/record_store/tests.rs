@@ -34,7 +34,7 @@ impl Scene {
         let provider = self.peer(provider);
         Offer {
             provider,
-            sender: provider,
+            sender: Sender::Peer(provider),
             addresses: vec!["/ip4/10.0.0.1/tcp/1".parse().expect("an address")],
             sequence: self.sequence,
             received: self.now,
@@ -133,7 +133,7 @@ fn a_withdrawn_record_cannot_be_replayed() {
     let mut scene = Scene::new(10, 10);
     let replayed = |scene: &Scene| Offer {
         provider: scene.peers[&1],
-        sender: PeerId::random(),
+        sender: Sender::Peer(PeerId::random()),
         addresses: Vec::new(),
         sequence: 1,
         received: scene.now,
@@ -200,18 +200,21 @@ fn equals_do_not_push_each_other_out() {
     let mut scene = Scene::new(100, 10);
     scene.announce(1, &keys(0..50));
     scene.announce(2, &keys(100..150));
-    let of = |scene: &Scene, sender: u64| scene.store.by_sender[&scene.peers[&sender]].len();
+    let of = |scene: &Scene, sender: u64| scene.store.by_sender[&Sender::Peer(scene.peers[&sender])].len();
     scene.announce(2, &keys(200..210));
     assert_eq!((of(&scene, 1), of(&scene, 2)), (50, 50));
     scene.announce(3, &keys(300..400));
-    assert_eq!([1, 2, 3].map(|sender| of(&scene, sender)), [33, 34, 33]);
+    // Which of the two that are equal loses one more is for their names to decide.
+    let mut held = [1, 2].map(|sender| of(&scene, sender));
+    held.sort_unstable();
+    assert_eq!((held, of(&scene, 3)), ([33, 34], 33));
     scene.check();
 }
 
 #[test]
 fn a_sender_with_many_identities_is_still_one_sender() {
     let mut scene = Scene::new(100, 10);
-    let sender = scene.peer(0);
+    let sender = Sender::Peer(scene.peer(0));
     for identity in 1..=200 {
         let mut offer = scene.offer(identity, Some(HOUR));
         offer.sender = sender;
@@ -237,7 +240,43 @@ fn squatters_do_not_keep_the_real_provider_out() {
         scene.store.sample(&key(1), 20, |_| false, scene.now).iter().any(|(peer, _)| *peer == real)
     });
     assert!(answers.count() >= 1, "the real one is in some of five answers");
-    assert!(!scene.has(key(1), 1), "the one longest without a word made room");
+    scene.check();
+}
+
+#[test]
+fn squatters_who_come_later_do_not_push_the_real_provider_out_for_sure() {
+    const STORES: usize = 40;
+    let survived = (0..STORES).filter(|_| {
+        let mut scene = Scene::new(1000, 64);
+        for fake in 1..=64 {
+            scene.announce(fake, &[key(1)]);
+        }
+        scene.announce(100, &[key(1)]);
+        scene.now += Duration::from_secs(1);
+        for fake in 200..264 {
+            scene.announce(fake, &[key(1)]);
+        }
+        scene.check();
+        scene.has(key(1), 100)
+    });
+    // Each of 64 pushes it out with a chance of one in 64, so that a third of the stores keep it.
+    let survived = survived.count();
+    assert!((2..STORES * 3 / 4).contains(&survived), "{survived} of {STORES}");
+}
+
+#[test]
+fn a_store_full_of_strangers_with_one_record_each_takes_what_is_nearer() {
+    let mut scene = Scene::new(100, 10);
+    for stranger in 0..100 {
+        assert_eq!(scene.announce(stranger, &[key(stranger)]), stored(1));
+    }
+    let place = |store: &RecordStore, number: u64| store.distance(&key(number));
+    let mut numbers: Vec<_> = (1000..3000).collect();
+    numbers.sort_by_key(|number| place(&scene.store, *number));
+    let (nearest, farthest) = (numbers[0], numbers[numbers.len() - 1]);
+    assert_eq!(scene.announce(500, &[key(nearest)]), stored(1));
+    assert_eq!(scene.announce(501, &[key(farthest)]).refused, 1);
+    assert!(scene.has(key(nearest), 500));
     scene.check();
 }
 
@@ -245,7 +284,7 @@ fn squatters_do_not_keep_the_real_provider_out() {
 fn one_squatter_with_many_identities_makes_room_before_others() {
     let mut scene = Scene::new(1000, 64);
     scene.announce(1000, &[key(1)]);
-    let squatter = scene.peer(0);
+    let squatter = Sender::Peer(scene.peer(0));
     for fake in 1..=200 {
         let mut offer = scene.offer(fake, Some(HOUR));
         offer.sender = squatter;
@@ -353,7 +392,7 @@ proptest! {
             match step {
                 Step::Announce { provider, via, first, count } => {
                     let mut offer = scene.offer(provider, Some(HOUR));
-                    offer.sender = scene.peer(via);
+                    offer.sender = Sender::Peer(scene.peer(via));
                     scene.store.apply(offer, &keys(first..first + count));
                     model.extend(keys(first..first + count).into_iter().map(|key| ((key, provider), scene.now + HOUR)));
                 }

@@ -46,7 +46,7 @@ fn only_whom_we_met_is_handed_records() {
     };
     let (named, caller, met) = (PeerId::random(), PeerId::random(), PeerId::random());
     wan.add_known_peer(named, &addresses(&["/ip4/9.9.9.9/tcp/1"]));
-    wan.meet_at(caller, &place(AddressClass::Global), Way::In, &[GLOBAL]);
+    wan.meet_at(caller, &place(AddressClass::Global), Endpoint::Listener, &[GLOBAL]);
     assert_eq!(handed(&mut wan), None);
     wan.meet(met, &[GLOBAL], AddressClass::Global);
     assert_eq!(handed(&mut wan), Some(met));

@@ -18,7 +18,7 @@ fn at(text: &str) -> Multiaddr {
 fn meet_many(overlay: &mut Overlay, count: usize, address: impl Fn(usize) -> String) -> usize {
     for number in 0..count {
         let address = address(number);
-        overlay.meet_at(PeerId::random(), &at(&address), Way::Out, &[&address]);
+        overlay.meet_at(PeerId::random(), &at(&address), Endpoint::Dialer, &[&address]);
     }
     overlay.peers()
 }
@@ -42,7 +42,10 @@ fn one_block_of_addresses_gets_few_places() {
     assert_eq!(meet_many(&mut wan, MANY, of_v4), 3, "a /24");
     assert_eq!(meet_many(&mut wan, MANY, of_v6), 6, "and a /48");
     let mapped = "/ip4/8.8.8.9/tcp/1";
-    assert!(wan.meet_at(PeerId::random(), &at("/ip6/::ffff:8.8.8.9/tcp/1"), Way::Out, &[mapped]).is_empty());
+    assert!(
+        wan.meet_at(PeerId::random(), &at("/ip6/::ffff:8.8.8.9/tcp/1"), Endpoint::Dialer, &[mapped])
+            .is_empty()
+    );
     // Whoever lives elsewhere still finds a place.
     assert_eq!(meet_many(&mut wan, 20, |number| format!("/ip4/9.9.{number}.1/tcp/1")), 26);
     let mut open = with(Scope::Wan, Defences::ALL.without(Defence::AddressBlocks));
@@ -58,7 +61,7 @@ fn one_block_gets_fewer_places_yet_near_to_ourselves() {
     let mut taken = Vec::new();
     for number in 0..10 {
         let address = format!("/ip4/8.8.8.{number}/tcp/1");
-        taken.extend(wan.meet_at(near(), &at(&address), Way::Out, &[&address]));
+        taken.extend(wan.meet_at(near(), &at(&address), Endpoint::Dialer, &[&address]));
     }
     assert_eq!(taken.len(), 2);
 }
@@ -72,21 +75,21 @@ fn a_local_network_is_no_block() {
 
 #[test]
 fn nobody_enters_the_table_of_the_internet_who_was_not_dialled() {
-    let (mut wan, caller) = (overlay(Scope::Wan), PeerId::random());
-    assert!(wan.meet_at(caller, &at("/ip4/8.8.8.8/tcp/50000"), Way::In, &[GLOBAL]).is_empty());
+    let (mut wan, caller, from) = (overlay(Scope::Wan), PeerId::random(), at("/ip4/8.8.8.8/tcp/50000"));
+    assert!(wan.meet_at(caller, &from, Endpoint::Listener, &[GLOBAL]).is_empty());
     let mut wan = overlay(Scope::Wan);
     let connection = ConnectionId::new_unchecked(1);
-    wan.connections.insert(connection, Remote::new(AddressClass::Global, None, Instant::now()));
-    wan.identified(caller, &[wan.kad_protocol.clone()], &addresses(&[GLOBAL]), &at("/ip4/8.8.8.8/tcp/50000"));
+    wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
+    wan.identified(caller, &[wan.kad_protocol.clone()], &addresses(&[GLOBAL]), &from);
     assert_eq!(dialled(&mut wan), [caller], "it is called back");
     assert_eq!(wan.peers(), 0);
     assert_eq!(
-        wan.meet_at(caller, &at(GLOBAL), Way::Out, &[GLOBAL]),
+        wan.meet_at(caller, &at(GLOBAL), Endpoint::Dialer, &[GLOBAL]),
         [GLOBAL],
         "and enters when it was there"
     );
     let mut open = with(Scope::Wan, Defences::ALL.without(Defence::DialBack));
-    assert_eq!(open.meet_at(caller, &at("/ip4/8.8.8.8/tcp/50000"), Way::In, &[GLOBAL]), [GLOBAL]);
+    assert_eq!(open.meet_at(caller, &from, Endpoint::Listener, &[GLOBAL]), [GLOBAL]);
 }
 
 #[test]
@@ -95,12 +98,12 @@ fn nobody_is_believed_to_be_where_it_was_not_met() {
     let other_port = "/ip4/8.8.8.8/udp/1/quic-v1";
     let (mut wan, peer) = (overlay(Scope::Wan), PeerId::random());
     let said = [GLOBAL, other_port, ELSEWHERE];
-    assert_eq!(wan.meet_at(peer, &at(GLOBAL), Way::Out, &said), [GLOBAL, other_port]);
+    assert_eq!(wan.meet_at(peer, &at(GLOBAL), Endpoint::Dialer, &said), [GLOBAL, other_port]);
     // Nor does it help to call later, from wherever.
-    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Way::In, &[ELSEWHERE]), [GLOBAL, other_port]);
-    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Way::Out, &said), [GLOBAL, other_port, ELSEWHERE]);
+    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Endpoint::Listener, &[ELSEWHERE]), [GLOBAL, other_port]);
+    assert_eq!(wan.meet_at(peer, &at(ELSEWHERE), Endpoint::Dialer, &said), [GLOBAL, other_port, ELSEWHERE]);
     let mut open = with(Scope::Wan, Defences::ALL.without(Defence::DialBack));
-    assert_eq!(open.meet_at(peer, &at(GLOBAL), Way::Out, &said), said);
+    assert_eq!(open.meet_at(peer, &at(GLOBAL), Endpoint::Dialer, &said), said);
 }
 
 #[test]
@@ -110,9 +113,10 @@ fn a_flood_of_callers_is_called_back_at_a_rate() {
     for number in 0..MANY {
         let address = format!("/ip4/8.8.{}.{}/tcp/1", number / 250, number % 250);
         let connection = ConnectionId::new_unchecked(1);
-        wan.connections.insert(connection, Remote::new(AddressClass::Global, None, Instant::now()));
+        let (caller, from) = (PeerId::random(), at("/ip4/8.8.8.8/tcp/50000"));
+        wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
         let protocols = [wan.kad_protocol.clone()];
-        wan.identified(PeerId::random(), &protocols, &addresses(&[&address]), &at("/ip4/8.8.8.8/tcp/50000"));
+        wan.identified(caller, &protocols, &addresses(&[&address]), &from);
         called += dialled(&mut wan).len();
     }
     assert!((4..=40).contains(&called), "{called} were called back in a moment");

@@ -51,7 +51,7 @@ impl Scene {
         self.sequence += 1;
         let offer = Offer {
             provider: self.peer(provider),
-            sender: self.peer(sender),
+            sender: Sender::Peer(self.peer(sender)),
             addresses: vec!["/ip4/10.0.0.1/tcp/1".parse().expect("an address")],
             sequence: self.sequence,
             received: self.now,

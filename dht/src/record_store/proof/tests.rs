@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::position::Position;
+use crate::record_store::Sender;
 
 const HERE: Position = Position::from_bytes([0x5a; 32]);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -27,7 +28,14 @@ impl Scene {
     fn announce(&mut self, provider: PeerId, keys: &[ProviderKey], ttl: Option<Duration>) {
         self.sequence += 1;
         let (sequence, received) = (self.sequence, self.now);
-        let offer = Offer { provider, sender: provider, addresses: Vec::new(), sequence, received, ttl };
+        let offer = Offer {
+            provider,
+            sender: Sender::Peer(provider),
+            addresses: Vec::new(),
+            sequence,
+            received,
+            ttl,
+        };
         let signed = vec![0; 200 + keys.len() * KEY_LEN];
         self.store.apply_signed(offer, keys, (&signed, keys.len()));
     }
@@ -96,8 +104,14 @@ fn what_a_full_store_pushes_out_takes_its_announcement_along() {
 fn an_announcement_full_of_addresses_is_believed_and_not_kept() {
     let (mut scene, provider) = (Scene::new(100), PeerId::random());
     let (sequence, received) = (1, scene.now);
-    let offer =
-        Offer { provider, sender: provider, addresses: Vec::new(), sequence, received, ttl: Some(HOUR) };
+    let offer = Offer {
+        provider,
+        sender: Sender::Peer(provider),
+        addresses: Vec::new(),
+        sequence,
+        received,
+        ttl: Some(HOUR),
+    };
     scene.store.apply_signed(offer, &keys(0..1), (&[0; MAX_OVERHEAD + KEY_LEN + 1], 1));
     assert_eq!((scene.store.len(), scene.bytes()), (1, 0));
 }
