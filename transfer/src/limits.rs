@@ -30,7 +30,9 @@ pub struct Limits {
     pub open: Duration,
     /// Time in which a request must arrive whole. Without it a peer that sends a byte a minute keeps a slot.
     pub request: Duration,
-    /// Time a served stream may pass without taking a byte. Without it a peer that never reads keeps a slot.
+    /// Time that a served stream may wait for its peer to take another group. Without it a peer that never reads, or
+    /// reads a byte now and then, keeps a slot. Time in which a limit of ours holds the stream back does not count; a
+    /// peer that a limit of its own holds back asks for no more at once than fits on its way.
     pub write_stall: Duration,
 }
 
@@ -47,7 +49,7 @@ impl Default for Limits {
             waiting_total: 1024,
             open: Duration::from_secs(10),
             request: Duration::from_secs(10),
-            write_stall: Duration::from_secs(60),
+            write_stall: Duration::from_secs(20),
         }
     }
 }

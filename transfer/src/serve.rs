@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Instant;
 
 use futures::future::{Either, select};
 use futures::{AsyncReadExt, AsyncWrite, pin_mut};
@@ -28,6 +29,10 @@ use crate::pool::on_pool;
 use crate::stall::Watchdog;
 use crate::wire::{Header, Request, WireError};
 use crate::{Inbound, Limits, Pool, PoolClosed, RangeStream};
+
+/// Bytes that a peer must take within [`Limits::write_stall`]: a group. One that takes a byte now and then only wants to
+/// keep its slot.
+const SIGN_OF_LIFE: usize = 16 * 1024;
 
 /// Where content comes from. All of it blocks and is called on the [`Pool`].
 pub trait Library: Send + Sync {
@@ -107,7 +112,7 @@ pub enum ServeError {
     /// The request could not be understood.
     #[error("the request could not be understood")]
     BadRequest(#[source] WireError),
-    /// The peer took nothing for [`Limits::write_stall`].
+    /// The peer took less than a group in [`Limits::write_stall`].
     #[error("the peer stopped reading")]
     Stalled,
     /// The stream broke, most likely because the peer has what it wants.
@@ -211,15 +216,17 @@ async fn answer<L: Library + Clone + 'static>(
     writer.flush().await
 }
 
-/// Writes to a peer that must keep reading.
+/// Writes to a peer that must keep reading, for as long as nothing but the peer keeps us from writing.
 struct Writer<'a> {
     stream: &'a mut RangeStream,
     watchdog: Watchdog,
+    /// Bytes that the peer took since it last showed a sign of life.
+    taken: usize,
 }
 
 impl<'a> Writer<'a> {
     fn new(stream: &'a mut RangeStream, limits: &Limits) -> Self {
-        Writer { stream, watchdog: Watchdog::new(limits.write_stall) }
+        Writer { stream, watchdog: Watchdog::new(limits.write_stall), taken: 0 }
     }
 
     async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), ServeError> {
@@ -230,6 +237,11 @@ impl<'a> Writer<'a> {
                 .filter(|_| written > 0)
                 .ok_or(io::ErrorKind::WriteZero)
                 .map_err(io::Error::from)?;
+            self.taken += written;
+            if self.taken >= SIGN_OF_LIFE {
+                self.taken = 0;
+                self.watchdog.progress();
+            }
         }
         Ok(())
     }
@@ -246,16 +258,22 @@ impl<'a> Writer<'a> {
         &mut self,
         mut step: impl FnMut(Pin<&mut RangeStream>, &mut std::task::Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<T, ServeError> {
-        self.watchdog.touch();
         poll_fn(|cx| match step(Pin::new(&mut *self.stream), cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(ServeError::Io)),
+            Poll::Ready(result) => {
+                self.watchdog.pause(Instant::now());
+                Poll::Ready(result.map_err(ServeError::Io))
+            }
+            Poll::Pending if self.stream.is_held_back() => {
+                self.watchdog.pause(Instant::now());
+                Poll::Pending
+            }
             Poll::Pending => {
-                if self.stream.is_held_back() {
-                    self.watchdog.touch();
-                }
-                self.watchdog.poll_stalled(cx).map(|()| Err(ServeError::Stalled))
+                self.watchdog.poll_stalled(cx, Instant::now()).map(|()| Err(ServeError::Stalled))
             }
         })
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;

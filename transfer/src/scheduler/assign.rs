@@ -29,8 +29,9 @@ const TOO_SLOW: u64 = 8;
 /// Ranges in one request. A fragmented rest is asked for in several.
 const MAX_RANGES: usize = 256;
 
-/// Smallest piece in groups; smaller ones cost more in round trips than they balance.
-const MIN_PIECE: u64 = 16;
+/// Smallest piece in groups; smaller ones cost more in round trips than they balance. It fits into the window of a
+/// stream: a source that is read from as slowly as our user wants must not be taken for one that nobody reads from.
+const MIN_PIECE: u64 = 12;
 
 /// Piece for a source of unknown speed. The first is asked for together with the proof of the size: it is also what a
 /// liar can make us fetch in vain.

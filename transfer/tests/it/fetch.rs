@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt;
 use futures::channel::mpsc;
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Digest, GROUP_LEN, SIZES};
 use shoal_store::Partial;
 use shoal_transfer::{
-    Failure, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, Source, fetch,
+    Failure, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, OpenError, Pacer,
+    RangeStream, Rate, Source, fetch,
 };
 use tokio::sync::watch;
 
@@ -97,6 +101,48 @@ async fn the_pieces_of_a_content_take_turns_on_few_streams() {
     let streams = provider.served.streams.load(Ordering::Relaxed);
     assert!(requests >= 3 && streams <= 3, "{requests} requests on {streams} streams");
     assert_eq!(provider.served.failed.load(Ordering::Relaxed), 0);
+}
+
+/// Reads no faster than its user wants.
+struct Slow {
+    opener: shoal_transfer::Opener,
+    pacer: Pacer,
+}
+
+impl Open for Slow {
+    fn open(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    ) -> BoxFuture<'static, Result<RangeStream, OpenError>> {
+        let meter = self.pacer.meter(peer);
+        let opened = Open::open(&self.opener, peer, addresses);
+        async move { Ok(opened.await?.paced_reads(meter)) }.boxed()
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        self.pacer.rates().0
+    }
+}
+
+#[tokio::test]
+async fn one_who_may_read_only_slowly_gets_everything_from_a_server_without_patience() {
+    let (theirs, ours, pool) = (Library::new(), Library::new(), Threads::start());
+    // It takes half a window before a server sees that somebody reads, which takes four times as long here.
+    let rate = Rate::per_second(320_000);
+    let mut config = Config::default();
+    config.limits.write_stall = std::time::Duration::from_millis(100);
+    let provider = Provider::start_with(config, &theirs.store, &pool).await;
+    let (node, _) = Node::start(Config::default()).await;
+    let data = bytes(3 * MIB / 2, 1);
+    let digest = theirs.publish("a", &data);
+    let partial = ours.partial(&digest);
+    let opener = Arc::new(Slow { opener: node.opener.clone(), pacer: Pacer::new(rate, None) });
+    let sources = vec![source(&provider.node)];
+    let (result, _) = soon(get(&partial, opener, &pool, sources, FetchOptions::default())).await;
+    result.unwrap();
+    check_whole(&partial, &data);
+    assert!(provider.served.failed.load(Ordering::Relaxed) > 0, "the server had enough at least once");
 }
 
 #[tokio::test]
