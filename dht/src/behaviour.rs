@@ -6,7 +6,7 @@ mod wiring;
 use std::collections::VecDeque;
 use std::io;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_timer::Delay;
 use libp2p::swarm::NetworkBehaviour;
@@ -19,7 +19,8 @@ use crate::event::Event;
 use crate::lookup::{LookupId, Lookups};
 use crate::neighbours::Neighbours;
 use crate::overlay::Overlay;
-use crate::provide::{AnnounceId, Task};
+use crate::provide::own::SharedKeys;
+use crate::provide::{AnnounceId, Clock, Marks, OwnKey, Task};
 use crate::record_store::MAX_AGE;
 use crate::scope::Scope;
 use crate::stats::{OverlayStats, Stats};
@@ -66,6 +67,10 @@ pub struct Behaviour {
     tally: Tally,
     neighbours: Neighbours,
     withdrawals: u64,
+    /// Our own keys, which the overlays share.
+    keys: SharedKeys,
+    /// How far telling of them has come, as it was written last.
+    marks: Marks,
     events: VecDeque<Event>,
     /// One [`Event::TableChanged`] stands for all changes of a turn.
     table_changed: bool,
@@ -85,8 +90,11 @@ impl Behaviour {
     /// without, and says so.
     pub fn new(config: &Config) -> (Self, Option<MdnsError>) {
         let now = Instant::now();
-        let overlay =
-            |scope| Toggle::from(config.scopes.contains(scope).then(|| Overlay::new(scope, config, now)));
+        let (keys, clock) = (SharedKeys::default(), Clock::new(now, SystemTime::now()));
+        let overlay = |scope| {
+            let takes_part = config.scopes.contains(scope);
+            Toggle::from(takes_part.then(|| Overlay::new(scope, config, keys.clone(), clock, now)))
+        };
         let wants_mdns = config.mdns && config.scopes.contains(Scope::Lan);
         let heard = wants_mdns.then(|| {
             mdns::tokio::Behaviour::new(mdns::Config::default(), config.keypair.public().to_peer_id())
@@ -102,6 +110,8 @@ impl Behaviour {
             tally: Tally::default(),
             neighbours: Neighbours::default(),
             withdrawals: 0,
+            keys: keys.clone(),
+            marks: Marks::default(),
             events: VecDeque::new(),
             table_changed: false,
             timer: Delay::new(TICK),
@@ -158,22 +168,40 @@ impl Behaviour {
     pub fn announce(&mut self, id: AnnounceId, keys: &[ProviderKey], ttl: Duration) {
         let ttl = ttl.clamp(MIN_TTL, MAX_AGE);
         let can_now = self.overlays().any(Overlay::can_announce);
+        let task = Task::Announce(id);
         for overlay in self.overlays() {
-            // Nobody waits for a scope without peers while another one has them.
-            let task = if can_now && !overlay.can_announce() { Task::Renew } else { Task::Announce(id) };
             overlay.announce(task, keys, ttl);
+            // Nobody waits for a scope without peers while another one has them.
+            if can_now && !overlay.can_announce() {
+                overlay.unwatch(task);
+            }
+        }
+        self.wake();
+    }
+
+    /// Lets an announcement go on without anybody who waits for it: then it takes its turn, and costs less.
+    pub fn unwatch(&mut self, id: AnnounceId) {
+        for overlay in self.overlays() {
+            overlay.unwatch(Task::Announce(id));
         }
         self.wake();
     }
 
     /// Keeps keys announced as [`Behaviour::announce`] does, without haste and without a word: what a node that starts
-    /// has to announce again must not hold up what its user announces now. Keys that are announced for as long already
-    /// are not told again.
-    pub fn keep_announced(&mut self, keys: &[ProviderKey], ttl: Duration) {
+    /// has to announce again must not hold up what its user announces now. Keys that are announced already are not told
+    /// before it is time for it, and then all for `ttl`.
+    pub fn keep_announced(&mut self, keys: &[OwnKey], ttl: Duration) {
+        let now = Instant::now();
         for overlay in self.overlays() {
-            overlay.keep_announced(keys, ttl.clamp(MIN_TTL, MAX_AGE));
+            overlay.keep_announced(keys, ttl.clamp(MIN_TTL, MAX_AGE), now);
         }
         self.wake();
+    }
+
+    /// Our own keys, unless there are more than `max`.
+    pub fn own_keys(&self, max: usize) -> Option<Vec<ProviderKey>> {
+        let keys: Vec<_> = self.keys.lock().all().take(max.saturating_add(1)).collect();
+        (keys.len() <= max).then_some(keys)
     }
 
     /// Stops announcing keys, and tells the nodes known to hold their records. Ends with

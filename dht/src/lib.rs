@@ -48,6 +48,6 @@ pub use config::{Config, Defence, Defences, Limits};
 pub use disk::RecordChange;
 pub use event::Event;
 pub use lookup::{LookupId, Outcome};
-pub use provide::AnnounceId;
+pub use provide::{AnnounceId, OwnKey};
 pub use scope::{AddressClass, MAX_ADDRESS_LEN, MAX_ADDRESSES, Scope, Scopes};
 pub use stats::{OverlayStats, Stats};

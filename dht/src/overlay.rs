@@ -33,7 +33,8 @@ use crate::handing::Handing;
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
 use crate::position::Position;
-use crate::provide::{Backlog, Note, Provide, Task};
+use crate::provide::own::SharedKeys;
+use crate::provide::{Backlog, Clock, Mark, Note, OwnKey, Provide, Task};
 use crate::record_store::RecordStore;
 use crate::refresh::Refresh;
 use crate::scope::{AddressClass, Scope};
@@ -137,7 +138,8 @@ pub enum Event {
 }
 
 impl Overlay {
-    pub(crate) fn new(scope: Scope, config: &Config, now: Instant) -> Self {
+    /// An overlay that knows nobody. Our own `keys` are shared with the other one.
+    pub(crate) fn new(scope: Scope, config: &Config, keys: SharedKeys, clock: Clock, now: Instant) -> Self {
         let local = config.keypair.public().to_peer_id();
         let kad_protocol = protocol(&config.network, scope, "kad");
         let position = Position::of_peer(&local);
@@ -159,7 +161,8 @@ impl Overlay {
             .set_replication_interval(None)
             .set_publication_interval(None)
             .set_provider_publication_interval(None);
-        let mut kad = kad::Behaviour::with_config(local, KadStore::new(local, records), kad_config);
+        let store = KadStore::new(local, scope, keys.clone(), records);
+        let mut kad = kad::Behaviour::with_config(local, store, kad_config);
         kad.set_mode(Some(match scope {
             Scope::Lan => kad::Mode::Server,
             Scope::Wan => kad::Mode::Client,
@@ -187,7 +190,7 @@ impl Overlay {
             position,
             kad_protocol,
             protocols: Protocols { kad, announce, find },
-            provide: Provide::default(),
+            provide: Provide::new(scope, keys, clock),
             handing: Handing::new(config.limits.handed_per_second, now),
             handed: HashSet::new(),
             searches: Searches::default(),
@@ -235,8 +238,8 @@ impl Overlay {
             let mode = if own.is_empty() { kad::Mode::Client } else { kad::Mode::Server };
             self.protocols.kad.set_mode(Some(mode));
         }
+        self.provide.set_addresses(&own, now);
         self.protocols.kad.store_mut().set_own_addresses(own);
-        self.provide.renew_all(now);
         // We are on another network than before, perhaps: old failures say nothing, and neighbours must hear of us.
         self.absent.clear();
         self.refresh.begin_anew(now);
@@ -248,18 +251,32 @@ impl Overlay {
     }
 
     pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
-        self.protocols.kad.store_mut().provide(keys);
         self.provide.announce(task, keys, ttl);
     }
 
-    pub(crate) fn keep_announced(&mut self, keys: &[ProviderKey], ttl: Duration) {
-        self.protocols.kad.store_mut().provide(keys);
-        self.provide.keep(keys, ttl);
+    pub(crate) fn unwatch(&mut self, task: Task) {
+        self.provide.unwatch(task);
+    }
+
+    pub(crate) fn keep_announced(&mut self, keys: &[OwnKey], ttl: Duration, now: Instant) {
+        self.provide.keep(keys, ttl, now);
     }
 
     pub(crate) fn withdraw(&mut self, task: Task, keys: &[ProviderKey], now: Instant) {
-        self.protocols.kad.store_mut().stop_providing(keys);
         self.provide.withdraw(task, keys, now);
+    }
+
+    pub(crate) fn resume(&mut self, mark: &Mark) {
+        self.provide.resume(mark);
+    }
+
+    pub(crate) fn all_kept(&mut self) {
+        self.provide.all_kept();
+    }
+
+    /// How far telling has come.
+    pub(crate) fn mark(&mut self, now: Instant) -> Option<Mark> {
+        self.provide.mark(now)
     }
 
     /// What we hold ourselves about a key.
@@ -302,7 +319,7 @@ impl Overlay {
 
     pub(crate) fn stats(&mut self, now: Instant) -> OverlayStats {
         let census = self.census();
-        let Backlog { keys, waiting, messages, told, last } = self.backlog();
+        let Backlog { keys, waiting, messages, told, last, sent } = self.backlog();
         OverlayStats {
             scope: self.scope,
             peers: census.peers,
@@ -314,6 +331,7 @@ impl Overlay {
             told,
             waiting,
             messages,
+            sent,
             last_told: last.map(|last| now.saturating_duration_since(last)),
         }
     }

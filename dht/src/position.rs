@@ -64,6 +64,12 @@ impl Position {
         Place(u32::from_be_bytes([a, b, c, d]))
     }
 
+    /// The beginning of the position, which tells all positions apart that matter and sorts as they do.
+    pub(crate) fn prefix(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     pub(crate) fn distance(self, other: Self) -> Distance {
         let mut distance = self.0;
         for (a, b) in distance.iter_mut().zip(other.0) {

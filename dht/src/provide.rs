@@ -5,25 +5,38 @@
 //! Tells: which walks to begin, which messages to send, how each task goes.
 //! Ends: a task ends when every node it concerns has answered or was given up; the keys stay, and are
 //! told again at half of their time to live or twice a day, and to more nodes when the network turns out to be larger.
+//!
+//! What nobody waits for has no task: keys are due, and are told region after region. A region that is walked to because
+//! one of its keys is due takes along those that would be soon, so that however many things a node shares and however
+//! they came, it tells each node a few times in a period, at times that are spread over it.
 
 mod ledger;
+mod mark;
 mod outbox;
+pub(crate) mod own;
 mod region;
+mod task;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
 use crate::position::{Node, Position};
+use crate::scope::Scope;
 use crate::wire::{MAX_KEYS, Sealed};
 use ledger::Ledger;
 pub(crate) use ledger::Parcel;
+pub(crate) use mark::{Clock, Mark, Marks};
 use outbox::{Haste, Outbox};
+use own::SharedKeys;
 use region::Region;
+pub(crate) use task::Answer;
+pub use task::{AnnounceId, OwnKey};
+pub(crate) use task::{Note, Task};
 
 /// Walks at once. Each keeps several dials open; more would crowd out the lookups of our user.
 const MAX_WALKS: usize = 16;
@@ -42,56 +55,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// once, forgetting one costs a walk.
 const MAX_REGIONS: usize = 256;
 
-/// Names one announcement; chosen by the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AnnounceId(pub u64);
-
-/// Why something is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Task {
-    Announce(AnnounceId),
-    Withdraw(u64),
-    /// What was told before is told again. Nobody waits for it.
-    Renew,
-}
-
-impl Task {
-    fn haste(self) -> Haste {
-        if self == Self::Renew { Haste::Unhurried } else { Haste::Urgent }
-    }
-}
-
-/// What happened to a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    Started,
-    Asked(PeerId),
-    Acknowledged(PeerId),
-    Failed(PeerId),
-    /// Nobody else will be asked.
-    Chosen,
-    Done,
-}
-
-/// What a peer did with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It keeps all of it.
-    Stored,
-    /// It keeps none or only a part.
-    Refused,
-    /// Nobody knows whether it arrived.
-    Lost,
-    /// It cannot have arrived.
-    Unreachable,
-    /// It was not sent: its keys were withdrawn meanwhile.
-    Withdrawn,
-}
-
 /// A walk to begin, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Walk {
-    job: JobId,
+    /// None when nobody waits for it.
+    job: Option<JobId>,
     pub(crate) target: Position,
 }
 
@@ -110,18 +78,26 @@ pub(crate) struct Backlog {
     pub(crate) told: usize,
     /// When a message was acknowledged last.
     pub(crate) last: Option<Instant>,
+    /// Messages sent so far.
+    pub(crate) sent: u64,
 }
 
 /// The announcer of one overlay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Provide {
     ledger: Ledger,
+    clock: Clock,
+    mark: Mark,
+    /// What an earlier run told; none once all that is to be kept announced is known.
+    resumed: Option<Mark>,
     jobs: BTreeMap<JobId, Job>,
     last_job: JobId,
     regions: VecDeque<Region>,
     walks: Vec<Position>,
     outbox: Outbox,
     notes: Vec<(Task, Note)>,
+    /// Where we are, as our announcements say.
+    addresses: Vec<Multiaddr>,
     /// When the routing table last grew, unless that has been dealt with.
     grew: Option<Instant>,
     /// No walk before this.
@@ -130,11 +106,12 @@ pub(crate) struct Provide {
     stale: bool,
 }
 
-/// Keys on their way to the nodes that should hold them.
+/// Keys on their way to the nodes that should hold them, and somebody who waits for that.
 #[derive(Debug)]
 struct Job {
     task: Task,
-    ttl: Duration,
+    /// None withdraws.
+    ttl: Option<Duration>,
     started: bool,
     chosen: bool,
     /// Keys whose nodes are not known yet, in the order of the key space.
@@ -144,17 +121,59 @@ struct Job {
 }
 
 impl Provide {
-    /// Takes keys into our own list, and queues them to be told.
-    pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
-        self.ledger.own(keys);
-        self.add_job(task, keys, ttl);
-        self.finish_jobs();
+    pub(crate) fn new(scope: Scope, keys: SharedKeys, clock: Clock) -> Self {
+        Self {
+            ledger: Ledger::new(scope, keys),
+            clock,
+            mark: Mark::default(),
+            resumed: Some(Mark::default()),
+            jobs: BTreeMap::new(),
+            last_job: 0,
+            regions: VecDeque::new(),
+            walks: Vec::new(),
+            outbox: Outbox::default(),
+            notes: Vec::new(),
+            addresses: Vec::new(),
+            grew: None,
+            pause: None,
+            stale: false,
+        }
     }
 
-    /// Takes keys into our own list, and queues those of them that are not told already for as long.
-    pub(crate) fn keep(&mut self, keys: &[ProviderKey], ttl: Duration) {
-        let untold: Vec<_> = keys.iter().filter(|key| !self.ledger.is_told(key, ttl)).copied().collect();
-        self.announce(Task::Renew, &untold, ttl);
+    /// Takes keys into our own list, and queues them to be told.
+    pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
+        self.ledger.life = ttl;
+        self.ledger.await_keys(keys);
+        let job = self.add_job(task, keys, Some(ttl));
+        self.finish_job(job);
+    }
+
+    /// Takes keys into our own list that are not there, to be told when their turn comes, unless an earlier run told
+    /// them. All keys live so long when they are told again.
+    pub(crate) fn keep(&mut self, keys: &[OwnKey], ttl: Duration, now: Instant) {
+        let Self { ledger, resumed, clock, .. } = self;
+        ledger.life = ttl;
+        let since: HashMap<_, _> = keys.iter().map(|own| (own.key, own.since)).collect();
+        ledger.keep(since.keys().copied(), |cell, key| {
+            let since = since.get(key).copied().unwrap_or(u64::MAX);
+            resumed.as_ref().and_then(|mark| mark.told(cell, since, *clock, now))
+        });
+        self.stale = true;
+    }
+
+    /// Lets an announcement go on without anybody who waits for it.
+    pub(crate) fn unwatch(&mut self, task: Task) {
+        let Self { jobs, ledger, .. } = self;
+        let Some((id, job)) = jobs.iter_mut().find(|(_, job)| job.task == task) else { return };
+        let id = *id;
+        ledger.defer(std::mem::take(&mut job.waiting).values());
+        self.stale = true;
+        if job.started {
+            self.finish_job(id);
+        } else {
+            // It never began here, so there is no end of it to tell.
+            self.jobs.remove(&id);
+        }
     }
 
     /// Forgets keys, and tells whoever may hold their records.
@@ -164,17 +183,46 @@ impl Provide {
                 job.waiting.remove(&position);
             }
         }
-        let job = self.add_job(task, &[], Duration::ZERO);
+        let (known, unknown) = self.ledger.disown(keys);
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        let job = self.add_job(task, &unknown, None);
         self.start(job);
-        for (keys, holders) in self.ledger.disown(keys) {
-            self.send(job, keys, None, &holders, now);
+        for (keys, holders) in known {
+            self.send(Some(job), keys, None, &holders, now);
         }
-        self.finish_jobs();
+        let ids: Vec<_> = self.jobs.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.finish_job(id));
     }
 
-    /// Makes every key be told again, because what we say about ourselves has changed.
-    pub(crate) fn renew_all(&mut self, now: Instant) {
-        self.ledger.renew_all(now);
+    /// Takes what an earlier run told.
+    pub(crate) fn resume(&mut self, mark: &Mark) {
+        self.mark = mark.clone();
+        self.resumed = Some(mark.clone());
+    }
+
+    /// Notes that everything is on the list that an earlier run may have told.
+    pub(crate) fn all_kept(&mut self) {
+        self.resumed = None;
+    }
+
+    /// What has been told by now; none before it is known what was to be.
+    pub(crate) fn mark(&mut self, now: Instant) -> Option<Mark> {
+        if self.resumed.is_some() {
+            return None;
+        }
+        self.mark.update(&self.ledger, self.clock, now);
+        Some(self.mark.clone())
+    }
+
+    /// Sets where we are. Every key is told again when that is somewhere new.
+    pub(crate) fn set_addresses(&mut self, addresses: &[Multiaddr], now: Instant) {
+        self.addresses = addresses.to_vec();
+        if !addresses.iter().all(|address| self.mark.addresses.contains(address)) {
+            self.mark.addresses = addresses.to_vec();
+            self.mark.void();
+            self.resumed.iter_mut().for_each(Mark::void);
+            self.ledger.renew_all(now);
+        }
     }
 
     /// Notes how many peers the routing table holds.
@@ -200,12 +248,7 @@ impl Provide {
             self.grew = None;
             self.ledger.renew_outgrown(now);
         }
-        // One renewal at a time: another one of the same keys could otherwise pile up behind it.
-        if !self.jobs.values().any(|job| job.task == Task::Renew)
-            && let Some((ttl, keys)) = self.ledger.take_due(now)
-        {
-            self.add_job(Task::Renew, &keys, ttl);
-        }
+        self.stale |= self.ledger.find_due(now);
     }
 
     /// The walks to begin now. Called only while there is somebody to ask and something to say.
@@ -218,12 +261,9 @@ impl Provide {
         // Keys closer together than the last region is wide would probably share the answer of one walk.
         let bits = self.regions.back().map_or(0, Region::bits);
         let mut walks = Vec::new();
-        let mut jobs: Vec<_> = self.jobs.iter().collect();
-        jobs.sort_by_key(|(id, job)| (job.task.haste(), **id));
-        for (id, job) in jobs {
-            let most = if job.task.haste() == Haste::Urgent { MAX_WALKS } else { UNHURRIED_WALKS };
+        for (id, job) in &self.jobs {
             let mut from = Bound::Unbounded;
-            while self.walks.len() < most {
+            while self.walks.len() < MAX_WALKS {
                 let Some(position) = job.waiting.range((from, Bound::Unbounded)).next().map(|(at, _)| *at)
                 else {
                     break;
@@ -231,12 +271,24 @@ impl Provide {
                 from = Bound::Excluded(*position.neighbourhood(bits).end());
                 if !self.walks.iter().any(|other| other.shared_bits(position) >= bits) {
                     self.walks.push(position);
-                    walks.push(Walk { job: *id, target: position });
+                    walks.push(Walk { job: Some(*id), target: position });
                 }
             }
         }
-        for walk in &walks {
-            self.start(walk.job);
+        let mut from = Some(0);
+        while self.walks.len() < UNHURRIED_WALKS
+            && self.ledger.due() > 0
+            && let Some(key) = from.and_then(|from| self.ledger.next_due(from))
+        {
+            let position = Position::of_key(&key);
+            from = position.neighbourhood(bits).end().prefix().checked_add(1);
+            if !self.walks.iter().any(|other| other.shared_bits(position) >= bits) {
+                self.walks.push(position);
+                walks.push(Walk { job: None, target: position });
+            }
+        }
+        for id in walks.iter().filter_map(|walk| walk.job) {
+            self.start(id);
         }
         walks
     }
@@ -264,7 +316,13 @@ impl Provide {
     ) -> Option<(Node, Arc<Sealed>)> {
         loop {
             let (node, batch) = self.outbox.next()?;
-            if let Some(sealed) = self.ledger.message(batch, &node, &mut seal) {
+            let Self { ledger, mark, addresses, .. } = self;
+            let mut seal = |parcel: &Parcel<'_>| {
+                // What we do not say now was not said of every key.
+                mark.addresses.retain(|address| parcel.ttl.is_none() || addresses.contains(address));
+                seal(parcel)
+            };
+            if let Some(sealed) = ledger.message(batch, &node, &mut seal) {
                 return Some((node, sealed));
             }
             self.answered(node.peer, Answer::Withdrawn, now);
@@ -283,12 +341,13 @@ impl Provide {
         let note = if answer == Answer::Stored { Note::Acknowledged(peer) } else { Note::Failed(peer) };
         for batch in closed {
             let job = self.ledger.close(batch, peer, answer, now);
-            if let Some(job) = job.and_then(|job| self.jobs.get_mut(&job)) {
+            let Some(id) = job else { continue };
+            if let Some(job) = self.jobs.get_mut(&id) {
                 job.open = job.open.saturating_sub(1);
                 self.notes.push((job.task, note));
             }
+            self.finish_job(id);
         }
-        self.finish_jobs();
     }
 
     /// What happened to the tasks since the last call.
@@ -300,14 +359,15 @@ impl Provide {
     pub(crate) fn backlog(&self) -> Backlog {
         Backlog {
             keys: self.ledger.len(),
-            waiting: self.jobs.values().map(|job| job.waiting.len()).sum(),
+            waiting: self.jobs.values().map(|job| job.waiting.len()).sum::<usize>() + self.ledger.due(),
             messages: self.outbox.len(),
             told: self.ledger.told(),
             last: self.ledger.last_told,
+            sent: self.outbox.sent(),
         }
     }
 
-    fn add_job(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) -> JobId {
+    fn add_job(&mut self, task: Task, keys: &[ProviderKey], ttl: Option<Duration>) -> JobId {
         self.stale = true;
         self.last_job += 1;
         let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
@@ -327,6 +387,7 @@ impl Provide {
     /// Sends waiting keys to nodes that are known already.
     fn use_regions(&mut self, now: Instant) {
         let mut found = Vec::new();
+        let is_any_due = self.ledger.due() > 0;
         for region in &self.regions {
             for (id, job) in &mut self.jobs {
                 let positions: Vec<_> = job.waiting.range(region.keys()).map(|(at, _)| *at).collect();
@@ -338,45 +399,61 @@ impl Provide {
         }
         for (job, keys, ttl, nodes) in found {
             self.start(job);
-            self.send(job, keys, Some(ttl), &nodes, now);
+            self.send(Some(job), keys, ttl, &nodes, now);
+            self.finish_job(job);
         }
-        self.finish_jobs();
+        if !is_any_due {
+            return;
+        }
+        let regions: Vec<_> =
+            self.regions.iter().map(|region| (region.keys(), region.nodes.clone())).collect();
+        for (range, nodes) in regions {
+            if let Some(keys) = self.ledger.due_within(range, now) {
+                self.send(None, keys, Some(self.ledger.life), &nodes, now);
+            }
+        }
     }
 
     /// Queues keys for nodes, in messages that are not too long.
     fn send(
         &mut self,
-        id: JobId,
+        job: Option<JobId>,
         mut keys: BTreeSet<ProviderKey>,
         ttl: Option<Duration>,
         nodes: &[Node],
         now: Instant,
     ) {
-        let Some(job) = self.jobs.get_mut(&id).filter(|_| !nodes.is_empty()) else { return };
+        if nodes.is_empty() {
+            return;
+        }
+        let haste = if job.is_some() { Haste::Urgent } else { Haste::Unhurried };
         while !keys.is_empty() {
             let rest = keys.iter().nth(MAX_KEYS).copied().map(|first| keys.split_off(&first));
-            let batch = self.ledger.open(id, keys, ttl, nodes.len(), (job.task.haste(), now));
+            let batch = match (ttl, job) {
+                (Some(ttl), _) => self.ledger.open(job, &keys, ttl, nodes.len(), now),
+                (None, Some(job)) => self.ledger.open_withdrawal(job, keys, nodes.len(), now),
+                (None, None) => return,
+            };
             for node in nodes {
-                self.outbox.push(node, batch, job.task.haste());
-                self.notes.push((job.task, Note::Asked(node.peer)));
+                self.outbox.push(node, batch, haste);
             }
-            job.open += nodes.len();
+            if let Some(job) = job.and_then(|job| self.jobs.get_mut(&job)) {
+                self.notes.extend(nodes.iter().map(|node| (job.task, Note::Asked(node.peer))));
+                job.open += nodes.len();
+            }
             keys = rest.unwrap_or_default();
         }
     }
 
-    fn finish_jobs(&mut self) {
-        let Self { jobs, notes, .. } = self;
-        jobs.retain(|_, job| {
-            if job.waiting.is_empty() && !std::mem::replace(&mut job.chosen, true) {
-                notes.push((job.task, Note::Chosen));
-            }
-            let going = !job.waiting.is_empty() || job.open > 0;
-            if !going {
-                notes.push((job.task, Note::Done));
-            }
-            going
-        });
+    fn finish_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.waiting.is_empty() && !std::mem::replace(&mut job.chosen, true) {
+            self.notes.push((job.task, Note::Chosen));
+        }
+        if job.waiting.is_empty() && job.open == 0 {
+            self.notes.push((job.task, Note::Done));
+            self.jobs.remove(&id);
+        }
     }
 }
 

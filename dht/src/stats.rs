@@ -43,6 +43,8 @@ pub struct OverlayStats {
     pub waiting: usize,
     /// Announcements on their way, or waiting for their turn.
     pub messages: usize,
+    /// Messages with announcements sent so far.
+    pub sent: u64,
     /// How long ago an announcement was acknowledged last.
     pub last_told: Option<Duration>,
 }

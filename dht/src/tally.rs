@@ -46,9 +46,6 @@ enum Heard {
 
 impl Tally {
     pub(crate) fn note(&mut self, scope: Scope, task: Task, note: Note) {
-        if task == Task::Renew {
-            return;
-        }
         self.changed.insert(task);
         let count = self.tasks.entry(task).or_default();
         match note {

@@ -61,6 +61,7 @@ where
 }
 
 /// Stops the blocking threads of a job when the future that waits for them is dropped.
+#[derive(Debug)]
 pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
 impl Drop for CancelOnDrop {

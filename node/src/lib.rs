@@ -44,6 +44,7 @@ mod start;
 mod status;
 mod strangers;
 mod tasks;
+mod tickets;
 mod trust;
 
 pub use libp2p::{Multiaddr, PeerId};
@@ -72,7 +73,7 @@ pub use self::{
     net::{Guard, PeerInfo, ruled},
     node::{Node, StopError},
     offline::{Naming, NamingError, VerifyError, name_of, verify_file},
-    publish::{Announced, Publish, PublishError, PublishProgress, PublishRequest, Shared},
+    publish::{Announced, Publish, PublishAll, PublishError, PublishProgress, PublishRequest, Shared},
     rates::Rates,
     seek::Via,
     status::Status,

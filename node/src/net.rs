@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use futures::Stream;
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
-use shoal_dht::{OverlayStats, Scope};
+use shoal_dht::{OverlayStats, OwnKey, Scope};
 use shoal_transfer::have;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -30,7 +30,7 @@ pub use self::guard::{Guard, ruled};
 pub(crate) use self::{
     behaviour::{Behaviour, build, protocol_version},
     book::Book,
-    run::{Answer, Driver, Wiring},
+    run::{Answer, Driver, SaveProgress, Wiring},
 };
 
 /// Commands waiting for the Swarm's task. A caller waits when it is full, which is how the Swarm pushes back.
@@ -63,11 +63,18 @@ pub(crate) enum Command {
         reply: watch::Sender<Acknowledged>,
     },
     KeepAnnounced {
-        keys: Vec<ProviderKey>,
+        keys: Vec<OwnKey>,
         ttl: Duration,
     },
+    /// Everything is announced that an earlier run may have announced.
+    AllKept,
     Withdraw {
         keys: Vec<ProviderKey>,
+        done: oneshot::Sender<()>,
+    },
+    /// Withdraws everything, unless that is more than `max` keys.
+    WithdrawAll {
+        max: usize,
         done: oneshot::Sender<()>,
     },
     Ban {
@@ -226,15 +233,28 @@ impl Net {
         progress
     }
 
-    /// Keeps `keys` announced, without haste; those that are announced for as long already are not told again.
-    pub(crate) async fn keep_announced(&self, keys: Vec<ProviderKey>, ttl: Duration) {
+    /// Keeps `keys` announced, without haste; those that are announced already are not told before it is time for it.
+    pub(crate) async fn keep_announced(&self, keys: Vec<OwnKey>, ttl: Duration) {
         drop(self.send(Command::KeepAnnounced { keys, ttl }).await);
+    }
+
+    /// Says that everything is kept announced that an earlier run may have announced.
+    pub(crate) async fn all_kept(&self) {
+        drop(self.send(Command::AllKept).await);
     }
 
     /// Tells the nodes that hold records of `keys` to drop them, and returns when they have been told.
     pub(crate) async fn withdraw(&self, keys: Vec<ProviderKey>) {
         let (done, told) = oneshot::channel();
         if self.send(Command::Withdraw { keys, done }).await.is_ok() {
+            drop(told.await);
+        }
+    }
+
+    /// Withdraws everything that is announced, unless that is more than `max` keys.
+    pub(crate) async fn withdraw_all(&self, max: usize) {
+        let (done, told) = oneshot::channel();
+        if self.send(Command::WithdrawAll { max, done }).await.is_ok() {
             drop(told.await);
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey, Ticket, TicketError, safe_file_name};
+use shoal_content::{Cid, Digest, Link, NetworkName, ProviderKey};
 use shoal_store::{Selector, Share, Store};
 use tokio_util::sync::DropGuard;
 
@@ -24,9 +24,9 @@ use crate::{
     hint::Unreached,
     home::Paths,
     inner::Inner,
-    job, listen,
+    job,
     net::PeerInfo,
-    publish::PublishRequest,
+    publish::{PublishAll, PublishRequest},
     rates::Rates,
     start::start,
     status::{self, Status},
@@ -78,6 +78,11 @@ impl Node {
     /// Publishes a file or directory where it is: nothing is copied.
     pub fn publish(&self, path: impl AsRef<Path>) -> PublishRequest {
         PublishRequest::new(self.clone(), path.as_ref())
+    }
+
+    /// Publishes each of these files and directories where it is. Very many of them take far less time than one by one.
+    pub fn publish_all(&self, paths: Vec<PathBuf>) -> PublishAll {
+        PublishAll::start(self, paths)
     }
 
     /// Fetches content by its name, or by a ticket that also says where it may be.
@@ -136,22 +141,6 @@ impl Node {
         let (removed, gone) = self.inner.on_store(unpublish).await?;
         drop(tokio::time::timeout(WITHDRAWING, self.inner.announcer.withdraw(&gone)).await);
         Ok(removed)
-    }
-
-    /// A ticket for content: its name and where this node can be reached, private addresses only with `lan`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost by dropping the future.
-    pub async fn ticket(&self, cid: &Cid, lan: bool) -> Result<Ticket, TicketError> {
-        let (store, digest) = (self.inner.store.clone(), cid.digest());
-        let label = self.inner.tasks.blocking(move || store.label(&digest)).await;
-        let label = label.and_then(Result::ok).flatten();
-        let addresses = self.inner.config.external.iter().cloned().chain(self.addresses());
-        let addresses = listen::for_ticket(addresses, self.peer_id(), lan);
-        let size = label.as_ref().map(|label| label.size);
-        let name = label.and_then(|label| safe_file_name(&label.name));
-        Ticket::new(*cid, size, name, addresses)
     }
 
     /// The state of the node now.
@@ -257,11 +246,7 @@ impl Node {
     /// Not cancel safe: a node that is stopped half way neither serves nor frees its home.
     pub async fn stop(self) -> Result<(), StopError> {
         let inner = &self.inner;
-        let withdrawal = async {
-            let digests = inner.announcer.everything().await;
-            inner.announcer.withdraw(&digests).await;
-        };
-        drop(tokio::time::timeout(WITHDRAWING, withdrawal).await);
+        drop(tokio::time::timeout(WITHDRAWING, inner.announcer.farewell()).await);
         let ended = inner.tasks.end(ENDING).await;
         let running = inner.tasks.running();
         drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -10,7 +10,7 @@ use std::{
 
 use shoal_content::{Cid, Kind, Problem};
 use shoal_store::{Cancel, PublishObserver, PublishOptions, Published, Skipped};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     error::ErrorKind,
@@ -20,6 +20,14 @@ use crate::{
     net::Acknowledged,
     node::Node,
 };
+
+/// Results of a publish of many paths that wait to be taken: those of one commit. When its caller is slower than the
+/// disk, publishing waits.
+const RESULTS: usize = 4096;
+
+/// Up to so many things that were made durable together are announced one by one, so that it is known of each how many
+/// nodes hold it.
+const ANNOUNCED_ALONE: usize = 16;
 
 /// A publish under way: snapshots of its progress, then what is shared.
 pub type Publish = Job<PublishProgress, Result<Shared, PublishError>>;
@@ -86,6 +94,7 @@ impl IntoFuture for PublishRequest {
 }
 
 /// Turns what the store tells into snapshots.
+#[derive(Debug)]
 pub(crate) struct Observer(pub(crate) watch::Sender<PublishProgress>);
 
 impl PublishObserver for Observer {
@@ -106,6 +115,101 @@ impl PublishObserver for Observer {
     fn skipped(&self, _: &Skipped) {
         self.0.send_modify(|progress| progress.skipped += 1);
     }
+}
+
+/// Several publishes under way, whose results come in the order of their paths, up to the first failure.
+///
+/// Dropping it stops what is not done yet.
+#[derive(Debug)]
+pub struct PublishAll {
+    results: mpsc::Receiver<Result<Shared, PublishError>>,
+    progress: watch::Receiver<PublishProgress>,
+    _cancel: CancelOnDrop,
+}
+
+impl PublishAll {
+    pub(crate) fn start(node: &Node, paths: Vec<PathBuf>) -> Self {
+        let inner = node.inner.clone();
+        let (progress, watched) = watch::channel(PublishProgress::default());
+        let (tell, results) = mpsc::channel(RESULTS);
+        let cancel = Cancel::new();
+        let stop = cancel.clone();
+        let working = inner.working();
+        inner.tasks.clone().spawn_until_stop("publish", async move {
+            let _working = working;
+            publish_all(inner, paths, progress, tell, stop).await;
+        });
+        Self { results, progress: watched, _cancel: CancelOnDrop(cancel) }
+    }
+
+    /// The next result; none after the last.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn next(&mut self) -> Option<Result<Shared, PublishError>> {
+        self.results.recv().await
+    }
+
+    /// How far hashing has got, of what is hashed together now.
+    pub fn progress(&self) -> PublishProgress {
+        *self.progress.borrow()
+    }
+}
+
+async fn publish_all(
+    inner: Arc<Inner>,
+    paths: Vec<PathBuf>,
+    progress: watch::Sender<PublishProgress>,
+    tell: mpsc::Sender<Result<Shared, PublishError>>,
+    cancel: Cancel,
+) {
+    let _cancel = CancelOnDrop(cancel.clone());
+    let (store, home) = (inner.store.clone(), inner.paths.home.clone());
+    let (done, mut durable) = mpsc::channel(RESULTS);
+    let mistake = cancel.clone();
+    let hashing = inner.tasks.long(move || {
+        let options = PublishOptions { exclude: vec![home], ..PublishOptions::default() };
+        store.publish_all(&paths, &options, &Observer(progress), &cancel, |_, outcome| {
+            // Whoever hands on a list wants to know of its first mistake, and nothing is published after it. A failed
+            // send means that the caller left.
+            let is_mistake = outcome.is_err();
+            if done.blocking_send(outcome).is_err() || is_mistake {
+                mistake.cancel();
+            }
+        });
+    });
+    let announcing = async {
+        let mut batch = Vec::new();
+        while durable.recv_many(&mut batch, RESULTS).await > 0 {
+            let cids = |batch: &[Result<Published, _>]| -> Vec<Cid> {
+                batch.iter().flatten().map(|published| published.cid).collect()
+            };
+            cids(&batch).into_iter().for_each(|cid| inner.events.send(Event::Published(cid)));
+            // What was made durable together is announced together: thousands of announcements would each find and
+            // tell the same nodes.
+            let together = match cids(&batch) {
+                few if few.len() <= ANNOUNCED_ALONE => None,
+                many => Some(Announcement::of(inner.announcer.announce_shares(&many).await)),
+            };
+            for outcome in batch.drain(..) {
+                let shared = match outcome {
+                    Ok(published) => {
+                        let announcement = match &together {
+                            Some(announcement) => announcement.clone(),
+                            None => Announcement::start(&inner, &published.cid).await,
+                        };
+                        Ok(Shared { published, announcement })
+                    }
+                    Err(error) => Err(error.into()),
+                };
+                if tell.send(shared).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::join!(hashing, announcing);
 }
 
 async fn publish(
@@ -208,7 +312,7 @@ impl Shared {
     }
 }
 
-/// How many nodes know of a share.
+/// How many nodes know of a share; of very many that were published together, how many know of any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announced {
     /// Nodes that said they hold the record.
@@ -219,7 +323,7 @@ pub struct Announced {
     pub elapsed: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Announcement {
     progress: watch::Receiver<Acknowledged>,
     started: Instant,
@@ -227,9 +331,11 @@ struct Announcement {
 
 impl Announcement {
     async fn start(inner: &Arc<Inner>, cid: &Cid) -> Self {
-        let started = Instant::now();
-        let progress = inner.announcer.announce_share(*cid).await;
-        Self { progress, started }
+        Self::of(inner.announcer.announce_share(*cid).await)
+    }
+
+    fn of(progress: watch::Receiver<Acknowledged>) -> Self {
+        Self { progress, started: Instant::now() }
     }
 
     async fn finished(&mut self) -> Announced {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    announce::Announcer,
+    announce::{self, Announcer},
     config::Builder,
     error::StartError,
     events::Sink,
@@ -41,13 +41,15 @@ struct Opened {
     key: Keypair,
     store: Store,
     book: Book,
+    /// How far announcing had come.
+    progress: Option<Vec<u8>>,
 }
 
 /// Starts a node; it runs until the guard is dropped, or until its tasks are told to stop.
 pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), StartError> {
     let tasks = Tasks::new();
     let last = tasks.stopping().clone().drop_guard();
-    let Opened { home, key, store, book } = open(&config, &tasks).await?;
+    let Opened { home, key, store, book, progress } = open(&config, &tasks).await?;
     let me = key.public().to_peer_id();
     let mut parts = net::build(&config, &key)?;
     listen::listen(&mut parts.swarm, &config)?;
@@ -62,11 +64,16 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
     if keeps_records {
         parts.swarm.behaviour_mut().dht.expect_records();
     }
+    let progress = progress.and_then(|row| announce::unpack_progress(&config.network, config.announce, &row));
+    if let Some(progress) = progress {
+        parts.swarm.behaviour_mut().dht.resume(&progress);
+    }
     let wiring = Wiring {
         records,
         rules: parts.rules,
         answer: serve::answers(library.clone()),
         save: net::saver(tasks.clone()),
+        save_progress: announce::saver(tasks.clone(), store.clone(), config.network.clone(), config.announce),
         events: events.clone(),
         book,
         external: config.external.clone(),
@@ -143,7 +150,9 @@ async fn open(config: &Builder, tasks: &Tasks) -> Result<Opened, StartError> {
         let key = home.identity()?;
         let store = Store::open(&home.paths().store, &network)?;
         let book = Book::open(home.paths().peers.clone(), SystemTime::now());
-        Ok(Opened { home, key, store, book })
+        // Without it, everything is announced anew.
+        let progress = store.progress().unwrap_or_default();
+        Ok(Opened { home, key, store, book, progress })
     });
     opening.await.ok_or(StartError::Stopped)?
 }

@@ -75,7 +75,9 @@ impl Inner {
 
     fn needed(&self, read: &Read) -> Result<HashSet<PathBuf>, StoreError> {
         let mut needed: HashSet<PathBuf> = lock(&self.publishing).iter().cloned().collect();
-        needed.extend(read.shares()?.into_iter().map(|(path, _)| path));
+        for path in read.shared_paths()? {
+            needed.insert(path?);
+        }
         needed.extend(read.downloads()?.into_iter().map(|(path, _)| path));
         Ok(needed)
     }

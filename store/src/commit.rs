@@ -148,7 +148,9 @@ impl Change<'_, '_> {
             return Ok(());
         }
         let mut needed: HashSet<PathBuf> = self.publishing.iter().cloned().collect();
-        needed.extend(self.write.shares()?.into_iter().map(|(path, _)| path));
+        for path in self.write.shared_paths()? {
+            needed.insert(path?);
+        }
         needed.extend(self.write.downloads()?.into_iter().map(|(path, _)| path));
         if let Some(own) = own {
             needed.remove(own);

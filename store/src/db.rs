@@ -9,7 +9,8 @@
 //! | `holders` | digest, [`Holder`] | nothing: a blob lives as long as it has a holder |
 //! | `shares` | path | what was published |
 //! | `downloads` | path | a folder in which a directory is being put together |
-//! | `meta` | name | version of these tables; the network |
+//! | `damaged` | path | the row of a share that did not decode, out of the way |
+//! | `meta` | name | version of these tables; the network; how far announcing has come |
 
 use std::{
     io,

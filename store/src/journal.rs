@@ -20,7 +20,7 @@ use std::{
 use shoal_content::Cid;
 
 use crate::{
-    disk::{JournalLine, ShareRow},
+    disk::JournalLine,
     files::{Dir, Handle},
     lock::lock,
     stamp::Stamp,
@@ -38,6 +38,13 @@ const MAX_LEN: u64 = 1 << 30;
 
 /// Lines that may be out of date before the journal is written anew.
 const SLACK_LINES: usize = 1000;
+
+/// What only the journal knows to be shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) path: PathBuf,
+    pub(crate) cid: Cid,
+}
 
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -75,24 +82,16 @@ impl Journal {
         Ok((metadata.len() == *len).then(|| format!("{added} {:?}", Stamp::of(&metadata))))
     }
 
-    /// Opens the journal and compares it with the shares in the database; gives the paths only it has.
-    pub(crate) fn open(dir: &Dir, shares: &[(PathBuf, ShareRow)]) -> io::Result<(Self, Vec<PathBuf>)> {
+    /// Opens the journal and compares it with the shares in the database; gives what only it has.
+    pub(crate) fn open(dir: &Dir, shares: &[(PathBuf, Cid)]) -> io::Result<(Self, Vec<Lost>)> {
         let bytes = match dir.open(OsStr::new(JOURNAL)) {
             Ok(file) => file.read_all(MAX_LEN)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut lines = 0;
-        let mut journalled = BTreeMap::new();
-        for line in JournalLine::decode_all(&bytes) {
-            lines += 1;
-            match line.cid {
-                Some(cid) => journalled.insert(line.path, cid),
-                None => journalled.remove(&line.path),
-            };
-        }
+        let (lines, journalled) = read(&bytes);
         let mut all = journalled.clone();
-        all.extend(shares.iter().map(|(path, row)| (path.as_os_str().as_bytes().to_vec(), row.cid)));
+        all.extend(shares.iter().map(|(path, cid)| (path.as_os_str().as_bytes().to_vec(), *cid)));
         let is_whole = bytes.is_empty() || bytes.last() == Some(&b'\n');
         if all != journalled || !is_whole || lines > 2 * all.len() + SLACK_LINES {
             rewrite(dir, &all)?;
@@ -101,24 +100,63 @@ impl Journal {
         for (path, _) in shares {
             lost.remove(path.as_os_str().as_bytes());
         }
-        let lost = lost.into_keys().map(|path| PathBuf::from(OsString::from_vec(path))).collect();
+        let lost = lost.into_iter().map(|(path, cid)| Lost { path: OsString::from_vec(path).into(), cid });
+        let lost = lost.collect();
         let file = dir.open_private(OsStr::new(JOURNAL))?;
         let len = file.metadata()?.len();
         Ok((Self { file: Mutex::new((file, len)), added: AtomicUsize::new(0) }, lost))
     }
 
+    /// What the journal says of these paths, where they are shared.
+    pub(crate) fn shared(&self, paths: &[PathBuf]) -> io::Result<Vec<Lost>> {
+        let (_, journalled) = read(&lock(&self.file).0.read_all(MAX_LEN)?);
+        let of = |path: &PathBuf| {
+            let cid = *journalled.get(path.as_os_str().as_bytes())?;
+            Some(Lost { path: path.clone(), cid })
+        };
+        Ok(paths.iter().filter_map(of).collect())
+    }
+
     /// Notes durably what `path` is from now on.
     pub(crate) fn note(&self, path: &Path, cid: Option<Cid>) -> io::Result<()> {
-        let line = JournalLine { path: path.as_os_str().as_bytes().to_vec(), cid }.encode();
+        self.note_all([(path, cid)])
+    }
+
+    /// Notes durably what each of these paths is from now on.
+    pub(crate) fn note_all<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a Path, Option<Cid>)>,
+    ) -> io::Result<()> {
+        let (mut lines, mut count) = (Vec::new(), 0);
+        for (path, cid) in changes {
+            lines.extend(JournalLine { path: path.as_os_str().as_bytes().to_vec(), cid }.encode());
+            count += 1;
+        }
         let mut guard = lock(&self.file);
         let (file, len) = &mut *guard;
-        // After a failed write this overwrites whatever part of the line got there.
-        file.write_all_at(&line, *len)?;
-        file.sync_data()?;
-        *len += line.len() as u64;
-        self.added.fetch_add(1, Ordering::Relaxed);
+        // After a failed write this overwrites whatever part of the lines got there.
+        if let Err(error) = file.write_all_at(&lines, *len).and_then(|()| file.sync_data()) {
+            // The database may have what the journal now lacks: the next opening is to compare them.
+            self.added.fetch_add(SLACK_LINES + 1, Ordering::Relaxed);
+            return Err(error);
+        }
+        *len += lines.len() as u64;
+        self.added.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// How many lines there are, and what is shared after the last of them.
+fn read(bytes: &[u8]) -> (usize, BTreeMap<Vec<u8>, Cid>) {
+    let (mut lines, mut journalled) = (0, BTreeMap::new());
+    for line in JournalLine::decode_all(bytes) {
+        lines += 1;
+        match line.cid {
+            Some(cid) => journalled.insert(line.path, cid),
+            None => journalled.remove(&line.path),
+        };
+    }
+    (lines, journalled)
 }
 
 fn rewrite(dir: &Dir, shares: &BTreeMap<Vec<u8>, Cid>) -> io::Result<()> {

@@ -69,7 +69,7 @@ pub use observe::{Cancel, PublishObserver};
 pub use owned::SmallError;
 pub use partial::{Partial, PartialError, Verified, WriteError};
 pub use publish::{PublishError, PublishOptions, Published, hash_only};
-pub use share::{Label, Selector, Share, ShareState};
+pub use share::{Announceable, Label, Selector, Share, ShareState};
 pub use store::{OpenError, Store};
 pub use strangers::{Row, Strangers};
 pub use verify::Report;

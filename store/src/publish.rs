@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod hashing;
+mod many;
 #[cfg(test)]
 mod tests;
 mod work;

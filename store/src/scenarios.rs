@@ -372,7 +372,7 @@ fn look_into_everything() {
             store.verify(&(), &Cancel::new())?;
             store.report_bad(&Digest::of(&pattern(LONG, 1)))?;
             store.collect()?;
-            store.announceable(10)?;
+            store.announceable(None, 10)?;
             Ok(())
         },
         done: |home, store| {

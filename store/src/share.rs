@@ -8,10 +8,15 @@ use std::{
 
 use shoal_content::{Cid, Digest, Kind, Manifest, Root};
 
-use crate::{Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, store::Inner};
+use crate::{
+    Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, journal::Lost, lock::lock, store::Inner,
+};
 
 #[cfg(test)]
 mod tests;
+
+/// Shares read at once. However many there are, looking at all of them takes no more memory than this many.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// Something that the user published, at the path where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +81,12 @@ impl Store {
     ///
     /// Looks at every file. One whose stamp is not what it was, and whose size is, is read again.
     pub fn shares(&self) -> Result<Vec<Share>, StoreError> {
-        let rows = self.inner.db.read(Read::shares)?;
-        rows.into_iter().map(|(path, row)| self.inner.share(path, row)).collect()
+        let mut shares = Vec::new();
+        self.inner.each_share(|path, row| {
+            shares.push(self.inner.share(path, row)?);
+            Ok(())
+        })?;
+        Ok(shares)
     }
 
     /// How many shares there are. Looks at no file.
@@ -101,79 +110,166 @@ impl Store {
     }
 
     /// Stops sharing; what no other share needs is forgotten. Files stay. Gives what was shared, which is
-    /// nothing if the selector matches nothing.
+    /// nothing if the selector matches nothing. Of what is [`lost`](Self::lost) it gives the name and the path.
     pub fn unpublish(&self, selector: &Selector) -> Result<Vec<Share>, StoreError> {
         let inner = &self.inner;
-        let mut gone = Vec::new();
-        for (path, row) in inner.db.read(Read::shares)? {
-            if !selector.matches(&path, &row.cid) {
-                continue;
+        let mut chosen = Vec::new();
+        inner.each_share(|path, row| {
+            if selector.matches(&path, &row.cid) {
+                chosen.push((path, row));
             }
+            Ok(())
+        })?;
+        let mut gone = Vec::new();
+        for (path, row) in chosen {
             // First the journal: should we stop right after, the share is still there, not back from the dead.
             inner.journal.note(&path, None).map_err(StoreError::Io)?;
             inner.unpublish(&path, &row)?;
             gone.push(Share::new(path, row, ShareState::Ok));
         }
-        if let Selector::Path(path) = selector
-            && inner.found(path)
-        {
-            inner.journal.note(path, None).map_err(StoreError::Io)?;
+        let lost = lock(&inner.lost).clone();
+        for lost in lost.into_iter().filter(|lost| selector.matches(&lost.path, &lost.cid)) {
+            inner.journal.note(&lost.path, None).map_err(StoreError::Io)?;
+            inner.found(&lost.path);
+            gone.push(lost.into());
         }
         Ok(gone)
     }
 
-    /// What to announce: everything that is shared and still there, then up to `max_files` files of each
-    /// directory.
+    /// What to announce of the shares behind `after`, by path: each that is still there, and up to `max_files` files of
+    /// a directory. Looks at a thousand shares and their files; none when there are no more.
     ///
     /// A directory whose files are all gone is left out, and so is each file that is gone or has changed.
-    pub fn announceable(&self, max_files: usize) -> Result<Vec<Digest>, StoreError> {
-        self.announceable_where(max_files, |_, _| true)
-    }
-
-    /// As [`announceable`](Self::announceable), of these shares only.
-    pub fn announceable_of(&self, selector: &Selector, max_files: usize) -> Result<Vec<Digest>, StoreError> {
-        self.announceable_where(max_files, |path, cid| selector.matches(path, cid))
-    }
-
-    fn announceable_where(
+    pub fn announceable(
         &self,
+        after: Option<&Path>,
         max_files: usize,
-        wanted: impl Fn(&Path, &Cid) -> bool,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let (mut roots, mut files) = (Vec::new(), Vec::new());
-        for (path, row) in self.inner.db.read(Read::shares)? {
-            if !wanted(&path, &row.cid) {
-                continue;
-            }
-            match row.cid.kind() {
-                Kind::File if self.inner.state_of(&path, &row.cid.digest())? == ShareState::Ok => {
-                    roots.push(row.cid.digest());
-                }
-                Kind::File => {}
-                Kind::Directory => {
-                    let manifest = self.inner.manifest(&row.cid)?;
-                    let entries = manifest.iter().flat_map(Manifest::entries).enumerate();
-                    let mut has_any = false;
-                    for (at, entry) in entries {
-                        if at >= max_files && has_any {
-                            break;
-                        }
-                        let path = path.join(entry.path.as_str());
-                        if self.inner.state_of(&path, &entry.digest)? == ShareState::Ok {
-                            has_any = true;
-                            files.extend((at < max_files).then_some(entry.digest));
-                        }
-                    }
-                    roots.extend(has_any.then_some(row.cid.digest()));
-                }
-            }
+    ) -> Result<Option<Announceable>, StoreError> {
+        let (rows, last) = self.inner.shares_after(after)?;
+        let Some(last) = last else { return Ok(None) };
+        let mut contents = Vec::new();
+        for (path, row) in rows {
+            let since = row.published_at;
+            let digests = self.inner.announceable(&path, &row, max_files)?;
+            contents.extend(digests.into_iter().map(|digest| (digest, since)));
         }
+        Ok(Some(Announceable { contents, last }))
+    }
+
+    /// As [`announceable`](Self::announceable), of these shares only and all of them, each digest once.
+    pub fn announceable_of(&self, selector: &Selector, max_files: usize) -> Result<Vec<Digest>, StoreError> {
+        let mut digests = Vec::new();
+        self.inner.each_share(|path, row| {
+            if selector.matches(&path, &row.cid) {
+                digests.extend(self.inner.announceable(&path, &row, max_files)?);
+            }
+            Ok(())
+        })?;
         let mut known = HashSet::new();
-        Ok(roots.into_iter().chain(files).filter(|digest| known.insert(*digest)).collect())
+        digests.retain(|digest| known.insert(*digest));
+        Ok(digests)
+    }
+
+    /// How far announcing has come, as it was noted last.
+    pub fn progress(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.db.read(Read::progress)
+    }
+
+    /// Notes how far announcing has come, durably. Each time costs a commit, so it is not to be done often.
+    pub fn set_progress(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.inner.db.write(|write| write.set_progress(bytes))
     }
 }
 
+/// Some of what is to be announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announceable {
+    /// Digests, and the second of the Unix epoch since when each is shared.
+    pub contents: Vec<(Digest, u64)>,
+    /// The share to go on behind.
+    pub last: PathBuf,
+}
+
+/// A share and its path.
+type SharedAt = (PathBuf, ShareRow);
+
 impl Inner {
+    /// Hands every share to `f`, by path.
+    fn each_share(
+        &self,
+        mut f: impl FnMut(PathBuf, ShareRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let (rows, last) = self.shares_after(after.as_deref())?;
+            rows.into_iter().try_for_each(|(path, row)| f(path, row))?;
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
+    }
+
+    /// Some shares behind `after`, and the last path that was looked at; none when there are no more. A row that does not
+    /// decode is set aside, so that it does harm once: its share is as lost as if the whole database were, and what was
+    /// published is published again.
+    pub(crate) fn shares_after(
+        &self,
+        after: Option<&Path>,
+    ) -> Result<(Vec<SharedAt>, Option<PathBuf>), StoreError> {
+        let rows = self.db.read(|read| read.shares_after(after, ROWS_AT_ONCE))?;
+        let last = rows.last().map(|(path, _)| path.clone());
+        let mut damaged = Vec::new();
+        let mut sound = Vec::with_capacity(rows.len());
+        for (path, row) in rows {
+            match row {
+                Some(row) => sound.push((path, row)),
+                None => damaged.push(path),
+            }
+        }
+        if !damaged.is_empty() {
+            self.set_aside(&damaged);
+        }
+        Ok((sound, last))
+    }
+
+    fn set_aside(&self, paths: &[PathBuf]) {
+        for path in paths {
+            tracing::warn!(path = %path.display(), "what the store knew of a share is damaged, and set aside");
+        }
+        if let Err(error) = self.db.write(|write| paths.iter().try_for_each(|path| write.set_aside(path))) {
+            tracing::warn!(%error, "damaged rows could not be set aside, and are passed over");
+            return;
+        }
+        // The journal has what they were.
+        match self.journal.shared(paths) {
+            Ok(shared) => lock(&self.lost).extend(shared),
+            Err(error) => tracing::warn!(%error, "the journal of what is shared could not be read"),
+        }
+    }
+
+    /// What to announce of one share: itself, if anything of it is still there, and up to `max_files` of its files.
+    fn announceable(&self, path: &Path, row: &ShareRow, max_files: usize) -> Result<Vec<Digest>, StoreError> {
+        let digest = row.cid.digest();
+        if row.cid.kind() == Kind::File {
+            let is_here = self.state_of(path, &digest)? == ShareState::Ok;
+            return Ok(is_here.then_some(digest).into_iter().collect());
+        }
+        let manifest = self.manifest(&row.cid)?;
+        let mut files = Vec::new();
+        let mut has_any = false;
+        for (at, entry) in manifest.iter().flat_map(Manifest::entries).enumerate() {
+            if at >= max_files && has_any {
+                break;
+            }
+            if self.state_of(&path.join(entry.path.as_str()), &entry.digest)? == ShareState::Ok {
+                has_any = true;
+                files.extend((at < max_files).then_some(entry.digest));
+            }
+        }
+        Ok(has_any.then_some(digest).into_iter().chain(files).collect())
+    }
+
     fn share(&self, path: PathBuf, row: ShareRow) -> Result<Share, StoreError> {
         let mut state = ShareState::Ok;
         match row.cid.kind() {
@@ -223,6 +319,15 @@ impl Share {
         let published_at = UNIX_EPOCH + Duration::from_secs(row.published_at);
         let ShareRow { cid, name, size, files, .. } = row;
         Self { cid, path, name, size, files, published_at, state }
+    }
+}
+
+/// Only the journal knows of it.
+impl From<Lost> for Share {
+    fn from(Lost { path, cid }: Lost) -> Self {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let state = ShareState::Missing;
+        Self { cid, path, name, size: 0, files: 0, published_at: UNIX_EPOCH, state }
     }
 }
 

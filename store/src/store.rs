@@ -13,13 +13,13 @@ use std::{
     },
 };
 
-use shoal_content::{Digest, NetworkName};
+use shoal_content::{Cid, Digest, NetworkName};
 
 use crate::{
-    db::{DATABASE, Db, Read, StoreError, Trust},
+    db::{DATABASE, Db, StoreError, Trust},
     disk::hex,
     files::{Dir, Files, Handle},
-    journal::Journal,
+    journal::{Journal, Lost},
     lock::lock,
     partial,
     stamp::Stamp,
@@ -62,8 +62,8 @@ pub(crate) struct Inner {
     pub(crate) partials: Dir,
     pub(crate) db: Db,
     pub(crate) journal: Journal,
-    /// Paths that were published when an earlier database was lost, and not since.
-    lost: Mutex<Vec<PathBuf>>,
+    /// What was published when an earlier database was lost, and not since.
+    pub(crate) lost: Mutex<Vec<Lost>>,
     /// Blobs being received, by part file.
     pub(crate) live: Mutex<HashMap<PathBuf, Weak<partial::Shared>>>,
     /// What is being published: not to be taken for left-overs.
@@ -148,7 +148,7 @@ impl Store {
         let (journal, lost) = match known {
             Some(journal) => (journal, Vec::new()),
             None => {
-                let shares = db.read(Read::shares).map_err(OpenError::Database)?;
+                let shares = sound_shares(&db).map_err(OpenError::Database)?;
                 Journal::open(&dir, &shares).map_err(io)?
             }
         };
@@ -177,7 +177,7 @@ impl Store {
     /// Paths that were shared when an earlier database was damaged beyond use, and that the store knows
     /// nothing else about. To be published again; publishing or unpublishing one takes it off this list.
     pub fn lost(&self) -> Vec<PathBuf> {
-        lock(&self.inner.lost).clone()
+        lock(&self.inner.lost).iter().map(|lost| lost.path.clone()).collect()
     }
 }
 
@@ -208,12 +208,21 @@ impl Inner {
     }
 
     /// Takes a path off the list of [`Store::lost`] ones.
-    pub(crate) fn found(&self, path: &Path) -> bool {
-        let mut lost = lock(&self.lost);
-        let before = lost.len();
-        lost.retain(|known| known != path);
-        lost.len() < before
+    pub(crate) fn found(&self, path: &Path) {
+        lock(&self.lost).retain(|known| known.path != path);
     }
+}
+
+/// Everything that is shared. Rows that do not decode are set aside, so that the journal tells what they were.
+fn sound_shares(db: &Db) -> Result<Vec<(PathBuf, Cid)>, StoreError> {
+    let rows = db.read(|read| read.shares_after(None, usize::MAX))?;
+    let damaged: Vec<_> = rows.iter().filter(|(_, row)| row.is_none()).map(|(path, _)| path).collect();
+    if !damaged.is_empty() {
+        let count = damaged.len();
+        tracing::warn!(count, "what the store knew of some shares is damaged, and set aside");
+        db.write(|write| damaged.iter().try_for_each(|path| write.set_aside(path)))?;
+    }
+    Ok(rows.into_iter().filter_map(|(path, row)| Some((path, row?.cid))).collect())
 }
 
 /// Opens the database, or a new one if its file holds none any more; tells whether it is the old one.

@@ -55,8 +55,13 @@ impl Store {
     /// with what was found until then.
     pub fn verify(&self, observer: &dyn PublishObserver, cancel: &Cancel) -> Result<Report, StoreError> {
         let inner = &self.inner;
-        let sources =
-            inner.db.read(|read| read.sources_below(Path::new("/"))?.collect::<Result<Vec<_>, _>>())?;
+        let decoded = |row: Result<(PathBuf, Option<SourceRow>), StoreError>| match row {
+            Ok((path, row)) => row.map(|row| Ok((path, row))),
+            Err(error) => Some(Err(error)),
+        };
+        let sources = inner.db.read(|read| {
+            read.sources_below(Path::new("/"))?.filter_map(decoded).collect::<Result<Vec<_>, _>>()
+        })?;
         observer.total(sources.iter().map(|(_, row)| row.stamp.size).sum(), sources.len() as u64);
         let tally = Tally::new(observer);
         let mut report = Report::default();

@@ -1,11 +1,13 @@
-//! What strangers made us remember, for a node that keeps it on disk.
+//! What a node keeps on disk for us: what strangers made us remember, and how far telling of our own keys has come.
 //!
-//! Rows are bytes to the node. They are of one network: those of another are of no use here, and take up room.
+//! Both are bytes to the node. They are of one network: those of another are of no use here, and take up room.
 
 use std::time::{Instant, SystemTime};
 
 use super::Behaviour;
 use crate::disk::{self, RecordChange};
+use crate::overlay::Overlay;
+use crate::provide::Marks;
 
 impl Behaviour {
     /// Up to `max` changes of the rows that hold strangers' records, in the order in which they are to be written.
@@ -57,5 +59,30 @@ impl Behaviour {
         for overlay in self.overlays() {
             overlay.records_unkept();
         }
+    }
+
+    /// Takes what [`Behaviour::take_progress`] gave in an earlier run, before any key: what was told then is told again
+    /// when it is time for it, from the same addresses. Without it, everything is told after a start.
+    pub fn resume(&mut self, progress: &[u8]) {
+        let marks = Marks::read(progress);
+        for overlay in self.overlays() {
+            if let Some(mark) = marks.of(overlay.scope()) {
+                overlay.resume(mark);
+            }
+        }
+        self.marks = marks;
+    }
+
+    /// Says that [`Behaviour::keep_announced`] has seen every key that an earlier run may have told.
+    pub fn all_kept(&mut self) {
+        self.overlays().for_each(Overlay::all_kept);
+    }
+
+    /// How far telling of our own keys has come, to be kept for the next run, if that is news since the last call.
+    pub fn take_progress(&mut self) -> Option<Vec<u8>> {
+        let now = Instant::now();
+        let marks = self.overlays().map(|overlay| Some((overlay.scope(), overlay.mark(now)?)));
+        let marks = marks.collect::<Option<Vec<_>>>()?;
+        self.marks.changed(marks)
     }
 }

@@ -84,7 +84,7 @@ impl Behaviour {
                 Task::Withdraw(_) if over => {
                     self.events.push_back(Event::Withdrawn { acknowledged, asked });
                 }
-                Task::Withdraw(_) | Task::Renew => {}
+                Task::Withdraw(_) => {}
             }
         }
         while let Some((peer, addresses)) = self.neighbours.next(now) {

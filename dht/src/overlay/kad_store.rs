@@ -1,7 +1,6 @@
 //! The record store as Kademlia sees it: our own keys first, then strangers' records.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::iter;
 use std::time::Instant;
 
@@ -11,29 +10,22 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 
 use crate::position::Node;
+use crate::provide::own::{SharedKeys, State};
 use crate::record_store::RecordStore;
+use crate::scope::Scope;
 
 /// Our own keys and strangers' records. The two never compete for room.
 pub struct KadStore {
     local: PeerId,
-    own: HashSet<ProviderKey>,
+    scope: Scope,
+    own: SharedKeys,
     own_addresses: Vec<Multiaddr>,
     pub(crate) records: RecordStore,
 }
 
 impl KadStore {
-    pub(crate) fn new(local: PeerId, records: RecordStore) -> Self {
-        Self { local, own: HashSet::new(), own_addresses: Vec::new(), records }
-    }
-
-    pub(crate) fn provide(&mut self, keys: &[ProviderKey]) {
-        self.own.extend(keys);
-    }
-
-    pub(crate) fn stop_providing(&mut self, keys: &[ProviderKey]) {
-        for key in keys {
-            self.own.remove(key);
-        }
+    pub(crate) fn new(local: PeerId, scope: Scope, own: SharedKeys, records: RecordStore) -> Self {
+        Self { local, scope, own, own_addresses: Vec::new(), records }
     }
 
     /// Sets where we say that we are.
@@ -54,7 +46,8 @@ impl KadStore {
         now: Instant,
     ) -> Vec<Node> {
         // Without an address in this scope Kademlia would fill in all of ours, whatever their scope.
-        let is_own = self.own.contains(key) && !self.own_addresses.is_empty();
+        let is_own =
+            !self.own_addresses.is_empty() && self.own.lock().state(self.scope, key) != State::Foreign;
         let own = is_own.then(|| Node { peer: self.local, addresses: self.own_addresses.clone() });
         let strangers = self.records.sample(key, max, absent, now);
         let node = |(peer, addresses)| Node { peer, addresses };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::task::{Context, Waker};
+use std::time::SystemTime;
 
 use libp2p::core::Endpoint;
 use libp2p::kad::RecordKey;
@@ -10,6 +11,7 @@ use libp2p::swarm::DialError;
 
 use super::*;
 use crate::config::{Defences, Limits};
+use crate::provide::AnnounceId;
 use crate::scope::Scopes;
 use crate::wire::{Receipt, Sealed, Term};
 
@@ -35,7 +37,8 @@ fn with(scope: Scope, defences: Defences) -> Overlay {
         limits: Limits::default(),
         defences,
     };
-    Overlay::new(scope, &config, Instant::now())
+    let now = Instant::now();
+    Overlay::new(scope, &config, SharedKeys::default(), Clock::new(now, SystemTime::now()), now)
 }
 
 fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
@@ -194,7 +197,7 @@ fn only_what_is_reachable_is_announced_and_makes_a_server() {
 #[test]
 fn our_own_keys_are_answered_with_addresses_of_the_scope_or_not_at_all() {
     let mut wan = overlay(Scope::Wan);
-    wan.announce(Task::Renew, &[key()], Duration::from_secs(60));
+    wan.announce(Task::Announce(AnnounceId(1)), &[key()], Duration::from_secs(60));
     assert!(wan.told().is_empty(), "kademlia would fill in every address that we listen on");
     wan.set_own_addresses(&[], &addresses(&[PRIVATE, GLOBAL]), Instant::now());
     assert_eq!(wan.told(), [addresses(&[GLOBAL])]);

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::ledger::BatchId;
+use super::own::BatchId;
 use crate::position::Node;
 
 /// Messages on their way at once. Each may have to dial; more would only compete for the same uplink.
@@ -31,6 +31,8 @@ pub(crate) struct Outbox {
     sending: usize,
     /// Messages that wait.
     waiting: usize,
+    /// Messages that were sent so far.
+    sent: u64,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,11 @@ impl Outbox {
         self.make_ready(to.peer);
     }
 
+    /// How many messages were sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// How many messages are on their way or wait.
     pub(crate) fn len(&self) -> usize {
         self.sending + self.waiting
@@ -86,6 +93,7 @@ impl Outbox {
             };
             queue.sending = Some(Errand { tries: errand.tries + 1, ..errand });
             self.sending += 1;
+            self.sent += 1;
             self.waiting -= 1;
             return Some((Node { peer, addresses: queue.addresses.clone() }, errand.batch));
         }

@@ -1,8 +1,10 @@
 //! The announcer on a clock of our own, against nodes that answer as they are told.
 
+mod restart;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
 
 use libp2p::identity::Keypair;
 use shoal_content::NetworkName;
@@ -34,9 +36,10 @@ struct Message {
 impl Scene {
     fn new(nodes: usize) -> Self {
         let node = |_| Node { peer: PeerId::random(), addresses: Vec::new() };
+        let now = Instant::now();
         Self {
-            provide: Provide::default(),
-            now: Instant::now(),
+            provide: Provide::new(Scope::Lan, SharedKeys::default(), Clock::new(now, SystemTime::now())),
+            now,
             nodes: (0..nodes).map(node).collect(),
             sequence: 0,
             keypair: Keypair::generate_ed25519(),
@@ -45,6 +48,11 @@ impl Scene {
 
     fn announce(&mut self, keys: &[ProviderKey]) {
         self.provide.announce(ID, keys, HOUR);
+    }
+
+    fn keep(&mut self, keys: &[ProviderKey], ttl: Duration) {
+        let own: Vec<_> = keys.iter().map(|key| OwnKey { key: *key, since: 0 }).collect();
+        self.provide.keep(&own, ttl, self.now);
     }
 
     /// The whole network, nearest to a position first.
@@ -173,7 +181,7 @@ fn a_large_network_is_walked_by_regions_and_in_bounds() {
     }
     // Twenty nodes everywhere: the farthest shares no bit, so regions are one bit wide and two suffice.
     assert!(walks_in_all <= 4, "{walks_in_all} walks in {rounds} rounds");
-    assert!(scene.provide.jobs.values().all(|job| job.waiting.is_empty()));
+    assert_eq!(scene.provide.backlog().waiting, 0);
 }
 
 #[test]
@@ -378,7 +386,7 @@ fn holders_are_bounded() {
 #[test]
 fn what_somebody_waits_for_goes_before_what_is_kept_announced() {
     let mut scene = Scene::new(10);
-    scene.provide.announce(Task::Renew, &keys(0..1000), HOUR);
+    scene.keep(&keys(0..1000), HOUR);
     scene.walk();
     let unhurried = scene.send();
     assert!(unhurried.len() < scene.nodes.len(), "nobody waits for it");
@@ -427,12 +435,14 @@ fn what_is_to_be_kept_announced_is_told_unless_it_was() {
     let mut scene = Scene::new(3);
     scene.announce(&keys(0..10));
     scene.run(Answer::Stored);
-    scene.provide.keep(&keys(0..12), HOUR);
+    scene.keep(&keys(0..12), HOUR);
     let news = scene.run(Answer::Stored);
     assert!(news.len() == 3 && news.iter().all(|message| message.keys.len() == 2));
-    scene.provide.keep(&keys(0..12), 2 * HOUR);
+    scene.keep(&keys(0..12), 4 * HOUR);
+    assert!(scene.run(Answer::Stored).is_empty(), "a longer life begins when they are told again");
+    scene.pass(HOUR / 2);
     let longer = scene.run(Answer::Stored);
     assert!(longer.len() == 3 && longer.iter().all(|message| message.keys.len() == 12));
-    scene.provide.keep(&keys(0..12), HOUR);
+    scene.pass(2 * HOUR - Duration::from_secs(1));
     assert!(scene.run(Answer::Stored).is_empty());
 }

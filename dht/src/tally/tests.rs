@@ -42,13 +42,6 @@ fn a_node_counts_once_and_only_if_it_took_everything() {
 }
 
 #[test]
-fn nobody_waits_for_renewals() {
-    let mut tally = Tally::default();
-    tally.note(Scope::Lan, Task::Renew, Note::Done);
-    assert_eq!(standing(&mut tally), []);
-}
-
-#[test]
 fn three_of_four_are_enough_once_it_is_known_how_many_there_are() {
     let mut tally = Tally::default();
     let peers: Vec<_> = (0..8).map(|_| PeerId::random()).collect();

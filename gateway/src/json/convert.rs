@@ -277,6 +277,7 @@ impl From<&shoal_node::OverlayStats> for Overlay {
             told: count(stats.told),
             waiting: count(stats.waiting),
             messages: count(stats.messages),
+            sent: stats.sent,
             last_told_s: stats.last_told.map(|ago| ago.as_secs()),
         }
     }

@@ -12,6 +12,9 @@ use crate::{
     json::{self, Event, Failure, Stage, Warning},
 };
 
+/// How often to look how far hashing has got while there is no result.
+const PROGRESS: Duration = Duration::from_millis(100);
+
 pub(crate) async fn publish(State(node): State<Node>, Asked(request): Asked<json::Publish>) -> Response {
     lines(|out| publish_all(node, request, out))
 }
@@ -28,10 +31,10 @@ async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(),
             format!("{name:?} is not a name that every system can hold"),
         ));
     }
-    let mut published = Vec::new();
-    for path in &request.paths {
-        published.push(publish_one(&node, path, &request, &out).await?);
-    }
+    let mut published = match request.paths.as_slice() {
+        [one] => vec![publish_one(&node, one, &request, &out).await?],
+        paths => publish_many(&node, paths, &request, &out).await?,
+    };
     let announcing = async {
         for shared in &mut published {
             let announced = json::Announced::of(&shared.cid(), shared.announced().await);
@@ -63,18 +66,49 @@ async fn publish_one(node: &Node, text: &str, request: &json::Publish, out: &Out
         }
     }
     let shared = job.await?;
+    tell(node, &shared, start, request, out).await;
+    Ok(shared)
+}
+
+async fn publish_many(
+    node: &Node,
+    texts: &[String],
+    request: &json::Publish,
+    out: &Out,
+) -> Result<Vec<Shared>, Failure> {
+    let paths = texts.iter().map(|text| path(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut work = node.publish_all(paths);
+    let mut published = Vec::new();
+    let mut pace = Pace::default();
+    let mut start = Instant::now();
+    loop {
+        match tokio::time::timeout(PROGRESS, work.next()).await {
+            Ok(Some(shared)) => {
+                let shared = shared?;
+                tell(node, &shared, start, request, out).await;
+                published.push(shared);
+                start = Instant::now();
+            }
+            Ok(None) => return Ok(published),
+            Err(_) if pace.due(Stage::Hashing) => out.event(Event::Progress(work.progress().into())).await,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Tells what was published, and what was left out of it.
+async fn tell(node: &Node, shared: &Shared, start: Instant, request: &json::Publish, out: &Out) {
     for skipped in shared.skipped() {
         out.event(Event::Skipped(skipped.into())).await;
     }
     for message in shared.warnings() {
         out.event(Event::Warning(Warning { message: message.to_string() })).await;
     }
-    let ticket = node.ticket(&shared.cid(), request.lan).await;
+    let ticket = node.ticket_of(shared, request.lan);
     let published = json::Published {
         ticket: ticket.ok().map(|ticket| ticket.to_string()),
         elapsed_ms: millis(start.elapsed()),
-        ..json::Published::of(&shared)
+        ..json::Published::of(shared)
     };
     out.event(Event::Published(published)).await;
-    Ok(shared)
 }

@@ -55,7 +55,8 @@ const SLOW_TURN: Duration = Duration::from_millis(50);
 const CLOSING: Duration = Duration::from_secs(1);
 /// How often changes of strangers' records are written. A crash loses those of this time.
 const RECORDS_PERIOD: Duration = Duration::from_secs(10);
-/// How often the book of peers is written.
+/// How often the book of peers is written, and how far announcing has come. A crash loses what was learnt in this time,
+/// and makes the node announce again what it announced in it.
 const BOOK_PERIOD: Duration = Duration::from_secs(60);
 
 /// Answers the questions of peers; what it looks up on disk it looks up in a task of its own.
@@ -64,10 +65,14 @@ pub(crate) type Answer =
 /// Writes the book of peers on a blocking thread.
 pub(crate) type Save = Arc<dyn Fn(Draft) + Send + Sync>;
 
+/// Writes how far announcing has come on a blocking thread.
+pub(crate) type SaveProgress = Arc<dyn Fn(Vec<u8>) + Send + Sync>;
+
 /// What the driver needs of the rest of the node.
 pub(crate) struct Wiring {
     pub(crate) answer: Answer,
     pub(crate) save: Save,
+    pub(crate) save_progress: SaveProgress,
     /// What may be dialled.
     pub(crate) rules: Rules,
     /// Takes the changes of strangers' records, one batch at a time; closed when they are not kept.
@@ -151,6 +156,7 @@ impl Driver {
                     if saved.elapsed() >= BOOK_PERIOD {
                         saved = Instant::now();
                         self.save_book();
+                        self.save_progress();
                     }
                 }
             }
@@ -187,6 +193,14 @@ impl Driver {
             }
             Command::KeepAnnounced { keys, ttl } => {
                 self.swarm.behaviour_mut().dht.keep_announced(&keys, ttl);
+            }
+            Command::AllKept => self.swarm.behaviour_mut().dht.all_kept(),
+            Command::WithdrawAll { max, done } => {
+                let dht = &mut self.swarm.behaviour_mut().dht;
+                if let Some(keys) = dht.own_keys(max) {
+                    dht.withdraw(&keys);
+                    self.waiting.withdrawals.push_back(done);
+                }
             }
             Command::Withdraw { keys, done } => {
                 self.waiting.withdrawals.push_back(done);
@@ -406,6 +420,9 @@ impl Driver {
         for id in self.waiting.abandoned() {
             self.swarm.behaviour_mut().dht.stop_find(shoal_dht::LookupId(id));
         }
+        for id in self.waiting.unwatched() {
+            self.swarm.behaviour_mut().dht.unwatch(shoal_dht::AnnounceId(id));
+        }
     }
 
     fn bump(&self) {
@@ -425,11 +442,18 @@ impl Driver {
         }
     }
 
+    fn save_progress(&mut self) {
+        if let Some(progress) = self.swarm.behaviour_mut().dht.take_progress() {
+            (self.wiring.save_progress)(progress);
+        }
+    }
+
     /// Refuses new work, lets every caller go, and closes the connections.
     async fn wind_down(mut self) {
         self.commands.close();
         self.waiting = Waiting::default();
         self.save_book();
+        self.save_progress();
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             let _ = self.swarm.disconnect_peer_id(peer);

@@ -14,6 +14,7 @@ fn overlay(scope: Scope, peers: usize, told: usize, serves: bool) -> OverlayStat
         told,
         waiting: 0,
         messages: 0,
+        sent: 0,
         last_told: None,
     }
 }

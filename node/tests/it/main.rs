@@ -1,7 +1,8 @@
-//! Whole nodes in one process, over memory transport.
+//! Whole nodes in one process, most of them over memory transport.
 
 #![cfg(test)]
 
+mod announcing_again;
 mod damage;
 mod publish_and_get;
 mod remembering;

@@ -37,7 +37,8 @@ fn after(deed: impl Fn(&Path)) -> (Result<Option<Vec<u8>>, ReadError>, ShareStat
     assert_eq!(held.is_ok_and(|held| held.is_some()), blob.is_ok());
     let read = blob.map(|blob| blob.map(|blob| read_verified(&blob, digest)));
     let state = store.shares().unwrap()[0].state;
-    assert_eq!(store.announceable(10).unwrap().len(), usize::from(state == ShareState::Ok));
+    let announceable = store.announceable(None, 10).unwrap().unwrap();
+    assert_eq!(announceable.contents.len(), usize::from(state == ShareState::Ok));
     // Publishing again heals whatever it was, unless there is nothing.
     if path.is_file() {
         let again = publish(&store, &path);

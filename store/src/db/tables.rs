@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    ops::Bound,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -23,6 +24,7 @@ const OWNED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("owned");
 const HOLDERS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("holders");
 const SHARES: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("shares");
 const DOWNLOADS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("downloads");
+const DAMAGED: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("damaged");
 const META: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("meta");
 
 /// Row of `meta` that names the network of the provider keys.
@@ -32,6 +34,9 @@ const NETWORK: Bytes = b"network";
 /// misunderstand them.
 const VERSION: Bytes = b"version";
 const THIS_VERSION: u8 = 1;
+
+/// Row of `meta` in which whoever announces what is here keeps how far that has come.
+const PROGRESS: Bytes = b"progress";
 
 /// Why a blob is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,7 @@ pub(crate) struct Tables<T> {
     holders: T,
     shares: T,
     downloads: T,
+    damaged: T,
     meta: T,
     /// The network whose provider keys are in `keys`.
     network: NetworkName,
@@ -93,6 +99,7 @@ impl<T> Tables<T> {
             holders: open(HOLDERS)?,
             shares: open(SHARES)?,
             downloads: open(DOWNLOADS)?,
+            damaged: open(DAMAGED)?,
             meta: open(META)?,
         })
     }
@@ -139,23 +146,25 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(row.map(|row| digest_of(row.value())).transpose()?)
     }
 
-    /// The content of a file in place.
+    /// The content of a file in place. A row that does not decode says nothing of it, and goes when it is published again.
     pub(crate) fn source(&self, path: &Path) -> Result<Option<SourceRow>, StoreError> {
         let row = self.sources.get(path.as_os_str().as_bytes())?;
-        Ok(row.map(|row| SourceRow::decode(row.value())).transpose()?)
+        Ok(row.and_then(|row| SourceRow::decode(row.value()).ok()))
     }
 
-    /// The files in place at `path` itself and below it, in the order of their bytes.
+    /// The files in place at `path` itself and below it, in the order of their bytes; without a row where that does not
+    /// decode.
     pub(crate) fn sources_below(
         &self,
         path: &Path,
-    ) -> Result<impl Iterator<Item = Result<(PathBuf, SourceRow), StoreError>>, StoreError> {
+    ) -> Result<impl Iterator<Item = Result<(PathBuf, Option<SourceRow>), StoreError>>, StoreError> {
         let (start, end) = below(path);
-        let own = self.source(path)?.map(|row| Ok((path.to_owned(), row)));
+        let own = self.sources.get(path.as_os_str().as_bytes())?;
+        let own = own.map(|row| Ok((path.to_owned(), SourceRow::decode(row.value()).ok())));
         let rows = self.sources.range::<&[u8]>(start.as_slice()..end.as_slice())?;
         Ok(own.into_iter().chain(rows.map(|row| {
             let (key, value) = row?;
-            Ok((path_of(key.value()), SourceRow::decode(value.value())?))
+            Ok((path_of(key.value()), SourceRow::decode(value.value()).ok()))
         })))
     }
 
@@ -200,10 +209,10 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(rows.next().transpose()?.is_some_and(|(key, _)| key.value().starts_with(digest.as_bytes())))
     }
 
-    /// What the user published at `path`.
+    /// What the user published at `path`, unless its row does not decode.
     pub(crate) fn share(&self, path: &Path) -> Result<Option<ShareRow>, StoreError> {
         let row = self.shares.get(path.as_os_str().as_bytes())?;
-        Ok(row.map(|row| ShareRow::decode(row.value())).transpose()?)
+        Ok(row.and_then(|row| ShareRow::decode(row.value()).ok()))
     }
 
     /// How much the user published.
@@ -211,14 +220,32 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(self.shares.len()?)
     }
 
-    /// Everything the user published, by path.
-    pub(crate) fn shares(&self) -> Result<Vec<(PathBuf, ShareRow)>, StoreError> {
-        let rows = self.shares.iter()?;
-        rows.map(|row| {
+    /// Up to `max` of what the user published, by path, from the one after `after` on; without a row where that does
+    /// not decode.
+    pub(crate) fn shares_after(
+        &self,
+        after: Option<&Path>,
+        max: usize,
+    ) -> Result<Vec<(PathBuf, Option<ShareRow>)>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |path| Bound::Excluded(path.as_os_str().as_bytes()));
+        let rows = self.shares.range::<&[u8]>((from, Bound::Unbounded))?;
+        let decoded = rows.take(max).map(|row| {
             let (key, value) = row?;
-            Ok((path_of(key.value()), ShareRow::decode(value.value())?))
-        })
-        .collect()
+            Ok((path_of(key.value()), ShareRow::decode(value.value()).ok()))
+        });
+        decoded.collect()
+    }
+
+    /// Everywhere that the user published something.
+    pub(crate) fn shared_paths(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>>, StoreError> {
+        Ok(self.shares.iter()?.map(|row| Ok(path_of(row?.0.value()))))
+    }
+
+    /// What was noted with [`set_progress`](Write::set_progress) last.
+    pub(crate) fn progress(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.meta.get(PROGRESS)?.map(|row| row.value().to_vec()))
     }
 
     /// The folders in which directories are being put together.
@@ -254,6 +281,39 @@ impl<'txn> Write<'txn> {
         network: &NetworkName,
     ) -> Result<Self, TableError> {
         Self::open(network, |table| transaction.open_table(table))
+    }
+
+    /// Notes how far announcing has come.
+    pub(crate) fn set_progress(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.meta.insert(PROGRESS, bytes)?;
+        Ok(())
+    }
+
+    /// Takes the row of a share that does not decode out of the way, and keeps it for whoever wants to know.
+    pub(crate) fn set_aside(&mut self, path: &Path) -> Result<(), StoreError> {
+        let path = path.as_os_str().as_bytes();
+        if let Some(row) = self.shares.remove(path)? {
+            self.damaged.insert(path, row.value())?;
+        }
+        Ok(())
+    }
+
+    /// Writes over the rows of a share and of a file in place.
+    #[cfg(test)]
+    pub(crate) fn damage(&mut self, share: Option<&Path>, source: Option<&Path>) -> Result<(), StoreError> {
+        if let Some(path) = share {
+            self.shares.insert(path.as_os_str().as_bytes(), b"rot".as_slice())?;
+        }
+        if let Some(path) = source {
+            self.sources.insert(path.as_os_str().as_bytes(), b"rot".as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// What was set aside at `path`.
+    #[cfg(test)]
+    pub(crate) fn aside(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.damaged.get(path.as_os_str().as_bytes())?.map(|row| row.value().to_vec()))
     }
 
     #[cfg(test)]
@@ -311,7 +371,8 @@ impl<'txn> Write<'txn> {
         let Some(row) = self.blobs.remove(bytes)? else {
             return Ok(false);
         };
-        Ok(BlobRow::decode(row.value())?.outboard == Outboard::File)
+        // Of one that does not decode nobody knows.
+        Ok(BlobRow::decode(row.value()).map_or(true, |row| row.outboard == Outboard::File))
     }
 
     /// Keeps the bytes of a blob in the database itself.
@@ -327,19 +388,19 @@ impl<'txn> Write<'txn> {
         row: &SourceRow,
     ) -> Result<Option<SourceRow>, StoreError> {
         let old = self.sources.insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
-        Ok(old.map(|row| SourceRow::decode(row.value())).transpose()?)
+        Ok(old.and_then(|row| SourceRow::decode(row.value()).ok()))
     }
 
     /// Forgets a file in place, without releasing its blob.
     pub(crate) fn remove_source(&mut self, path: &Path) -> Result<Option<SourceRow>, StoreError> {
         let row = self.sources.remove(path.as_os_str().as_bytes())?;
-        Ok(row.map(|row| SourceRow::decode(row.value())).transpose()?)
+        Ok(row.and_then(|row| SourceRow::decode(row.value()).ok()))
     }
 
     /// Notes what was published at `path`; gives what was published there before.
     pub(crate) fn set_share(&mut self, path: &Path, row: &ShareRow) -> Result<Option<ShareRow>, StoreError> {
         let old = self.shares.insert(path.as_os_str().as_bytes(), row.encode().as_slice())?;
-        Ok(old.map(|row| ShareRow::decode(row.value())).transpose()?)
+        Ok(old.and_then(|row| ShareRow::decode(row.value()).ok()))
     }
 
     /// Forgets what was published at `path`.

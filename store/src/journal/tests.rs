@@ -7,18 +7,20 @@ use shoal_content::Digest;
 use super::*;
 use crate::files::Files;
 
-fn open(dir: &Path, shares: &[(PathBuf, ShareRow)]) -> (Journal, Vec<PathBuf>) {
-    Journal::open(&Files::default().dir(dir).unwrap(), shares).unwrap()
+fn open(dir: &Path, shares: &[(PathBuf, Cid)]) -> (Journal, Vec<PathBuf>) {
+    let (journal, lost) = Journal::open(&Files::default().dir(dir).unwrap(), shares).unwrap();
+    assert!(lost.iter().all(|lost| share(lost.path.to_str().unwrap()).1 == lost.cid));
+    assert_eq!(journal.shared(&[]).unwrap(), []);
+    (journal, lost.into_iter().map(|lost| lost.path).collect())
 }
 
-fn share(path: &str) -> (PathBuf, ShareRow) {
-    let cid = Cid::file(Digest::of(path.as_bytes()));
-    (path.into(), ShareRow { cid, name: String::new(), size: 0, files: 1, published_at: 0 })
+fn share(path: &str) -> (PathBuf, Cid) {
+    (path.into(), Cid::file(Digest::of(path.as_bytes())))
 }
 
 fn note(journal: &Journal, path: &str, is_shared: bool) {
-    let (path, row) = share(path);
-    journal.note(&path, is_shared.then_some(row.cid)).unwrap();
+    let (path, cid) = share(path);
+    journal.note(&path, is_shared.then_some(cid)).unwrap();
 }
 
 #[test]

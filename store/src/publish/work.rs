@@ -157,7 +157,7 @@ impl<'a> Work<'a> {
 /// What is known of the files that were found.
 type Known = (Vec<Option<(Digest, u64)>>, Vec<PathBuf>);
 
-fn look_up(store: &Inner, root: &Path, found: &[Found]) -> Result<Known, StoreError> {
+pub(super) fn look_up(store: &Inner, root: &Path, found: &[Found]) -> Result<Known, StoreError> {
     store.db.read(|read| {
         let (mut contents, mut stale) = (vec![None; found.len()], Vec::new());
         // Both come in the order of their bytes, so one pass is enough.
@@ -170,7 +170,10 @@ fn look_up(store: &Inner, root: &Path, found: &[Found]) -> Result<Known, StoreEr
                 stale.push(path);
                 continue;
             };
-            if row.stamp == file.stamp && row.state != SourceState::Changed {
+            if let Some(row) = row
+                && row.stamp == file.stamp
+                && row.state != SourceState::Changed
+            {
                 *content = Some((row.digest, row.stamp.size));
             }
         }

@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::testing::{Home, publish};
+use crate::{
+    Published,
+    testing::{Home, publish},
+};
 
 fn blobs(store: &Store) -> usize {
     store.inner.db.read(|read| Ok(read.blobs()?.count())).unwrap()
@@ -81,22 +84,74 @@ fn what_is_announced_is_there() {
     fs::remove_dir_all(home.path("gone")).unwrap();
     home.write("dir/a", b"edited");
     let [b, c] = ["dir/b", "dir/c"].map(|name| Digest::of(name.as_bytes()));
-    assert_eq!(store.announceable(1000).unwrap(), [dir, one, b, c]);
-    assert_eq!(store.announceable(2).unwrap(), [dir, one, b]);
-    assert_eq!(store.announceable(0).unwrap(), [dir, one]);
-    // The same blob is announced once, however often it is shared.
-    publish(&store, &home.write("again", b"one"));
-    assert_eq!(store.announceable(0).unwrap(), [one, dir]);
+    assert_eq!(announceable(&store, 1000), [dir, b, c, one]);
+    assert_eq!(announceable(&store, 2), [dir, b, one]);
+    assert_eq!(announceable(&store, 0), [dir, one]);
+}
+
+/// What there is to announce, page by page.
+fn announceable(store: &Store, max_files: usize) -> Vec<Digest> {
+    let (mut digests, mut after) = (Vec::new(), None);
+    while let Some(page) = store.announceable(after.as_deref(), max_files).unwrap() {
+        digests.extend(page.contents.into_iter().map(|(digest, _)| digest));
+        after = Some(page.last);
+    }
+    digests
+}
+
+#[test]
+fn a_row_that_does_not_decode_costs_its_own_share_and_no_other() {
+    let home = Home::new();
+    let paths = ["a", "b", "c"].map(|name| publish(&home.open(), &home.write(name, name.as_bytes())).path);
+    for was_closed in [true, false] {
+        let store = home.open();
+        store.inner.db.write(|write| write.damage(Some(&paths[1]), None)).unwrap();
+        drop(store);
+        if !was_closed {
+            fs::remove_file(home.path("store/clean")).unwrap();
+        }
+        let store = home.open();
+        let shared =
+            |store: &Store| store.shares().unwrap().into_iter().map(|share| share.path).collect::<Vec<_>>();
+        assert_eq!(shared(&store), [paths[0].clone(), paths[2].clone()]);
+        assert_eq!(announceable(&store, 0).len(), 2);
+        assert_eq!(store.lost(), std::slice::from_ref(&paths[1]), "the journal knows it");
+        assert_eq!(store.inner.db.write(|write| write.aside(&paths[1])).unwrap(), Some(b"rot".to_vec()));
+        store.collect().unwrap();
+        drop(store);
+        let store = home.open();
+        assert_eq!(store.lost(), std::slice::from_ref(&paths[1]), "and still does after a restart");
+        publish(&store, &paths[1]);
+        assert_eq!(shared(&store), paths);
+        assert!(store.lost().is_empty());
+    }
+}
+
+#[test]
+fn a_file_of_which_nothing_decodes_is_published_again() {
+    let home = Home::new();
+    let store = home.open();
+    let [path, other] = ["a", "b"].map(|name| publish(&store, &home.write(name, name.as_bytes())).path);
+    store.inner.db.write(|write| write.damage(None, Some(&path))).unwrap();
+    assert_eq!(announceable(&store, 0), [Digest::of(b"b")], "the others are announced");
+    store.collect().unwrap();
+    let report = store.verify(&(), &crate::Cancel::new()).unwrap();
+    assert_eq!(report.ok, 1);
+    assert_eq!(publish(&store, &path).hashed_bytes, 1);
+    assert!(store.blob(&Digest::of(b"a")).unwrap().is_some());
+    assert_eq!(store.unpublish(&Selector::Path(other)).unwrap().len(), 1);
 }
 
 #[test]
 fn a_lost_path_can_be_given_up() {
     let home = Home::new();
-    let path = publish(&home.open(), &home.write("file", b"bytes")).path;
+    let Published { path, cid, .. } = publish(&home.open(), &home.write("file", b"bytes"));
     fs::write(home.path("store/store.redb"), [7; 100]).unwrap();
     let store = home.open();
     assert_eq!(store.lost(), std::slice::from_ref(&path));
-    store.unpublish(&Selector::Path(path)).unwrap();
+    let gone = store.unpublish(&Selector::Path(path.clone())).unwrap();
+    assert_eq!(gone.len(), 1);
+    assert_eq!((gone[0].cid, &gone[0].path, gone[0].state), (cid, &path, ShareState::Missing));
     assert!(store.lost().is_empty());
     drop(store);
     assert!(home.open().lost().is_empty());
@@ -128,7 +183,7 @@ fn a_manifest_that_the_disk_damaged_is_healed_by_publishing_again() {
     assert!(store.blob(&cid.digest()).is_err());
     let states = |store: &Store| store.shares().unwrap().iter().map(|share| share.state).collect::<Vec<_>>();
     assert_eq!(states(&store), [ShareState::Missing, ShareState::Ok]);
-    assert_eq!(store.announceable(10).unwrap().len(), 1);
+    assert_eq!(announceable(&store, 10).len(), 1);
     assert_eq!(publish(&store, &home.path("dir")).hashed_bytes, 0);
     assert_eq!(states(&store), [ShareState::Ok, ShareState::Ok]);
     assert!(store.blob(&cid.digest()).unwrap().is_some());

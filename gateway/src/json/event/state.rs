@@ -194,6 +194,8 @@ pub struct Overlay {
     pub waiting: u64,
     /// Announcements on their way.
     pub messages: u64,
+    /// Announcements sent since the start.
+    pub sent: u64,
     /// How long ago one was acknowledged last.
     pub last_told_s: Option<u64>,
 }

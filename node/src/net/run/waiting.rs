@@ -90,7 +90,7 @@ impl Waiting {
             return;
         };
         reply.send_replace(acknowledged);
-        if acknowledged.last || reply.is_closed() {
+        if acknowledged.last {
             self.announcements.remove(&id);
         }
     }
@@ -102,11 +102,15 @@ impl Waiting {
         }
     }
 
+    /// Forgets announcements that nobody watches any more, and tells which.
+    pub(super) fn unwatched(&mut self) -> Vec<u64> {
+        self.announcements.extract_if(|_, reply| reply.is_closed()).map(|(id, _)| id).collect()
+    }
+
     /// Forgets what nobody waits for any more; returns the lookups to stop.
     pub(super) fn abandoned(&mut self) -> Vec<u64> {
         self.asks.retain(|_, reply| !reply.is_closed());
         self.dials.retain(|_, dial| !dial.reply.is_closed());
-        self.announcements.retain(|_, reply| !reply.is_closed());
         self.finds.extract_if(|_, find| find.found.is_closed()).map(|(id, _)| id).collect()
     }
 }
