@@ -32,7 +32,7 @@ use crate::config::{Config, Defence, Defences};
 use crate::handing::Handing;
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
-use crate::position::Position;
+use crate::position::{Node, Position};
 use crate::provide::own::SharedKeys;
 use crate::provide::{Backlog, Clock, Mark, Note, OwnKey, Provide, Task};
 use crate::record_store::RecordStore;
@@ -96,6 +96,8 @@ pub struct Overlay {
     size: Size,
     refresh: Refresh,
     check: Check,
+    /// Who is to be dialled now.
+    dials: VecDeque<Node>,
     connections: HashMap<ConnectionId, Remote>,
     dial_failures: HashMap<PeerId, Failures>,
     /// Peers in the routing table.
@@ -199,6 +201,7 @@ impl Overlay {
             size: Size::default(),
             refresh: Refresh::default(),
             check: Check::default(),
+            dials: VecDeque::new(),
             connections: HashMap::new(),
             dial_failures: HashMap::new(),
             peers: 0,

@@ -20,6 +20,10 @@ pub(crate) const HOLDERS: usize = kad::K_VALUE.get();
 /// beside the place of a walk have some other nearest nodes.
 const TOLD: usize = HOLDERS + 4;
 
+/// Nodes told besides that are as near and did not answer the walk in time: where the line or the machine is slow,
+/// they may be the true nearest. Most of them are gone, though, and each is a dial in vain.
+const TOLD_LATE: usize = HOLDERS / 2;
+
 /// Nodes told of a key at most. A crowd around a key must not cost us more than those that it hides.
 pub(crate) const MAX_HOLDERS: usize = 64;
 
@@ -128,12 +132,22 @@ impl Search {
         targets
     }
 
+    /// Who will probably be told of a key at the place, once a node has answered: when it is one of them itself, the
+    /// walk is nearly there.
+    pub(crate) fn likely_holders(&self, answered: &PeerId) -> Vec<Node> {
+        let nearest: Vec<Node> =
+            self.main().into_iter().flat_map(Walk::nodes).take(TOLD).map(|(_, node)| node.clone()).collect();
+        if nearest.iter().any(|node| node.peer == *answered) { nearest } else { Vec::new() }
+    }
+
     /// Who should be told of a key at the place, nearest first: the nearest nodes, and those of its region that a crowd would hide.
     pub(crate) fn holders(&self, region_bits: u32) -> Vec<Node> {
         let Some(main) = self.main() else { return Vec::new() };
         let mut holders: Vec<Node> = main.nodes().take(TOLD).map(|(_, node)| node.clone()).collect();
         let beside = self.walks.iter().skip(1).flat_map(Walk::answerers);
         let near = main.nodes().skip(TOLD);
+        let reach = main.nodes().take(TOLD).last().map(|(distance, _)| distance);
+        let late: Vec<_> = main.late().take_while(|(distance, _)| Some(*distance) < reach).collect();
         for (_, node) in beside.chain(near) {
             let shared = main.target().shared_bits(Position::of_peer(&node.peer));
             let is_new = holders.iter().all(|known| known.peer != node.peer);
@@ -141,6 +155,7 @@ impl Search {
                 holders.push(node.clone());
             }
         }
+        holders.extend(late.into_iter().take(TOLD_LATE).map(|(_, node)| node.clone()));
         holders
     }
 

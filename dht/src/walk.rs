@@ -247,6 +247,12 @@ impl Walk {
         all.map(|(distance, candidate)| (*distance, &candidate.node))
     }
 
+    /// Those who have not answered in time and may yet, nearest first.
+    pub(crate) fn late(&self) -> impl Iterator<Item = (Distance, &Node)> {
+        let late = self.candidates.iter().filter(|(_, candidate)| candidate.state == State::Late);
+        late.map(|(distance, candidate)| (*distance, &candidate.node))
+    }
+
     fn hear(&mut self, node: Node, depth: u8, teller: Option<PeerId>, doubtful: bool) {
         let position = Position::of_peer(&node.peer);
         if self.avoids.is_some_and(|(place, bits)| place.shared_bits(position) >= bits) {

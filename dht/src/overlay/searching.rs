@@ -1,6 +1,6 @@
 //! The searches of an overlay: whom they ask, what is answered, and what we answer ourselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -17,7 +17,7 @@ use crate::position::{Node, Position};
 use crate::provide;
 use crate::refresh::Aim;
 use crate::scope::AddressClass;
-use crate::search::{HOLDERS, Search, WalkIndex};
+use crate::search::{HOLDERS, MAX_HOLDERS, Search, WalkIndex};
 use crate::wire::find::{MAX_ADDRESSES_TOLD, MAX_CLOSER, MAX_PROVIDERS, Question, Reply};
 
 /// Nodes of our table that a walk begins with. The nearest few are asked first; the others are there for when
@@ -57,6 +57,8 @@ struct Running {
     why: Why,
     search: Search,
     until: Instant,
+    /// Who is dialled ahead of what will be told.
+    awaited: HashSet<PeerId>,
 }
 
 /// A question on its way.
@@ -76,9 +78,18 @@ impl Searches {
         self.running.values().map(due).min()
     }
 
+    /// A question on its way for an announcement.
+    #[cfg(test)]
+    pub(super) fn asked_to_announce(&self) -> Option<OutboundRequestId> {
+        let announces = |asked: &Asked| {
+            self.running.get(&asked.search).is_some_and(|running| matches!(running.why, Why::Announce(_)))
+        };
+        self.asked.iter().find(|(_, asked)| announces(asked)).map(|(request, _)| *request)
+    }
+
     fn add(&mut self, why: Why, search: Search, until: Instant) {
         self.last_id += 1;
-        self.running.insert(self.last_id, Running { why, search, until });
+        self.running.insert(self.last_id, Running { why, search, until, awaited: HashSet::new() });
         self.is_stale = true;
     }
 }
@@ -246,7 +257,7 @@ impl Overlay {
         }
     }
 
-    fn on_reply(
+    pub(super) fn on_reply(
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
@@ -266,6 +277,10 @@ impl Overlay {
         let Some(running) = searches.running.get_mut(&asked.search) else { return };
         let doubtful = |peer: &PeerId| absent.contains(peer, now) && !protocols.find.is_connected(peer);
         running.search.answered(asked.walk, &peer, closer, !providers.is_empty(), doubtful);
+        if let Why::Announce(_) = running.why {
+            self.dial_ahead(asked.search, &peer);
+            return;
+        }
         let Why::Lookup(id) = running.why else { return };
         let effort = running.search.effort();
         let hops = running.search.has_found().then_some(effort.hops);
@@ -273,6 +288,19 @@ impl Overlay {
             self.events.push_back(Event::Found { id, provider: peer, addresses, hops: hops.unwrap_or(0) });
         }
         self.events.push_back(Event::Walked { id, effort, over: false });
+    }
+
+    /// Dials those who will probably be told, while the walk still asks: what is told then takes one round trip, and not
+    /// a handshake first.
+    fn dial_ahead(&mut self, id: u64, answered: &PeerId) {
+        let Self { searches, protocols, dials, .. } = self;
+        let Some(running) = searches.running.get_mut(&id) else { return };
+        for node in running.search.likely_holders(answered) {
+            let is_new = running.awaited.len() < MAX_HOLDERS && running.awaited.insert(node.peer);
+            if is_new && !protocols.find.is_connected(&node.peer) {
+                dials.push_back(node);
+            }
+        }
     }
 
     /// Takes the nodes that a peer connected over `over` named: others than ourselves, with the addresses of this

@@ -17,6 +17,7 @@ use crate::wire::{Receipt, Sealed, Term};
 
 mod handing;
 mod table;
+mod telling;
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/1";
 const PRIVATE: &str = "/ip4/192.168.0.1/tcp/1";

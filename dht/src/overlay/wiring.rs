@@ -17,6 +17,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::remote::Remote;
 use super::{Event, Overlay, Protocols};
 use crate::gate::{Gate, Offer};
+use crate::position::Node;
 use crate::scope::AddressClass;
 
 impl Overlay {
@@ -132,10 +133,10 @@ impl NetworkBehaviour for Overlay {
                     let now = Instant::now();
                     if let Some(node) = self.check.next(now) {
                         // It is connected, but the other way round.
-                        let dial = DialOpts::peer_id(node.peer).addresses(node.addresses);
-                        return Poll::Ready(ToSwarm::Dial {
-                            opts: dial.condition(PeerCondition::Always).build(),
-                        });
+                        return dial(node, PeerCondition::Always);
+                    }
+                    if let Some(node) = self.dials.pop_front() {
+                        return dial(node, PeerCondition::DisconnectedAndNotDialing);
                     }
                     if self.work(now) || !self.events.is_empty() {
                         continue;
@@ -148,4 +149,9 @@ impl NetworkBehaviour for Overlay {
             }
         }
     }
+}
+
+fn dial<T>(node: Node, condition: PeerCondition) -> Poll<ToSwarm<Event, T>> {
+    let opts = DialOpts::peer_id(node.peer).addresses(node.addresses).condition(condition).build();
+    Poll::Ready(ToSwarm::Dial { opts })
 }

@@ -67,3 +67,28 @@ fn a_small_network_is_never_crowded() {
     assert_eq!(search.look_beside(0), []);
     assert_eq!(search.holders(0).len(), 18, "everybody holds everything");
 }
+
+#[test]
+fn whoever_was_slow_to_answer_is_told_all_the_same() {
+    let (network, target, now) = (Simulation::new(200), Position::of_key(&key(0)), Instant::now());
+    let nearest = network.nearest(target);
+    let patience = Duration::from_millis(300);
+    let mut search = Search::new(target, None, 6);
+    for peer in &nearest[..40] {
+        search.seed(&Node { peer: *peer, addresses: Vec::new() }, false);
+    }
+    // The four nearest answer to nobody, the others at once.
+    let mut later = now;
+    while !search.is_over() {
+        while let Some((walk, _, node)) = search.next(later, |_| patience) {
+            if !nearest[..4].contains(&node.peer) {
+                search.answered(walk, &node.peer, Vec::new(), false, |_| false);
+            }
+        }
+        later += patience;
+        search.tick(later);
+    }
+    let holders: Vec<_> = search.holders(5).into_iter().map(|node| node.peer).collect();
+    assert_eq!(holders[..TOLD], nearest[4..TOLD + 4]);
+    assert_eq!(holders[TOLD..], nearest[..4]);
+}
