@@ -21,7 +21,7 @@ use serde_json::json;
 
 use self::{
     report::Report,
-    scenarios::{announce, churn, growth, lan, lookup},
+    scenarios::{announce, attacks, churn, growth, lan, lookup},
     seed::Seed,
     wire::Way,
 };
@@ -126,6 +126,11 @@ enum Scenario {
         #[arg(long, default_value_t = 100)]
         stock_nodes: usize,
     },
+    /// Strangers who mean harm, with the defence against them and without
+    Attack {
+        #[command(subcommand)]
+        attack: attacks::Attack,
+    },
     /// One node with very many items in a small private network: whether all of them are found
     Lan {
         /// How many nodes the network has
@@ -202,6 +207,7 @@ async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Writ
                 announce::Options { nodes, sizes, sample, publishes, rest, stock_keys, stock_nodes };
             announce::run(seed, way, &options, out).await
         }
+        Scenario::Attack { ref attack } => attacks::run(attack, seed, way, out).await,
         Scenario::Lan { nodes, items, others, lookups } => {
             let options = lan::Options { nodes: nodes.into(), items, others, lookups };
             lan::run(seed, way, &options, out).await

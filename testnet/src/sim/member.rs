@@ -2,6 +2,7 @@
 //!
 //! What the node is made of is a [`Behave`]: Shoal's own behaviour, the stock one beside it, or an attacker.
 
+pub(crate) mod attacker;
 pub(crate) mod shoal;
 pub(crate) mod stock;
 
@@ -51,16 +52,19 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     /// How its streams agree on a protocol.
     const NEGOTIATION: Version;
 
+    /// For how long it keeps a connection without streams.
+    const IDLE: Duration = IDLE_CONNECTION;
+
     /// The behaviour of the node with this identity, which will listen at `address`.
     fn new(key: &Keypair, address: &Multiaddr) -> Self;
 
     /// What stands between it and its transport.
-    fn wrap(&self, transport: Wires) -> Wires {
+    fn wrap(_: &Self::Books, transport: Wires) -> Wires {
         transport
     }
 
     /// The node listens at `address`.
-    fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr);
+    fn listens(swarm: &mut Swarm<Self>, books: &Self::Books, address: &Multiaddr);
 
     /// Takes an event of its own; what it means for those who wait goes to `told`.
     fn on_event(
@@ -78,7 +82,7 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     fn announce(&mut self, books: &mut Self::Books, id: u64, keys: &[ProviderKey], told: &mut Vec<Told>);
 
     /// Peers in the routing table.
-    fn table(&mut self) -> Vec<PeerId>;
+    fn table(&mut self, books: &Self::Books) -> Vec<PeerId>;
 
     /// Whether it holds a record that says that `provider` has the key.
     fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool;
@@ -140,9 +144,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Starts a node made of `behaviour`, who it is and where it lives.
+    /// Starts a node made of `behaviour` and `books`, who it is and where it lives.
     pub(crate) fn start<B: Behave>(
-        behaviour: B,
+        (behaviour, books): (B, B::Books),
         internet: &Arc<Internet>,
         (peer, address): (PeerId, &Multiaddr),
         tasks: &mut JoinSet<()>,
@@ -152,22 +156,16 @@ impl Member {
         let transport = TransportTimeout::new(transport, HANDSHAKE)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
             .boxed();
-        let transport = behaviour.wrap(transport);
+        let transport = B::wrap(&books, transport);
         // Connections run in the task of their node: thousands of nodes, and not a hundred thousand tasks.
         let config = libp2p::swarm::Config::without_executor()
-            .with_idle_connection_timeout(IDLE_CONNECTION)
+            .with_idle_connection_timeout(B::IDLE)
             .with_substream_upgrade_protocol_override(B::NEGOTIATION);
         let mut swarm = Swarm::new(transport, behaviour, peer, config);
         swarm.listen_on(address.clone()).map_err(|error| anyhow!("{address}: {error}"))?;
-        B::listens(&mut swarm, address);
+        B::listens(&mut swarm, &books, address);
         let (sender, commands) = mpsc::channel(COMMANDS);
-        let driver = Driver {
-            swarm,
-            books: B::Books::default(),
-            host: host.clone(),
-            over: HashMap::new(),
-            work: Work::default(),
-        };
+        let driver = Driver { swarm, books, host: host.clone(), over: HashMap::new(), work: Work::default() };
         let task = tasks.spawn(driver.run(commands));
         Ok(Self { host, commands: sender, task })
     }
@@ -330,7 +328,7 @@ impl<B: Behave> Driver<B> {
                 let behaviour = self.swarm.behaviour_mut();
                 drop(reply.send(keys.iter().map(|key| behaviour.holds(key, &provider)).collect()));
             }
-            Command::Table(reply) => drop(reply.send(self.swarm.behaviour_mut().table())),
+            Command::Table(reply) => drop(reply.send(self.swarm.behaviour_mut().table(&self.books))),
         }
     }
 

@@ -106,6 +106,15 @@ impl Network {
         region: Region,
         make: impl FnOnce(&Keypair, &Multiaddr) -> B,
     ) -> Result<Member> {
+        self.join_as(region, |key, address| (make(key, address), B::Books::default())).await
+    }
+
+    /// The same, with books of its own.
+    pub(crate) async fn join_as<B: Behave>(
+        &mut self,
+        region: Region,
+        make: impl FnOnce(&Keypair, &Multiaddr) -> (B, B::Books),
+    ) -> Result<Member> {
         let number = self.members.len() as u64;
         let alive: Vec<_> = self.members.iter().filter(|member| member.host.is_alive()).cloned().collect();
         let key = self.seed.identity("node", number);
@@ -128,12 +137,12 @@ impl Network {
     /// Starts a node that knows nobody and is no member: an outsider.
     pub(crate) fn start<B: Behave>(
         &mut self,
-        behaviour: B,
+        made_of: (B, B::Books),
         key: &Keypair,
         address: &Multiaddr,
     ) -> Result<Member> {
         let who = (key.public().to_peer_id(), address);
-        Member::start(behaviour, &self.internet, who, &mut self.tasks)
+        Member::start(made_of, &self.internet, who, &mut self.tasks)
     }
 
     /// Waits until nobody looks around any more.

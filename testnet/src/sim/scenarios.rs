@@ -1,6 +1,7 @@
 //! What a simulated network is put through.
 
 pub(crate) mod announce;
+pub(crate) mod attacks;
 pub(crate) mod churn;
 pub(crate) mod growth;
 pub(crate) mod lan;

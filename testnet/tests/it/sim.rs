@@ -111,3 +111,42 @@ fn what_was_published_stays_found_while_nodes_come_and_go() {
     }
     assert!(svg.unwrap().contains("20 s"));
 }
+
+/// Runs an attack; its rows, each with the defence or without.
+fn attack(args: &[&str]) -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let (tables, svg) = sim(dir.path(), &[&["attack"], args].concat());
+    assert!(svg.unwrap().contains("without"));
+    tables.into_iter().flatten().collect()
+}
+
+#[test]
+fn strangers_who_fill_every_store_keep_nobody_from_being_found() {
+    let args = ["--nodes", "30", "--keys", "900", "--records", "150", "--senders", "3", "--lookups", "20"];
+    let rows = attack(&[&["spam"][..], &args].concat());
+    let [with, without] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!(
+        (with["published %"].as_f64(), with["found %"].as_f64()),
+        (Some(100.0), Some(100.0)),
+        "{with}"
+    );
+    assert!(with["their records"].as_f64().unwrap() <= 150.0, "{with}");
+    assert_eq!(without["copies"], 0.0, "{without}");
+}
+
+#[test]
+fn one_address_block_does_not_get_a_table_for_itself() {
+    let rows = attack(&["takeover", "--nodes", "12", "--identities", "40"]);
+    let [with, without] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!(with["keys found %"], 100.0, "{with}");
+    assert!(with["of them attackers"].as_f64().unwrap() <= 3.0, "{with}");
+    assert!(without["of them attackers"].as_f64().unwrap() > 10.0, "{without}");
+}
+
+#[test]
+fn nobody_can_aim_dials_of_many_at_one_machine() {
+    let rows = attack(&["reflection", "--nodes", "8", "--attackers", "2", "--keys", "3", "--lookups", "8"]);
+    let [with, without] = rows.as_slice() else { panic!("{rows:?}") };
+    assert!((1.0..=16.0).contains(&with["of one node"].as_f64().unwrap()), "{with}");
+    assert!(without["of one node"].as_f64().unwrap() > 20.0, "{without}");
+}

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use libp2p::core::upgrade::Version;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, connection_limits, identify,
+    Multiaddr, PeerId, Swarm, Transport as _, connection_limits, identify,
     identity::Keypair,
     ping,
-    swarm::{ConnectionId, NetworkBehaviour},
+    swarm::{ConnectionId, NetworkBehaviour, dial_opts::DialOpts},
 };
 use shoal_content::{NetworkName, ProviderKey};
 use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, Scopes};
 
-use super::{Behave, Told};
+use super::{Behave, Told, Wires};
 
 /// For how long announcements hold: longer than any simulation.
 const TTL: Duration = Duration::from_secs(6 * 3600);
@@ -87,8 +87,26 @@ impl Shoal {
     }
 }
 
+/// What a node does with what the overlay tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// Nothing: the overlay alone is looked at.
+    #[default]
+    Aloof,
+    /// As a node that wants content, it dials the providers that lookups find.
+    Visiting(Dials),
+}
+
+/// What holds its dials back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dials {
+    Free,
+    /// The rules of a node, by its usual limits.
+    Ruled,
+}
+
 impl Behave for Shoal {
-    type Books = ();
+    type Books = Habit;
 
     const NEGOTIATION: Version = Version::V1Lazy;
 
@@ -96,14 +114,23 @@ impl Behave for Shoal {
         Self::with(key, address, &Options::default())
     }
 
-    fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr) {
+    fn wrap(habit: &Habit, transport: Wires) -> Wires {
+        match habit {
+            Habit::Visiting(Dials::Ruled) => {
+                shoal_node::ruled(transport, &shoal_node::Limits::default()).boxed()
+            }
+            _ => transport,
+        }
+    }
+
+    fn listens(swarm: &mut Swarm<Self>, _: &Habit, address: &Multiaddr) {
         let own = [address.clone()];
         swarm.behaviour_mut().dht.set_own_addresses(&own, &own);
     }
 
     fn on_event(
         swarm: &mut Swarm<Self>,
-        (): &mut (),
+        habit: &mut Habit,
         event: ShoalEvent,
         over: impl Fn(ConnectionId) -> Option<Multiaddr>,
         told: &mut Vec<Told>,
@@ -117,20 +144,28 @@ impl Behave for Shoal {
             ShoalEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
                 swarm.close_connection(connection);
             }
-            ShoalEvent::Dht(event) => told.extend(tell(&event)),
+            ShoalEvent::Dht(event) => {
+                told.extend(tell(&event));
+                if *habit != Habit::Aloof
+                    && let Event::Found { provider, addresses, .. } = event
+                {
+                    // One who is connected already need not be dialled.
+                    drop(swarm.dial(DialOpts::peer_id(provider).addresses(addresses).build()));
+                }
+            }
             _ => {}
         }
     }
 
-    fn find(&mut self, (): &mut (), id: u64, key: ProviderKey) {
+    fn find(&mut self, _: &mut Habit, id: u64, key: ProviderKey) {
         self.dht.find(LookupId(id), key);
     }
 
-    fn announce(&mut self, (): &mut (), id: u64, keys: &[ProviderKey], _: &mut Vec<Told>) {
+    fn announce(&mut self, _: &mut Habit, id: u64, keys: &[ProviderKey], _: &mut Vec<Told>) {
         self.dht.announce(AnnounceId(id), keys, TTL);
     }
 
-    fn table(&mut self) -> Vec<PeerId> {
+    fn table(&mut self, _: &Habit) -> Vec<PeerId> {
         self.dht.table().into_iter().map(|(_, peer, _)| peer).collect()
     }
 

@@ -73,7 +73,7 @@ impl Behave for Stock {
         Self { limits: shoal::limits(), identify: shoal::identify(key), ping: shoal::ping(), kad }
     }
 
-    fn listens(swarm: &mut Swarm<Self>, address: &Multiaddr) {
+    fn listens(swarm: &mut Swarm<Self>, _: &Books, address: &Multiaddr) {
         swarm.add_external_address(address.clone());
     }
 
@@ -120,7 +120,7 @@ impl Behave for Stock {
         }
     }
 
-    fn table(&mut self) -> Vec<PeerId> {
+    fn table(&mut self, _: &Books) -> Vec<PeerId> {
         let buckets = self.kad.kbuckets();
         buckets
             .flat_map(|bucket| bucket.iter().map(|entry| *entry.node.key.preimage()).collect::<Vec<_>>())

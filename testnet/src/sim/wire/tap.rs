@@ -32,6 +32,7 @@ pub(crate) struct Counts {
     other: AtomicU64,
     bytes: AtomicU64,
     dials: AtomicU64,
+    knocks: AtomicU64,
 }
 
 impl Counts {
@@ -53,6 +54,15 @@ impl Counts {
     /// Attempts to connect.
     pub(crate) fn dials(&self) -> u64 {
         self.dials.load(Ordering::Relaxed)
+    }
+
+    /// Attempts of others to connect to it.
+    pub(crate) fn knocks(&self) -> u64 {
+        self.knocks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn knocked(&self) {
+        self.knocks.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn dialled(&self) {

@@ -57,15 +57,13 @@ impl transport::Transport for Transport {
     }
 
     fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Dial, TransportError<io::Error>> {
-        self.host.counts.dialled();
-        let way = self.internet.way;
-        let to = self.internet.at(&address);
-        // Who is refused hears so after one round trip, before any handshake.
-        let accepts = to.as_ref().is_some_and(|to| to.is_alive());
-        let due = self.internet.clock.after(if accepts { way.handshake() } else { way.round_trip() });
-        let bell = Arc::<AtomicWaker>::default();
-        self.internet.clock.set(due, bell.clone());
-        Ok(Dial { internet: self.internet.clone(), from: self.host.clone(), to, due, bell })
+        Ok(Dial {
+            internet: self.internet.clone(),
+            from: self.host.clone(),
+            address,
+            under_way: None,
+            bell: Arc::default(),
+        })
     }
 
     fn poll(
@@ -92,30 +90,47 @@ impl transport::Transport for Transport {
     }
 }
 
-/// A connection that is being made.
+/// A connection that is being made, from when it is first polled.
 pub(crate) struct Dial {
     internet: Arc<Internet>,
     from: Arc<Host>,
-    to: Option<Arc<Host>>,
-    due: u64,
+    address: Multiaddr,
+    /// Who lives there, and when their answer is here.
+    under_way: Option<(Option<Arc<Host>>, u64)>,
     bell: Arc<AtomicWaker>,
+}
+
+impl Dial {
+    fn begin(&self) -> (Option<Arc<Host>>, u64) {
+        self.from.counts.dialled();
+        let way = self.internet.way;
+        let to = self.internet.at(&self.address);
+        if let Some(to) = &to {
+            to.counts.knocked();
+        }
+        // Who is refused hears so after one round trip, before any handshake.
+        let accepts = to.as_ref().is_some_and(|to| to.is_alive());
+        let due = self.internet.clock.after(if accepts { way.handshake() } else { way.round_trip() });
+        self.internet.clock.set(due, self.bell.clone());
+        (to, due)
+    }
 }
 
 impl Future for Dial {
     type Output = io::Result<(PeerId, Connection)>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.bell.register(cx.waker());
-        if !self.internet.clock.is_due(self.due) {
+        let (to, due) = match self.under_way.take() {
+            Some(under_way) => under_way,
+            None => self.begin(),
+        };
+        // The timeout of the swarm ends a dial to one who is silent.
+        if !self.internet.clock.is_due(due) || to.as_ref().is_some_and(|to| to.is_silent()) {
+            self.under_way = Some((to, due));
             return Poll::Pending;
         }
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let Some(to) = &self.to else { return Poll::Ready(Err(refused())) };
-        if to.is_silent() {
-            // The timeout of the swarm ends it.
-            return Poll::Pending;
-        }
-        let connected = self.internet.connect(&self.from, to).map(|connection| (to.peer, connection));
-        Poll::Ready(connected.ok_or_else(refused))
+        let connected = to.and_then(|to| Some((to.peer, self.internet.connect(&self.from, &to)?)));
+        Poll::Ready(connected.ok_or_else(|| io::ErrorKind::ConnectionRefused.into()))
     }
 }

@@ -1,0 +1,151 @@
+//! Fills the stores of all nodes with random keys, and sees what is left for those who have something to share.
+
+use std::{io::Write, sync::Arc};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use shoal_content::ProviderKey;
+use shoal_dht::{Defence, Limits};
+
+use super::{Side, honest, in_one_block, meet, visit, without};
+use crate::{
+    bench::svg::{Chart, Ours},
+    sim::{
+        lookups::{look_up, publish},
+        member::{Member, attacker::Manner, shoal},
+        report::{Report, Sheet, count, number, text},
+        seed::Seed,
+        wire::{Death, Way},
+    },
+    stats::percent,
+};
+
+/// Honest nodes that publish a key each.
+const PUBLISHERS: usize = 10;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// How many honest nodes there are
+    #[arg(long, default_value_t = 40)]
+    nodes: usize,
+    /// How many keys the strangers announce to each of them, all together
+    #[arg(long, default_value_t = 20_000)]
+    keys: usize,
+    /// How many records a node has room for
+    #[arg(long, default_value_t = 5000)]
+    records: usize,
+    /// How many strangers there are; several numbers for several floods
+    #[arg(long, default_values_t = [3, 100])]
+    senders: Vec<usize>,
+    /// How many lookups are made
+    #[arg(long, default_value_t = 40)]
+    lookups: usize,
+}
+
+/// What came of one flood.
+struct Outcome {
+    /// Strangers' records that the fullest node holds.
+    held: usize,
+    /// Honest announcements that every node has kept which was told.
+    kept: f64,
+    /// Nodes that keep an honest record.
+    copies: f64,
+    found: f64,
+}
+
+pub(crate) async fn run(
+    seed: Seed,
+    way: Way,
+    options: &Options,
+    out: &mut (dyn Write + Send),
+) -> Result<Report> {
+    let mut sheet = Sheet::new(
+        format!(
+            "Announcements among {} honest nodes with room for {} records, after {} random keys of strangers",
+            options.nodes, options.records, options.keys
+        ),
+        &["fair shares", "strangers", "their records", "published %", "copies", "found %"],
+    );
+    let mut chart = Chart::new("Honest keys found after a flood of random ones, in percent (more is better)");
+    let mut goals = Vec::new();
+    for &senders in &options.senders {
+        for side in Side::BOTH {
+            let outcome = play(seed, way, options, senders, side).await?;
+            writeln!(out, "{} {senders} strangers: {:.0} % found", side.name(), outcome.found)?;
+            sheet.row([
+                text(side.name()),
+                count(senders),
+                count(outcome.held),
+                number(outcome.kept, 0),
+                number(outcome.copies, 1),
+                number(outcome.found, 0),
+            ]);
+            let ours = if side == Side::With { Ours::Yes } else { Ours::No };
+            chart.bar(format!("{senders} strangers, {}", side.name()), &[outcome.found], ours);
+            if side == Side::With {
+                goals.push((senders, outcome));
+            }
+        }
+    }
+    let mut report = Report { sheets: vec![sheet], charts: vec![chart], ..Report::default() };
+    for (senders, outcome) in goals {
+        report.goal(
+            format!(
+                "with {senders} strangers every publish succeeds ({:.0} %), every key is found ({:.0} %), and no node \
+                 holds more records than it has room for ({})",
+                outcome.kept, outcome.found, outcome.held
+            ),
+            outcome.kept >= 100.0 && outcome.found >= 100.0 && outcome.held <= options.records,
+        );
+    }
+    Ok(report)
+}
+
+async fn play(seed: Seed, way: Way, options: &Options, senders: usize, side: Side) -> Result<Outcome> {
+    let limits = Limits { records: options.records, ..Limits::default() };
+    let made = shoal::Options { defences: side.defences(&[Defence::FairRecords]), limits };
+    let mut network = honest(seed, way, options.nodes, &made, shoal::Habit::Aloof).await?;
+    let victims = network.alive("victims");
+    let mut strangers = Vec::new();
+    for number in 0..senders {
+        let (key, address) = (seed.identity("spammer", number as u64), in_one_block(number));
+        let manner = Manner { signers: vec![key.clone()], lies: vec![address.clone()], ..Manner::default() };
+        let stranger = visit(&mut network, &key, &address, manner)?;
+        meet(&stranger, &victims).await?;
+        let share = options.keys / senders.max(1);
+        let keys: Vec<_> =
+            (number * share..(number + 1) * share).map(|number| seed.key("spam", number as u64)).collect();
+        stranger.announce(keys.clone()).await?;
+        strangers.push((stranger, keys.into()));
+    }
+    let members = network.alive("roles");
+    let (publishers, others) = members.split_at_checked(PUBLISHERS).context("there are not enough nodes")?;
+    let published = publish(publishers, &network, "item").await?;
+    let whole = published.copies.values().iter().filter(|copies| **copies > 0.0).count();
+    // Whoever is asked must know the keys from announcements, and not be one of those who have them.
+    publishers.iter().for_each(|publisher| publisher.kill(Death::Silent));
+    let (mut asked, mut found) = (0, 0);
+    for item in &published.items {
+        let mut seekers = without(others, item.key, item.provider).await?;
+        seekers.truncate(options.lookups.div_ceil(PUBLISHERS));
+        let looked = look_up(&seekers, std::slice::from_ref(item), &network).await?;
+        asked += looked.asked;
+        found += looked.found;
+    }
+    let held = try_join_all(others.iter().map(|node| held(node, &strangers))).await?;
+    Ok(Outcome {
+        held: held.into_iter().max().unwrap_or(0),
+        kept: percent(whole, publishers.len()),
+        copies: published.copies.mean(),
+        found: percent(found, asked),
+    })
+}
+
+/// How many records of strangers a node holds.
+async fn held(node: &Member, strangers: &[(Member, Arc<[ProviderKey]>)]) -> Result<usize> {
+    let mut count = 0;
+    for (stranger, keys) in strangers {
+        count += node.held(keys.clone(), stranger.host.peer).await?.into_iter().filter(|held| *held).count();
+    }
+    Ok(count)
+}
