@@ -17,7 +17,7 @@ use super::{
     eager::Eager,
     gate,
     guard::{Guard, Rules},
-    head_start::HeadStart,
+    head_start::{Ahead, HeadStart},
 };
 use crate::{
     config::{Builder, Limits, Transport},
@@ -31,7 +31,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that does not answer a ping for this long is gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long QUIC lets TCP go first: a TCP handshake over a long way, with one packet lost.
+/// How long QUIC lets TCP go first. With TLS that needs two round trips, and QUIC one: up to a round trip of this length
+/// TCP is the first to be ready. Where TCP is dropped without a word, a dial takes so much longer.
 const QUIC_WAITS: Duration = Duration::from_millis(500);
 /// Identified peers whose addresses are remembered for dialling by id alone.
 const IDENTIFY_CACHE: usize = 1000;
@@ -96,6 +97,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         ranges,
     };
     let rules = Rules::new(Dialling::new(&config.limits, Instant::now()));
+    let ahead = Ahead::default();
     let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
     let settings = |config: libp2p::swarm::Config| {
         config
@@ -105,9 +107,13 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
     };
     let swarm = match config.transport {
         Transport::Internet => builder
-            .with_other_transport(|key| Ok(Guard::new(tcp(key)?, rules.clone())))
+            .with_other_transport(|key| {
+                Ok(HeadStart::first(Guard::new(tcp(key)?, rules.clone()), ahead.clone()))
+            })
             .map_err(|source| transport_failed(Box::new(source)))?
-            .with_other_transport(|key| HeadStart::new(Guard::new(quic(key), rules.clone()), QUIC_WAITS))
+            .with_other_transport(|key| {
+                HeadStart::later(Guard::new(quic(key), rules.clone()), ahead.clone(), QUIC_WAITS)
+            })
             .map_err(|source| transport_failed(Box::new(source)))?
             .with_dns()
             .map_err(|source| transport_failed(Box::new(source)))?
