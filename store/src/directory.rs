@@ -6,10 +6,11 @@
 //! Small files that arrive in short time are noted when the directory is finished, where they lie then.
 
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use shoal_content::{Cid, Digest, Entry, Manifest, RelPath};
@@ -54,17 +55,19 @@ pub struct PartialDirectory {
     folder: Dir,
     /// Whether there was nothing in the folder when it was opened.
     was_empty: bool,
-    placed: Mutex<Placed>,
+    placed: Arc<Mutex<Placed>>,
 }
 
 /// Files that are whole.
 #[derive(Debug, Default)]
-struct Placed {
+pub(crate) struct Placed {
     /// Whether each entry of the manifest is.
     done: Vec<bool>,
     /// Those that are not noted yet.
     unnoted: Vec<(PathBuf, NewBlob)>,
     unnoted_bytes: u64,
+    /// Where among these each content is.
+    by_digest: HashMap<Digest, usize>,
     /// Whether rows may speak of files in the folder.
     any_noted: bool,
     /// Records that are of no use once these are noted.
@@ -126,7 +129,11 @@ impl Store {
             }
         }
         let done = vec![false; manifest.entries().len()];
-        let placed = Mutex::new(Placed { done, any_noted, ..Placed::default() });
+        let placed = Arc::new(Mutex::new(Placed { done, any_noted, ..Placed::default() }));
+        let mut all = lock(&inner.placed);
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(&placed));
+        drop(all);
         let store = self.clone();
         Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })
     }
@@ -199,6 +206,18 @@ impl PartialDirectory {
 }
 
 impl Placed {
+    /// A file that is whole and not noted yet.
+    pub(crate) fn unnoted(&self, digest: &Digest) -> Option<&(PathBuf, NewBlob)> {
+        self.unnoted.get(*self.by_digest.get(digest)?)
+    }
+
+    /// Takes all that is not noted yet.
+    fn take_unnoted(&mut self) -> Vec<(PathBuf, NewBlob)> {
+        self.by_digest.clear();
+        self.unnoted_bytes = 0;
+        std::mem::take(&mut self.unnoted)
+    }
+
     fn mark(&mut self, index: usize) {
         if let Some(done) = self.done.get_mut(index) {
             *done = true;
@@ -208,6 +227,7 @@ impl Placed {
     fn push(&mut self, index: usize, path: PathBuf, blob: NewBlob, stem: Option<String>) {
         self.mark(index);
         self.unnoted_bytes += blob.stamp.size;
+        self.by_digest.insert(blob.digest, self.unnoted.len());
         self.unnoted.push((path, blob));
         self.stems.extend(stem);
     }

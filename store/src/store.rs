@@ -17,6 +17,7 @@ use shoal_content::{Cid, Digest, NetworkName};
 
 use crate::{
     db::{DATABASE, Db, StoreError, Trust},
+    directory::Placed,
     disk::hex,
     files::{Dir, Files, Handle},
     journal::{Journal, Lost},
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) lost: Mutex<Vec<Lost>>,
     /// Blobs being received, by part file.
     pub(crate) live: Mutex<HashMap<PathBuf, Weak<partial::Shared>>>,
+    /// Files of directories being received that are whole and not noted yet.
+    pub(crate) placed: Mutex<Vec<Weak<Mutex<Placed>>>>,
     /// What is being published: not to be taken for left-overs.
     pub(crate) publishing: Mutex<Vec<PathBuf>>,
     /// Files being hashed again because their stamp is not what it was.
@@ -165,6 +168,7 @@ impl Store {
                 journal,
                 lost: Mutex::new(lost),
                 live: Mutex::default(),
+                placed: Mutex::default(),
                 publishing: Mutex::default(),
                 checking: Mutex::default(),
                 outboard_names: Mutex::default(),

@@ -184,7 +184,7 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
             }
             &Command::Crowd { size, receivers, sources, up, leave } => {
-                let options = crowd::Options { size, peers: receivers, up, leave };
+                let options = crowd::Options { size, files: 1, peers: receivers, up, leave };
                 crowds(&shoal, dir, &options, sources, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),

@@ -27,6 +27,9 @@ const REQUESTS_AT_ONCE: u32 = 6;
 const BUNDLES_AT_ONCE: u32 = 2;
 /// A file up to this long is fetched in one request.
 const SMALL_FILE: u64 = 1 << 20;
+/// Of directories longer than this, nodes fetch the files from different places on, so that those who start together
+/// have something to give to each other. A shorter one is over before that would help.
+const SALTED_FROM: u64 = 16 << 20;
 /// Pages of a manifest fetched at a time.
 const PAGES_AT_ONCE: usize = 8;
 
@@ -93,7 +96,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
 /// Fetches a directory to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let manifest = manifest(task).await?;
-    let wanted: Vec<usize> = wanted(&manifest, order);
+    let mut wanted: Vec<usize> = wanted(&manifest, order);
     if wanted.is_empty() {
         return Err(GetError::NothingMatches { cid: order.cid });
     }
@@ -101,6 +104,10 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let files = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     task.reporter.total(size);
     task.reporter.files(files);
+    if size > SALTED_FROM && !wanted.is_empty() {
+        let start = file::salt(&task.inner.me) % files;
+        wanted.rotate_left(usize::try_from(start).unwrap_or(0));
+    }
 
     let whole = wanted.len() == manifest.entries().len();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));

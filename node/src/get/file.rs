@@ -142,7 +142,7 @@ async fn copy(
 }
 
 /// A number that differs between nodes, so that those who start together do not all ask for the same first.
-fn salt(me: &PeerId) -> u64 {
+pub(super) fn salt(me: &PeerId) -> u64 {
     let bytes = Digest::of(&me.to_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *bytes.as_bytes();
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

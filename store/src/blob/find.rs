@@ -14,6 +14,7 @@ use shoal_content::{Digest, GroupRanges, ProviderKey, Tree};
 use super::{Blob, Body, Held, Pairs, ReadError, Window};
 use crate::{
     Cancel, ShareState, Store, StoreError,
+    commit::NewOutboard,
     db::Read,
     disk::{BlobRow, Outboard, SourceRow, SourceState},
     files::Handle,
@@ -40,7 +41,10 @@ impl Store {
             }
             not_whole => match self.inner.live_partial(digest).and_then(|shared| shared.held()) {
                 Some(held) => Ok(Some(held)),
-                None => not_whole.map(|_| None),
+                None => match self.inner.open_placed(digest) {
+                    Some(blob) => Ok(Some(Held { size: blob.size(), ranges: blob.ranges, complete: true })),
+                    None => not_whole.map(|_| None),
+                },
             },
         }
     }
@@ -56,7 +60,10 @@ impl Store {
             Ok(Some(found)) => self.inner.open_found(digest, found).map(Some),
             not_whole => match self.inner.live_partial(digest).and_then(|shared| shared.blob()) {
                 Some(blob) => Ok(Some(blob)),
-                None => not_whole.map(|_| None),
+                None => match self.inner.open_placed(digest) {
+                    Some(blob) => Ok(Some(blob)),
+                    None => not_whole.map(|_| None),
+                },
             },
         }
     }
@@ -111,6 +118,29 @@ impl Inner {
         // One of these may have become the last clone when it is let go of, which takes the lock again.
         let alive: Vec<_> = lock(&self.live).values().filter_map(Weak::upgrade).collect();
         alive.into_iter().find(|shared| wanted(shared))
+    }
+
+    /// Opens a file of a directory that is being received: one that is whole, in its place, and not noted yet.
+    fn open_placed(&self, digest: &Digest) -> Option<Blob> {
+        let directories: Vec<_> = lock(&self.placed).iter().filter_map(Weak::upgrade).collect();
+        directories.iter().find_map(|placed| {
+            let placed = lock(placed);
+            let (path, blob) = placed.unnoted(digest)?;
+            let (file, stamp) = (self.files.open_source(path).ok()?, blob.stamp);
+            if Stamp::of(&file.metadata().ok()?) != stamp {
+                return None;
+            }
+            let pairs = match &blob.outboard {
+                NewOutboard::Inline(pairs) => Pairs::Memory(pairs.clone()),
+                NewOutboard::File { name, .. } => {
+                    let file = self.partials.open(name).ok()?;
+                    Pairs::File(Window { path: name.into(), file, piece: Mutex::new((0, Vec::new())) })
+                }
+            };
+            let tree = Tree::new(stamp.size);
+            let body = Body::Source { path: path.clone(), file, stamp, is_fresh: false, pairs };
+            Some(Blob { tree, ranges: GroupRanges::all(tree.groups()), body })
+        })
     }
 
     /// Looks for a whole blob. The error is that of the last place where it should have been.

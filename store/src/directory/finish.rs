@@ -60,7 +60,7 @@ impl PartialDirectory {
             published_at: seconds(SystemTime::now()),
         });
         // What is not noted yet is noted where it is now.
-        let mut blobs = std::mem::take(&mut placed.unnoted);
+        let mut blobs = placed.take_unnoted();
         for (path, _) in &mut blobs {
             if let Ok(inside) = path.strip_prefix(&self.path) {
                 *path = final_name.path.join(inside);
@@ -102,8 +102,7 @@ impl PartialDirectory {
                 tracing::debug!(%error, "could not remove a record that is not needed");
             }
         }
-        placed.unnoted.clear();
-        placed.unnoted_bytes = 0;
+        placed.take_unnoted();
         Ok(())
     }
 

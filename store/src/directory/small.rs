@@ -110,7 +110,7 @@ impl PartialDirectory {
         Ok(Some(entry.size))
     }
 
-    /// Puts small files in their places, where they are served once they are noted.
+    /// Puts small files in their places, where they are from now on served.
     ///
     /// They are durable once the directory is finished. What was placed before an error stays.
     pub fn place_small(&self, files: Vec<SmallFile>) -> Result<(), FinishError> {

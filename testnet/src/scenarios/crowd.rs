@@ -26,6 +26,8 @@ use crate::{
 pub struct Options {
     /// The size of the file, in bytes.
     pub size: u64,
+    /// In how many files it is; more than one are a directory.
+    pub files: u64,
     /// How many fetch it, or have it.
     pub peers: usize,
     /// What each node may send, in bytes per second.
@@ -193,8 +195,16 @@ pub enum Kill {
 
 fn original(dir: &Path, options: &Options) -> Result<PathBuf> {
     fs::create_dir_all(dir.join("got"))?;
-    let path = dir.join("original.bin");
-    sample::write_file(&path, 1, options.size)?;
+    let path = dir.join("original");
+    if options.files == 1 {
+        sample::write_file(&path, 1, options.size)?;
+        return Ok(path);
+    }
+    fs::create_dir(&path)?;
+    for number in 0..options.files {
+        let name = format!("file-{number:03}.bin");
+        sample::write_file(&path.join(name), number + 1, options.size / options.files.max(1))?;
+    }
     Ok(path)
 }
 

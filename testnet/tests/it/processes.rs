@@ -70,7 +70,7 @@ fn a_get_survives_that_its_provider_is_killed() {
 #[test]
 fn those_who_get_the_same_at_once_help_each_other() {
     let dir = tempfile::tempdir().unwrap();
-    let options = crowd::Options { size: 32 << 20, peers: 4, up: 6_000_000, leave: false };
+    let options = crowd::Options { size: 32 << 20, files: 1, peers: 4, up: 6_000_000, leave: false };
     let result = crowd::one_to_many(&shoal("crowd"), dir.path(), &options, &mut io::stdout());
     let outcome = with_logs(dir.path(), result).unwrap();
     // Alone it would have sent everything four times.
@@ -82,7 +82,7 @@ fn those_who_get_the_same_at_once_help_each_other() {
 #[test]
 fn gets_without_a_daemon_help_each_other_too() {
     let dir = tempfile::tempdir().unwrap();
-    let options = crowd::Options { size: 32 << 20, peers: 3, up: 6_000_000, leave: true };
+    let options = crowd::Options { size: 32 << 20, files: 1, peers: 3, up: 6_000_000, leave: true };
     let result = crowd::one_to_many(&shoal("leave"), dir.path(), &options, &mut io::stdout());
     let outcome = with_logs(dir.path(), result).unwrap();
     let sent = outcome.of_size(options.size);
@@ -90,9 +90,19 @@ fn gets_without_a_daemon_help_each_other_too() {
 }
 
 #[test]
+fn those_who_get_the_same_directory_at_once_help_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crowd::Options { size: 32 << 20, files: 16, peers: 4, up: 6_000_000, leave: false };
+    let result = crowd::one_to_many(&shoal("folder"), dir.path(), &options, &mut io::stdout());
+    let outcome = with_logs(dir.path(), result).unwrap();
+    let sent = outcome.of_size(options.size);
+    assert!((1.0..2.5).contains(&sent), "the first sent {sent:.2} times all: {outcome:?}");
+}
+
+#[test]
 fn many_sources_are_used_together_and_one_of_them_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let options = crowd::Options { size: 32 << 20, peers: 3, up: 4_000_000, leave: false };
+    let options = crowd::Options { size: 32 << 20, files: 1, peers: 3, up: 4_000_000, leave: false };
     let many = crowd::many_to_one;
     let result = many(&shoal("many"), dir.path(), &options, crowd::Kill::One, &mut io::stdout());
     let outcome = with_logs(dir.path(), result).unwrap();

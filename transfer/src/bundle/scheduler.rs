@@ -53,6 +53,9 @@ const MAX_SOURCES: usize = 64;
 /// changed under an honest peer.
 const MAX_BAD: u32 = 3;
 
+/// How often a source that refused all of a bundle is asked for the same again. It may be fetching the directory itself.
+const MAX_SECOND_CHANCES: u32 = 6;
+
 /// Names a bundle; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BundleId(u64);
@@ -99,11 +102,17 @@ struct Slot {
     bad: u32,
     /// How far it has gone through the blobs that somebody refused.
     next_odd: usize,
+    /// How often it was given another chance.
+    chances: u32,
 }
 
 #[derive(Debug)]
 struct Bundle {
     source: usize,
+    /// What its source does not have.
+    refused: Vec<usize>,
+    /// Whether anything of it came.
+    has_some: bool,
     /// What is still to be answered, in order.
     wants: VecDeque<usize>,
     /// When it was asked for, or last answered.
@@ -143,7 +152,13 @@ impl Scheduler {
         if self.sources.len() >= MAX_SOURCES {
             return None;
         }
-        self.sources.push(Slot { source: Source::new(None, None), is_dropped: false, bad: 0, next_odd: 0 });
+        self.sources.push(Slot {
+            source: Source::new(None, None),
+            is_dropped: false,
+            bad: 0,
+            next_odd: 0,
+            chances: 0,
+        });
         Some(SourceId(self.sources.len() as u64 - 1))
     }
 
@@ -153,11 +168,22 @@ impl Scheduler {
         let (index, Some(want)) = (bundle.source, bundle.wants.pop_front()) else { return false };
         bundle.progress_at = now;
         let Some(slot) = self.sources.get_mut(index) else { return false };
-        slot.source.delivered(self.queue.cost(want), now);
         match answer {
-            Answer::Came => self.queue.came(want),
-            Answer::Unfit => self.queue.unfit(want),
+            Answer::Came => {
+                slot.source.delivered(self.queue.cost(want), now);
+                bundle.has_some = true;
+                self.queue.came(want);
+            }
+            Answer::Unfit => {
+                bundle.has_some = true;
+                self.queue.unfit(want);
+            }
             Answer::Refused(failure) => {
+                // A word is an answer, and costs hardly anything.
+                slot.source.delivered(PER_BLOB, now);
+                if failure == Failure::NotFound {
+                    bundle.refused.push(want);
+                }
                 self.queue.refused(want, index);
                 slot.bad += u32::from(failure.is_proof());
                 if slot.bad >= MAX_BAD {
@@ -196,10 +222,17 @@ impl Scheduler {
 
     /// A bundle ended as it should. What it did not answer is asked again.
     pub(super) fn finished(&mut self, id: BundleId, now: Instant) {
-        if let Some(index) = self.remove(id)
-            && let Some(slot) = self.sources.get_mut(index)
-        {
-            slot.source.ended(now);
+        let refused =
+            self.bundles.get_mut(&id).map(|bundle| (bundle.has_some, std::mem::take(&mut bundle.refused)));
+        let (Some(index), Some((has_some, refused))) = (self.remove(id), refused) else { return };
+        let Some(slot) = self.sources.get_mut(index) else { return };
+        slot.source.ended(now);
+        // Of many it has none: it is probably fetching them just now, and will have some in a moment.
+        if !has_some && refused.len() > 1 && slot.chances < MAX_SECOND_CHANCES {
+            slot.chances += 1;
+            slot.next_odd = 0;
+            slot.source.failed(&Failure::Busy, now);
+            self.queue.forgive(index, &refused);
         }
     }
 
@@ -329,7 +362,17 @@ impl Scheduler {
             slot.source.started(now);
         }
         let queued = wants.iter().copied().collect();
-        self.bundles.insert(id, Bundle { source: index, wants: queued, progress_at: now, is_held: false });
+        self.bundles.insert(
+            id,
+            Bundle {
+                source: index,
+                refused: Vec::new(),
+                has_some: false,
+                wants: queued,
+                progress_at: now,
+                is_held: false,
+            },
+        );
         self.actions.push(Action::Request { id, source: SourceId(index as u64), wants });
     }
 

@@ -164,6 +164,15 @@ impl Queue {
         self.returned(index);
     }
 
+    /// A source may have these after all.
+    pub(super) fn forgive(&mut self, source: usize, blobs: &[usize]) {
+        for blob in blobs {
+            if let Some(blob) = self.blobs.get_mut(*blob) {
+                blob.refused &= !bit(source);
+            }
+        }
+    }
+
     /// A source is not asked for a blob any more.
     pub(super) fn returned(&mut self, index: usize) {
         let Some(blob) = self.blobs.get_mut(index) else { return };

@@ -16,6 +16,8 @@ enum Kind {
     Silent,
     /// Refuses everything.
     HasNothing,
+    /// Refuses everything in the first milliseconds, and then answers each in a millisecond.
+    HasNothingYet(u64),
     /// Sends what does not match.
     Lies,
     /// Refuses the blobs whose number this divides.
@@ -144,6 +146,9 @@ impl Sim {
         running.answered += 1;
         let answer = match kind {
             Kind::HasNothing => Answer::Refused(Failure::NotFound),
+            Kind::HasNothingYet(millis) if self.elapsed() < Duration::from_millis(millis) => {
+                Answer::Refused(Failure::NotFound)
+            }
             Kind::Lacks(each) if want % each == 0 => Answer::Refused(Failure::NotFound),
             Kind::Lies => Answer::Refused(Failure::BadBytes { group: Some(0) }),
             _ => Answer::Came,
@@ -197,15 +202,26 @@ fn sources_share_by_speed_and_end_together() {
 const FIRST: Duration = Duration::from_millis(600);
 
 #[test]
-fn what_one_refuses_is_asked_of_the_others_and_of_each_once() {
+fn what_one_refuses_is_asked_of_the_others_and_of_each_a_few_times_at_most() {
     let mut sim = Sim::new(3000, KIB, &[Kind::Lacks(2), Kind::Lacks(3), Kind::HasNothing]);
     sim.run();
     let left: Vec<usize> = (0..3000).filter(|blob| blob % 6 == 0).collect();
     assert_eq!(sim.scheduler.left(), left);
     assert!(!sim.scheduler.is_done() && sim.scheduler.has_sources());
+    let most = 1 + usize::try_from(MAX_SECOND_CHANCES).unwrap();
     for blob in left {
-        assert!(sim.asked.iter().all(|asked| asked[blob] == 1), "{blob}");
+        assert!(sim.asked.iter().all(|asked| (1..=most).contains(&(asked[blob] as usize))), "{blob}");
     }
+}
+
+#[test]
+fn who_has_nothing_yet_is_asked_again_and_helps() {
+    let kinds = [Kind::Every(10), Kind::HasNothingYet(800)];
+    let mut sim = Sim::new(1000, KIB, &kinds);
+    sim.run();
+    assert!(sim.scheduler.is_done());
+    // Two bundles of the slow one run at once, and the other is ten times as fast.
+    assert!(sim.elapsed() < Duration::from_secs(3), "{:?}", sim.elapsed());
 }
 
 #[test]
