@@ -10,6 +10,7 @@ mod eager;
 mod gate;
 mod guard;
 mod head_start;
+mod mux;
 mod reseed;
 mod run;
 mod security;

@@ -22,10 +22,9 @@ use libp2p::{
         upgrade::{NegotiationError, Version},
     },
     identity::Keypair,
-    yamux,
 };
 
-use super::security;
+use super::{mux, security};
 
 type Connection = (PeerId, StreamMuxerBox);
 
@@ -52,10 +51,9 @@ impl Eager {
         let tls = Shared(Arc::clone(&bytes.0))
             .upgrade(Version::V1Lazy)
             .authenticate(config.tls_alone())
-            .multiplex(yamux::Config::default())
+            .multiplex(mux::Config::new())
             .boxed();
-        let whole =
-            bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(yamux::Config::default()).boxed();
+        let whole = bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(mux::Config::new()).boxed();
         Ok(Self { whole: Shared(Arc::new(Mutex::new(whole))), tls })
     }
 }

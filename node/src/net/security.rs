@@ -31,7 +31,7 @@ pub(crate) struct Config {
 }
 
 /// A secured connection, and who is at its other end.
-type Secured<C> = (PeerId, Either<TlsStream<C>, noise::Output<C>>);
+type Secured<C> = (PeerId, Either<tls::Stream<C>, noise::Output<C>>);
 
 impl Config {
     pub(crate) fn new(identity: &Keypair) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
@@ -84,7 +84,7 @@ impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgra
 }
 
 fn over_tls<C>((peer, stream): (PeerId, TlsStream<C>)) -> Secured<C> {
-    (peer, Either::Left(stream))
+    (peer, Either::Left(tls::Stream::new(stream)))
 }
 
 fn over_noise<C>((peer, stream): (PeerId, noise::Output<C>)) -> Secured<C> {

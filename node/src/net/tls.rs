@@ -5,6 +5,7 @@
 //! third of their speed where AES is an instruction.
 
 mod cipher;
+mod stream;
 mod verifier;
 
 use std::{io, iter, net::Ipv4Addr, sync::Arc};
@@ -29,6 +30,7 @@ use rustls::{
     version::TLS13,
 };
 
+pub(super) use self::stream::Stream;
 use self::{cipher::Cipher, verifier::Verifier};
 
 /// What libp2p calls this upgrade when the two ends agree on one.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use libp2p::{core::transport::PortUse, noise, tcp};
+use libp2p::{core::transport::PortUse, noise, tcp, yamux};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

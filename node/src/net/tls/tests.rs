@@ -184,7 +184,7 @@ async fn wire_bytes(limit: u64, records: usize) -> u64 {
     let (mut relay_far, far) = tokio::io::duplex(PIPE);
     let sends = async {
         let (_, stream) = client.upgrade_outbound(near.compat(), PROTOCOL).await.unwrap();
-        let mut stream = stream.compat();
+        let mut stream = Stream::new(stream).compat();
         for _ in 0..records {
             stream.write_all(b"record").await.unwrap();
             stream.flush().await.unwrap();
@@ -194,7 +194,7 @@ async fn wire_bytes(limit: u64, records: usize) -> u64 {
     let receives = async {
         let (_, stream) = server.upgrade_inbound(far.compat(), PROTOCOL).await.unwrap();
         let mut got = Vec::new();
-        stream.compat().read_to_end(&mut got).await.unwrap();
+        Stream::new(stream).compat().read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"record".repeat(records));
     };
     let relays = async { tokio::io::copy_bidirectional(&mut relay_near, &mut relay_far).await.unwrap().0 };

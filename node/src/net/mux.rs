@@ -1,0 +1,205 @@
+//! Many streams over one connection: yamux, in frames that fill TLS records, and flushed when there is no more to send.
+//!
+//! libp2p's own upgrade sends frames of 16 KiB, which with their header take a record and a bit of the next, and flushes
+//! after each of them.
+
+use std::{
+    collections::VecDeque,
+    future::{Ready, ready},
+    io, iter,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready as task_ready},
+};
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::core::{
+    UpgradeInfo,
+    muxing::{StreamMuxer, StreamMuxerEvent},
+    upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
+};
+use yamux::{Connection, ConnectionError, Mode, Stream};
+
+#[cfg(test)]
+mod tests;
+
+/// What libp2p calls this upgrade.
+const PROTOCOL: &str = "/yamux/1.0.0";
+
+/// Bytes of one frame beside its header: with it, four TLS records to the last byte.
+const FRAME: usize = 4 * 16 * 1024 - 12;
+
+/// Streams that a peer opened and nobody has taken yet. More are dropped; a peer that waits for us to acknowledge
+/// those that it opened, as yamux has it, never has as many.
+const MAX_ARRIVED: usize = 256;
+
+/// Bytes that are taken from a connection before those who wait for them have their turn. Without it a fast peer fills
+/// the windows of its streams first, and who reads them finds nothing in the processor's caches any more.
+const TURN: usize = 128 * 1024;
+
+/// Upgrades connections to yamux.
+#[derive(Clone)]
+pub(crate) struct Config(yamux::Config);
+
+impl Config {
+    pub(crate) fn new() -> Self {
+        let mut config = yamux::Config::default();
+        config.set_split_send_size(FRAME);
+        Self(config)
+    }
+
+    fn connection<C: AsyncRead + AsyncWrite + Unpin>(self, socket: C, mode: Mode) -> Muxer<C> {
+        let socket = Corked(Arc::new(Mutex::new(Turn { socket, left: TURN })));
+        let connection = Connection::new(socket.clone(), self.0, mode);
+        Muxer { connection, socket, arrived: VecDeque::new(), taker: None }
+    }
+}
+
+impl UpgradeInfo for Config {
+    type Info = &'static str;
+    type InfoIter = iter::Once<&'static str>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        iter::once(PROTOCOL)
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> InboundConnectionUpgrade<C> for Config {
+    type Output = Muxer<C>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Muxer<C>>>;
+
+    fn upgrade_inbound(self, socket: C, _: &'static str) -> Self::Future {
+        ready(Ok(self.connection(socket, Mode::Server)))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Config {
+    type Output = Muxer<C>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Muxer<C>>>;
+
+    fn upgrade_outbound(self, socket: C, _: &'static str) -> Self::Future {
+        ready(Ok(self.connection(socket, Mode::Client)))
+    }
+}
+
+/// A connection that carries streams.
+pub(crate) struct Muxer<C> {
+    connection: Connection<Corked<C>>,
+    socket: Corked<C>,
+    arrived: VecDeque<Stream>,
+    /// Who waits for the next stream.
+    taker: Option<Waker>,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
+    /// Moves frames both ways until a stream arrives or there is nothing more to move.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        self.socket.lock().left = TURN;
+        match self.connection.poll_next_inbound(cx) {
+            Poll::Ready(Some(stream)) => Poll::Ready(stream.map_err(into_io)),
+            Poll::Ready(None) => Poll::Ready(Err(into_io(ConnectionError::Closed))),
+            Poll::Pending => match Pin::new(&mut self.socket.lock().socket).poll_flush(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
+    type Substream = Stream;
+    type Error = io::Error;
+
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        if let Some(stream) = self.arrived.pop_front() {
+            return Poll::Ready(Ok(stream));
+        }
+        let polled = self.drive(cx);
+        if polled.is_pending() {
+            self.taker = Some(cx.waker().clone());
+        }
+        polled
+    }
+
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        self.connection.poll_new_outbound(cx).map_err(into_io)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.poll_close(cx).map_err(into_io)
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        let stream = match self.drive(cx) {
+            Poll::Ready(stream) => stream?,
+            Poll::Pending => return Poll::Pending,
+        };
+        if self.arrived.len() < MAX_ARRIVED {
+            self.arrived.push_back(stream);
+            self.taker.take().into_iter().for_each(Waker::wake);
+        } else {
+            tracing::debug!(%stream, "a peer opens more streams than are taken");
+        }
+        // There may be more to move, but others come first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn into_io(error: ConnectionError) -> io::Error {
+    match error {
+        ConnectionError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// A connection as yamux sees it, which flushes after every frame: here that does nothing.
+struct Corked<C>(Arc<Mutex<Turn<C>>>);
+
+/// A connection, and how much may still be read before others come.
+struct Turn<C> {
+    socket: C,
+    left: usize,
+}
+
+impl<C> Corked<C> {
+    /// Only the task of the connection comes here, so nobody ever waits.
+    fn lock(&self) -> MutexGuard<'_, Turn<C>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Clone for Corked<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Corked<C> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Turn { socket, left } = &mut *self.lock();
+        if *left == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let read = task_ready!(Pin::new(socket).poll_read(cx, buf))?;
+        *left = left.saturating_sub(read);
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Corked<C> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.lock().socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lock().socket).poll_close(cx)
+    }
+}

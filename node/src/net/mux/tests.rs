@@ -1,0 +1,175 @@
+//! Ours and libp2p's own at the two ends of a pipe.
+
+use std::{future::poll_fn, pin::pin};
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, future::select, join};
+use libp2p::{core::muxing::StreamMuxerExt as _, yamux as stock};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+use super::*;
+
+/// Bytes that go each way: several windows.
+const LEN: usize = 3_000_000;
+
+fn bytes() -> Vec<u8> {
+    (0..=250).cycle().take(LEN).collect()
+}
+
+/// Keeps a connection moving until it ends.
+async fn run<M: StreamMuxer + Unpin>(mut muxer: M) {
+    poll_fn(move |cx| match muxer.poll_unpin(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+    })
+    .await;
+}
+
+/// One end asks the other to send back what it sends.
+async fn echo<S, C>(server: S, client: C)
+where
+    S: InboundConnectionUpgrade<Socket, Info = &'static str, Error: std::fmt::Debug>,
+    C: OutboundConnectionUpgrade<Socket, Info = &'static str, Error: std::fmt::Debug>,
+    S::Output: StreamMuxer<Substream: Unpin> + Unpin,
+    C::Output: StreamMuxer<Substream: Unpin> + Unpin,
+{
+    let (near, far) = tokio::io::duplex(100_000);
+    let mut server = server.upgrade_inbound(near.compat(), PROTOCOL).await.unwrap();
+    let mut client = client.upgrade_outbound(far.compat(), PROTOCOL).await.unwrap();
+    let asks = async {
+        let stream = poll_fn(|cx| client.poll_outbound_unpin(cx)).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let (sent, mut got) = (bytes(), Vec::new());
+        let sends = async {
+            write.write_all(&sent).await.unwrap();
+            write.close().await.unwrap();
+        };
+        let asks = async { join!(sends, read.read_to_end(&mut got)).1.unwrap() };
+        // What ends first ends the connection, and so the other end.
+        select(pin!(run(client)), pin!(asks)).await;
+        assert!(got == sent);
+    };
+    let answers = async {
+        let stream = poll_fn(|cx| server.poll_inbound_unpin(cx)).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let echoes = async {
+            futures::io::copy(&mut read, &mut write).await.unwrap();
+            write.close().await.unwrap();
+        };
+        join!(run(server), echoes);
+    };
+    join!(asks, answers);
+}
+
+type Socket = tokio_util::compat::Compat<tokio::io::DuplexStream>;
+
+#[tokio::test]
+async fn a_stream_carries_bytes_both_ways() {
+    echo(Config::new(), Config::new()).await;
+    echo(Config::new(), stock::Config::default()).await;
+    echo(stock::Config::default(), Config::new()).await;
+}
+
+/// A socket that takes everything, and counts how often it was flushed.
+#[derive(Default)]
+struct Sink {
+    taken: usize,
+    flushed: usize,
+}
+
+impl AsyncRead for Sink {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Sink {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.taken += buf.len();
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushed += 1;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_together_is_flushed_together() {
+    const WRITTEN: usize = 2 * FRAME;
+    let mut muxer = Config::new().upgrade_outbound(Sink::default(), PROTOCOL).await.unwrap();
+    let mut stream = poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await.unwrap();
+    stream.write_all(&[0; WRITTEN]).await.unwrap();
+    poll_fn(|cx| {
+        assert!(muxer.poll_unpin(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    let sink = &muxer.socket.lock().socket;
+    assert!(sink.taken >= WRITTEN, "{} bytes", sink.taken);
+    assert_eq!(sink.flushed, 1);
+}
+
+/// A peer that never stops talking about a stream that nobody knows.
+struct Talker {
+    said: usize,
+}
+
+impl AsyncRead for Talker {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        /// More credit of no bytes for stream 1.
+        const WORD: [u8; 12] = [0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+        for (byte, said) in buf.iter_mut().zip(WORD.iter().cycle().skip(self.said % WORD.len())) {
+            *byte = *said;
+        }
+        self.said += buf.len();
+        Poll::Ready(Ok(buf.len()))
+    }
+}
+
+impl AsyncWrite for Talker {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn whoever_talks_without_end_lets_others_have_their_turn() {
+    let mut muxer = Config::new().upgrade_inbound(Talker { said: 0 }, PROTOCOL).await.unwrap();
+    for turn in 1..=3 {
+        poll_fn(|cx| {
+            assert!(muxer.poll_unpin(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let said = muxer.socket.lock().socket.said;
+        assert!((turn * TURN..turn * (TURN + 12)).contains(&said), "{said} bytes in {turn} turns");
+    }
+}
+
+#[tokio::test]
+async fn who_closes_flushes() {
+    let (near, far) = tokio::io::duplex(100_000);
+    let mut closes = Config::new().upgrade_outbound(near.compat(), PROTOCOL).await.unwrap();
+    let mut hears = Config::new().upgrade_inbound(far.compat(), PROTOCOL).await.unwrap();
+    let mut stream = poll_fn(|cx| closes.poll_outbound_unpin(cx)).await.unwrap();
+    stream.write_all(b"last words").await.unwrap();
+    poll_fn(|cx| closes.poll_close_unpin(cx)).await.unwrap();
+    let mut heard = poll_fn(|cx| hears.poll_inbound_unpin(cx)).await.unwrap();
+    run(hears).await;
+    let mut got = Vec::new();
+    heard.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"last words");
+}
