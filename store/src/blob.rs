@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -141,10 +141,7 @@ impl Blob {
         let end = end.ok_or(ReadError::NotHere)?;
         match &self.body {
             Body::Source { path, file, .. } => {
-                file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => ReadError::Changed { path: path.clone() },
-                    _ => ReadError::Io { path: path.clone(), source: error },
-                })
+                file.read_exact_at(buffer, offset).map_err(|error| unread(path, error))
             }
             Body::Owned { bytes, .. } => {
                 let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
@@ -154,6 +151,23 @@ impl Blob {
             }
             Body::Partial(shared) => shared.read_at(self.tree, offset, buffer),
         }
+    }
+
+    /// The same for several buffers, one after the other, with as few calls as it takes.
+    pub fn read_slices_at(&self, offset: u64, buffers: &mut [&mut [u8]]) -> Result<(), ReadError> {
+        let len: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        if offset.checked_add(len).is_none_or(|end| end > self.size()) {
+            return Err(ReadError::NotHere);
+        }
+        if let Body::Source { path, file, .. } = &self.body {
+            return file.read_slices_at(buffers, offset).map_err(|error| unread(path, error));
+        }
+        let mut at = offset;
+        for buffer in buffers {
+            self.read_at(at, buffer)?;
+            at += buffer.len() as u64;
+        }
+        Ok(())
     }
 
     /// Gives the pair of hashes in a slot of the outboard, above some group of [`ranges`](Self::ranges).
@@ -201,6 +215,14 @@ impl Window {
             self.file.read_exact_at(bytes, at).inspect_err(|_| bytes.clear()).map_err(io)?;
         }
         pair_in(bytes, (at - *start) / PARENT_LEN as u64).ok_or(ReadError::NotHere)
+    }
+}
+
+/// What it means that a file in place could not be read: one that was cut is not what it was.
+fn unread(path: &Path, source: io::Error) -> ReadError {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => ReadError::Changed { path: path.to_owned() },
+        _ => ReadError::Io { path: path.to_owned(), source },
     }
 }
 

@@ -8,7 +8,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
@@ -276,6 +276,28 @@ impl Handle {
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.files.step()?;
         self.file.read_exact_at(buffer, offset)
+    }
+
+    /// Fills `slices` one after the other from `offset` on, with as few calls as it takes.
+    pub(crate) fn read_slices_at(&self, slices: &mut [&mut [u8]], mut offset: u64) -> io::Result<()> {
+        for batch in slices.chunks_mut(MAX_SLICES) {
+            self.files.step()?;
+            #[cfg(not(target_vendor = "apple"))]
+            let mut read = {
+                let mut vectors: Vec<_> = batch.iter_mut().map(|slice| IoSliceMut::new(slice)).collect();
+                rustix::io::preadv(&self.file, &mut vectors, offset)?
+            };
+            #[cfg(target_vendor = "apple")]
+            let mut read = 0;
+            // A call that read less than all is rare: a signal, or the end of a file that was cut.
+            for slice in batch {
+                let done = read.min(slice.len());
+                read -= done;
+                self.file.read_exact_at(slice.get_mut(done..).unwrap_or_default(), offset + done as u64)?;
+                offset += slice.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is anything at `offset`.

@@ -119,6 +119,8 @@ fn an_edit_while_reading_is_noticed_afterwards() {
     File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
     let cut = blob.read_at(0, &mut [0; 100]);
     assert!(matches!(cut, Err(ReadError::Changed { .. })), "{cut:?}");
+    let cut = blob.read_slices_at(0, &mut [&mut [0; 5], &mut [0; 100]]);
+    assert!(matches!(cut, Err(ReadError::Changed { .. })), "{cut:?}");
 }
 
 #[test]
@@ -150,6 +152,8 @@ fn nothing_is_read_beyond_the_end() {
         blob.read_at(len, &mut []).unwrap();
         for (offset, count) in [(len, 1), (len.saturating_sub(1), 2), (u64::MAX, 1)] {
             let read = blob.read_at(offset, &mut vec![0; count]);
+            assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
+            let read = blob.read_slices_at(offset, &mut [&mut vec![0; count], &mut []]);
             assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
         }
         assert!(matches!(blob.parent(blob.tree().parents()), Err(ReadError::NotHere)));

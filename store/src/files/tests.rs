@@ -84,6 +84,22 @@ fn slices_are_written_one_after_the_other_however_many() {
 }
 
 #[test]
+fn slices_are_read_one_after_the_other_however_many() {
+    let (temp, dir) = dir();
+    let bytes: Vec<u8> = (0..=250).cycle().take(2000).collect();
+    fs::write(temp.path().join("file"), &bytes).unwrap();
+    let file = dir.open(name("file")).unwrap();
+    let mut read: Vec<Vec<u8>> = (0..MAX_SLICES + 7).map(|at| vec![0; at % 5]).collect();
+    file.read_slices_at(&mut read.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(), 3).unwrap();
+    let read = read.concat();
+    assert_eq!(read, bytes[3..3 + read.len()]);
+
+    let (mut here, mut beyond) = ([0; 10], [0; 10]);
+    let cut = file.read_slices_at(&mut [&mut here, &mut beyond], 1985).unwrap_err();
+    assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
 fn whoever_may_read_a_file_may_run_it_if_it_is_executable() {
     let (temp, dir) = dir();
     let file = dir.create(name("file")).unwrap();

@@ -188,12 +188,21 @@ impl Encoder {
         let mark_at = out.filled;
         out.put(&[0; MARK_LEN]);
         let start = out.filled;
-        let mut end = None;
-        while end.is_none() && !out.is_full() {
-            end = match self.plan.next() {
-                Some(step) => self.step(step, out).err(),
-                None => Some(self.blob.recheck().map_or_else(End::from, |()| End::Complete)),
-            };
+        let (mut end, mut is_done, mut leaves) = (None, false, Leaves::default());
+        while end.is_none() && !is_done && !out.is_full() {
+            match self.plan.next() {
+                Some(step) => end = self.step(step, out, &mut leaves).err(),
+                None => is_done = true,
+            }
+        }
+        if let Err(error) = leaves.read(&self.blob, out) {
+            out.filled = start;
+            end = Some(error.into());
+        } else if is_done {
+            end = Some(self.blob.recheck().map_or_else(End::from, |()| End::Complete));
+        }
+        if let Some(sending) = self.sending.as_mut().filter(|_| out.filled > start) {
+            sending.sent_before(leaves.end);
         }
         let payload = out.filled - start;
         if payload == 0 {
@@ -210,7 +219,7 @@ impl Encoder {
         (payload, end)
     }
 
-    fn step(&mut self, step: Step, out: &mut Out) -> Result<(), End> {
+    fn step(&mut self, step: Step, out: &mut Out, leaves: &mut Leaves) -> Result<(), End> {
         match step {
             Step::Parent { index, .. } => {
                 let pair = self.blob.parent(index)?;
@@ -220,19 +229,55 @@ impl Encoder {
                 out.put(&pair);
             }
             Step::Leaf { group, offset, len, .. } if self.body == Body::Content => {
-                let bytes = out.space(len);
-                self.blob.read_at(offset, bytes)?;
+                let (at, bytes) = (out.filled, out.space(len));
                 if let Some(verifier) = &mut self.verifier {
+                    self.blob.read_at(offset, bytes)?;
                     verifier.push_leaf(bytes).map_err(|_| End::Bad)?;
+                } else {
+                    leaves.unread.push(Leaf { offset, at, len });
                 }
                 out.filled += len;
-                if let Some(sending) = &mut self.sending {
-                    sending.sent_before(group + 1);
-                }
+                leaves.end = group + 1;
             }
             Step::Leaf { .. } => {}
         }
         Ok(())
+    }
+}
+
+/// The groups of a blob in a batch.
+#[derive(Default)]
+struct Leaves {
+    /// Those that have their place and are yet to be read: neighbours in the file are read with one call.
+    unread: Vec<Leaf>,
+    /// The group after the last.
+    end: u64,
+}
+
+struct Leaf {
+    offset: u64,
+    at: usize,
+    len: usize,
+}
+
+impl Leaves {
+    fn read(&mut self, blob: &Blob, out: &mut Out) -> Result<(), ReadError> {
+        let mut rest = out.buffer.as_mut_slice();
+        let mut rest_at = 0;
+        let (mut run, mut run_from, mut run_to) = (Vec::new(), 0, 0);
+        for Leaf { offset, at, len } in self.unread.drain(..) {
+            let (_, from_here) = rest.split_at_mut_checked(at - rest_at).ok_or(ReadError::NotHere)?;
+            let (place, behind) = from_here.split_at_mut_checked(len).ok_or(ReadError::NotHere)?;
+            (rest, rest_at) = (behind, at + len);
+            if offset != run_to {
+                blob.read_slices_at(run_from, &mut run)?;
+                run.clear();
+                run_from = offset;
+            }
+            run.push(place);
+            run_to = offset + len as u64;
+        }
+        blob.read_slices_at(run_from, &mut run)
     }
 }
 
