@@ -1,5 +1,6 @@
 //! Bytes on their way from a stream to the disk: read, verified in place, handed over in one piece.
 
+use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 
 use shoal_content::{BadBytes, Decoder, GroupRanges, PARENT_LEN, Step};
@@ -11,11 +12,24 @@ pub(super) const BATCH_LEN: usize = 512 * 1024;
 /// Full-sized buffers kept for the next request. Fresh memory costs a page fault per 4 KiB.
 const MAX_SPARE: usize = 8;
 
+/// Half of the freed memory that each thread of a fetch may keep for what comes next.
+const KEPT_LEN: usize = 4 * 1024 * 1024;
+
 /// Buffers that are used again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
 
 impl Buffers {
+    /// None yet.
+    ///
+    /// The C library of Linux keeps freed memory at hand, but at first only 128 KiB of it. The layers below hold more of
+    /// a fast stream, and would take the same pages from the system again and again. It learns to keep twice as much as
+    /// the longest piece that it saw given back.
+    pub(super) fn new() -> Self {
+        drop(black_box(vec![0_u8; KEPT_LEN]));
+        Buffers(Mutex::default())
+    }
+
     /// A buffer of [`BATCH_LEN`], or less if that is all that will ever be needed.
     pub(super) fn take(&self, needed: u64) -> Vec<u8> {
         match usize::try_from(needed) {

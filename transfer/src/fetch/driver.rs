@@ -81,7 +81,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             lines,
             pool,
             credential: options.credential.clone(),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(),
             proven: proven.shared(),
         };
         Driver {
