@@ -25,7 +25,10 @@ use shoal_dht::{OverlayStats, OwnKey, Scope};
 use shoal_transfer::have;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::tasks::Tasks;
+use crate::{
+    config::{Builder, Transport},
+    tasks::Tasks,
+};
 
 pub use self::guard::{Guard, ruled};
 pub(crate) use self::{
@@ -296,6 +299,13 @@ impl Net {
 
     async fn send(&self, command: Command) -> Result<(), NetError> {
         self.commands.send(command).await.map_err(|_| NetError::Stopping)
+    }
+}
+
+/// Has a thread that may block do what the first handshake would otherwise wait for.
+pub(crate) fn warm_up(config: &Builder, tasks: &Tasks) {
+    if config.transport == Transport::Internet {
+        tasks.start_blocking(tls::warm_up);
     }
 }
 

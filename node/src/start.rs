@@ -49,6 +49,7 @@ struct Opened {
 pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), StartError> {
     let tasks = Tasks::new();
     let last = tasks.stopping().clone().drop_guard();
+    net::warm_up(&config, &tasks);
     let Opened { home, key, store, book, progress } = open(&config, &tasks).await?;
     let me = key.public().to_peer_id();
     let mut parts = net::build(&config, &key)?;

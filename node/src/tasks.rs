@@ -85,6 +85,11 @@ impl Tasks {
         self.tracker.spawn_blocking(job).await.inspect_err(|_| self.count_panic()).ok()
     }
 
+    /// Starts a short blocking job that nobody waits for.
+    pub(crate) fn start_blocking(&self, job: impl FnOnce() + Send + 'static) {
+        drop(self.tracker.spawn_blocking(job));
+    }
+
     /// How many tasks have panicked since the start.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
@@ -117,6 +122,6 @@ impl Tasks {
 /// What bounds the jobs in flight are the transfer permits: each transfer has a few batches in flight and no more.
 impl shoal_transfer::Pool for Tasks {
     fn run(&self, job: Box<dyn FnOnce() + Send>) {
-        drop(self.tracker.spawn_blocking(job));
+        self.start_blocking(job);
     }
 }

@@ -73,6 +73,13 @@ impl Config {
     }
 }
 
+/// Makes the TLS library ready for its first handshake, which takes some 35 ms of a processor once in a process: it
+/// collects entropy of its own before its first random number.
+pub(super) fn warm_up() {
+    // Whoever needs random numbers and gets none says so.
+    drop(aws_lc_rs::default_provider().secure_random.fill(&mut [0]));
+}
+
 /// TLS 1.3 and nothing older, one certificate for both roles, and no session tickets.
 ///
 /// A client finds its tickets by the name of the server, and libp2p's servers have none: it would offer one peer what
