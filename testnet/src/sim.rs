@@ -21,7 +21,7 @@ use serde_json::json;
 
 use self::{
     report::Report,
-    scenarios::{announce, attacks, churn, growth, lan, lookup},
+    scenarios::{announce, attacks, churn, growth, lan, lookup, restart},
     seed::Seed,
     wire::Way,
 };
@@ -116,7 +116,7 @@ enum Scenario {
         /// How many single items are published to see how fast
         #[arg(long, default_value_t = 40)]
         publishes: usize,
-        /// Seconds of rest before the second half of those, in which idle connections end
+        /// Seconds of rest after joining and before the second half of those, in which idle connections end
         #[arg(long, default_value_t = 62)]
         rest: u64,
         /// How many keys a stock node announces; none for no comparison
@@ -144,6 +144,24 @@ enum Scenario {
         others: usize,
         /// How many lookups to measure
         #[arg(long, default_value_t = 1000)]
+        lookups: usize,
+    },
+    /// A node with many items is killed and starts again: whether it announces them all at once
+    Restart {
+        /// How many nodes the network has besides
+        #[arg(long, default_value_t = 200)]
+        nodes: usize,
+        /// How many items the one node has
+        #[arg(long, default_value_t = 100_000)]
+        items: usize,
+        /// For how many seconds an announcement holds
+        #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u64).range(60..))]
+        ttl: u64,
+        /// For how many seconds each life of the node is watched; half of the ttl if not given
+        #[arg(long)]
+        watch: Option<u64>,
+        /// How many items are looked up after each restart
+        #[arg(long, default_value_t = 100)]
         lookups: usize,
     },
 }
@@ -208,6 +226,11 @@ async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Writ
             announce::run(seed, way, &options, out).await
         }
         Scenario::Attack { ref attack } => attacks::run(attack, seed, way, out).await,
+        Scenario::Restart { nodes, items, ttl, watch, lookups } => {
+            let (ttl, watch) = (Duration::from_secs(ttl), Duration::from_secs(watch.unwrap_or(ttl / 2)));
+            let options = restart::Options { nodes, items, ttl, watch, lookups };
+            restart::run(seed, way, &options, out).await
+        }
         Scenario::Lan { nodes, items, others, lookups } => {
             let options = lan::Options { nodes: nodes.into(), items, others, lookups };
             lan::run(seed, way, &options, out).await

@@ -25,6 +25,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
 };
 use shoal_content::ProviderKey;
+use shoal_dht::OwnKey;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
@@ -84,6 +85,14 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     /// Peers in the routing table.
     fn table(&mut self, books: &Self::Books) -> Vec<PeerId>;
 
+    /// Keeps keys announced that are the node's own since a second, with nobody who waits for it.
+    fn keep(&mut self, _: &[OwnKey], _: Duration) {}
+
+    /// How far keeping them announced has come, for a later life of the node.
+    fn progress(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Whether it holds a record that says that `provider` has the key.
     fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool;
 }
@@ -132,6 +141,8 @@ enum Command {
     Find { key: ProviderKey, wanted: PeerId, reply: oneshot::Sender<Search> },
     Announce { keys: Vec<ProviderKey>, until: Until, reply: oneshot::Sender<Publication> },
     Held { keys: Arc<[ProviderKey]>, provider: PeerId, reply: oneshot::Sender<Vec<bool>> },
+    Keep { keys: Vec<OwnKey>, ttl: Duration },
+    Progress(oneshot::Sender<Option<Vec<u8>>>),
     Table(oneshot::Sender<Vec<PeerId>>),
 }
 
@@ -197,6 +208,16 @@ impl Member {
     /// Announces keys, and waits for the last of those who are told.
     pub(crate) async fn announce_to_the_last(&self, keys: Vec<ProviderKey>) -> Result<Publication> {
         self.ask(|reply| Command::Announce { keys, until: Until::Over, reply }).await
+    }
+
+    /// Keeps keys announced, for so long at a time.
+    pub(crate) async fn keep(&self, keys: Vec<OwnKey>, ttl: Duration) -> Result<()> {
+        self.send(Command::Keep { keys, ttl }).await
+    }
+
+    /// How far that has come.
+    pub(crate) async fn progress(&self) -> Result<Option<Vec<u8>>> {
+        self.ask(Command::Progress).await
     }
 
     /// Which of the keys the node holds a record of, by this provider.
@@ -328,6 +349,8 @@ impl<B: Behave> Driver<B> {
                 let behaviour = self.swarm.behaviour_mut();
                 drop(reply.send(keys.iter().map(|key| behaviour.holds(key, &provider)).collect()));
             }
+            Command::Keep { keys, ttl } => self.swarm.behaviour_mut().keep(&keys, ttl),
+            Command::Progress(reply) => drop(reply.send(self.swarm.behaviour_mut().progress())),
             Command::Table(reply) => drop(reply.send(self.swarm.behaviour_mut().table(&self.books))),
         }
     }

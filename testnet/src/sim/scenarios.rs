@@ -6,3 +6,4 @@ pub(crate) mod churn;
 pub(crate) mod growth;
 pub(crate) mod lan;
 pub(crate) mod lookup;
+pub(crate) mod restart;

@@ -150,3 +150,20 @@ fn nobody_can_aim_dials_of_many_at_one_machine() {
     assert!((1.0..=16.0).contains(&with["of one node"].as_f64().unwrap()), "{with}");
     assert!(without["of one node"].as_f64().unwrap() > 20.0, "{without}");
 }
+
+#[test]
+fn a_node_that_starts_again_goes_on_announcing_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let args =
+        ["restart", "--nodes", "24", "--items", "2000", "--ttl", "300", "--watch", "4", "--lookups", "10"];
+    let (tables, _) = sim(dir.path(), &args);
+    let [runs] = tables.as_slice() else { panic!("{tables:?}") };
+    let messages: Vec<_> = runs.iter().map(|row| row["messages"].as_f64().unwrap()).collect();
+    let [first, running, resumed, anew] = messages.as_slice() else { panic!("{messages:?}") };
+    assert!(*first >= 24.0 && *anew >= 24.0, "{messages:?}");
+    // Whoever comes anew looks around, and nothing else.
+    assert!(running.max(*resumed) < first / 2.0, "{messages:?}");
+    for row in &runs[2..] {
+        assert_eq!(row["found %"].as_f64(), Some(100.0), "{row}");
+    }
+}

@@ -10,7 +10,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, dial_opts::DialOpts},
 };
 use shoal_content::{NetworkName, ProviderKey};
-use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, Scopes};
+use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, OwnKey, Scopes};
 
 use super::{Behave, Told, Wires};
 
@@ -84,6 +84,11 @@ impl Shoal {
             defences: options.defences,
         });
         Self { limits: limits(), identify: identify(key), ping: ping(), dht }
+    }
+
+    /// Takes what [`Behave::progress`] told in an earlier life.
+    pub(crate) fn resume(&mut self, progress: &[u8]) {
+        self.dht.resume(progress);
     }
 }
 
@@ -167,6 +172,15 @@ impl Behave for Shoal {
 
     fn table(&mut self, _: &Habit) -> Vec<PeerId> {
         self.dht.table().into_iter().map(|(_, peer, _)| peer).collect()
+    }
+
+    fn keep(&mut self, keys: &[OwnKey], ttl: Duration) {
+        self.dht.keep_announced(keys, ttl);
+        self.dht.all_kept();
+    }
+
+    fn progress(&mut self) -> Option<Vec<u8>> {
+        self.dht.take_progress()
     }
 
     fn holds(&mut self, key: &ProviderKey, provider: &PeerId) -> bool {

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     pub(crate) sample: usize,
     /// Single items that are published to see how fast.
     pub(crate) publishes: usize,
-    /// Before cold publishes: until idle connections have ended.
+    /// After joining and before cold publishes: until idle connections have ended.
     pub(crate) rest: Duration,
     /// Keys that a stock node announces.
     pub(crate) stock_keys: usize,
@@ -76,6 +76,7 @@ pub(crate) async fn run(
     let began = Instant::now();
     let network = Network::settled::<Shoal>(seed, way, Region::Internet, options.nodes).await?;
     writeln!(out, "{} nodes up in {}", options.nodes, table::time(began.elapsed()))?;
+    sleep(options.rest).await;
     let cycles = sweeps(&network, options, stock, &mut report, out).await?;
     publishes(&network, options, &mut report).await?;
 
