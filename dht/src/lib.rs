@@ -13,9 +13,11 @@
 //! | see records handed on | `handing`, then `record_store::proof` |
 //! | follow a lookup | `lookup`, `search`, `walk`, then `overlay` |
 //! | know who is in the tables | `refresh`, `overlay::table` |
+//! | know whom we stay connected to | `anchors`, `stay` |
 
 mod absent;
 mod allowance;
+mod anchors;
 mod behaviour;
 mod check;
 mod codec;
@@ -26,6 +28,7 @@ mod gate;
 mod handing;
 mod lookup;
 mod neighbours;
+mod on_heap;
 mod overlay;
 mod pace;
 mod position;
@@ -38,6 +41,7 @@ mod search;
 mod simulation;
 mod size;
 mod stats;
+mod stay;
 mod tally;
 mod walk;
 mod wire;
@@ -48,6 +52,7 @@ pub use config::{Config, Defence, Defences, Limits};
 pub use disk::RecordChange;
 pub use event::Event;
 pub use lookup::{LookupId, Outcome};
+pub use on_heap::OnHeap;
 pub use provide::{AnnounceId, OwnKey};
 pub use scope::{AddressClass, MAX_ADDRESS_LEN, MAX_ADDRESSES, Scope, Scopes};
 pub use stats::{OverlayStats, Stats};

@@ -5,6 +5,7 @@
 //! Invariant: of the addresses that strangers tell, only those of this scope are stored, handed on or
 //! dialled, and a connection from outside the scope is not offered these protocols.
 
+mod anchoring;
 mod handing;
 mod hearing;
 mod kad_store;
@@ -26,6 +27,7 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use shoal_content::{NetworkName, ProviderKey};
 
 use crate::absent::Absent;
+use crate::anchors::Anchors;
 use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
 use crate::config::{Config, Defence, Defences};
@@ -40,6 +42,7 @@ use crate::refresh::Refresh;
 use crate::scope::{AddressClass, Scope};
 use crate::size::Size;
 use crate::stats::OverlayStats;
+use crate::stay;
 use crate::walk::Effort;
 use kad_store::KadStore;
 use remote::Remote;
@@ -98,6 +101,9 @@ pub struct Overlay {
     check: Check,
     /// Who is to be dialled now.
     dials: VecDeque<Node>,
+    anchors: Anchors,
+    /// When a full part of the table may take somebody new.
+    next_replacement: Instant,
     connections: HashMap<ConnectionId, Remote>,
     dial_failures: HashMap<PeerId, Failures>,
     /// Peers in the routing table.
@@ -115,6 +121,7 @@ pub struct Protocols {
     kad: kad::Behaviour<KadStore>,
     announce: request_response::Behaviour<Codec>,
     find: request_response::Behaviour<FindCodec>,
+    stay: stay::Behaviour,
 }
 
 /// How often in a row a peer of the table could not be reached, and when last.
@@ -183,6 +190,7 @@ impl Overlay {
                 .with_request_timeout(pace::LONGEST)
                 .with_max_concurrent_streams(FIND_STREAMS),
         );
+        let stay = stay::Behaviour::new(protocol(&config.network, scope, "stay"));
         Self {
             scope,
             network: config.network.clone(),
@@ -191,7 +199,7 @@ impl Overlay {
             local,
             position,
             kad_protocol,
-            protocols: Protocols { kad, announce, find },
+            protocols: Protocols { kad, announce, find, stay },
             provide: Provide::new(scope, keys, clock),
             handing: Handing::new(config.limits.handed_per_second, now),
             handed: HashSet::new(),
@@ -202,6 +210,8 @@ impl Overlay {
             refresh: Refresh::default(),
             check: Check::default(),
             dials: VecDeque::new(),
+            anchors: Anchors::default(),
+            next_replacement: now,
             connections: HashMap::new(),
             dial_failures: HashMap::new(),
             peers: 0,
@@ -304,6 +314,7 @@ impl Overlay {
         }
         self.try_again(now);
         self.look_through(now);
+        self.fill_places(now);
         self.provide.table_size(self.peers, now);
         self.provide.tick(now);
     }

@@ -83,6 +83,12 @@ impl Position {
         self.distance(other).leading_zeros()
     }
 
+    /// Which of so many equal parts of all positions it lies in; at most 256 are told apart.
+    pub(crate) fn part(self, parts: usize) -> usize {
+        let [first, ..] = self.0;
+        usize::from(first) * parts / 256
+    }
+
     /// All positions that share the first `bits` bits with this one.
     pub(crate) fn neighbourhood(self, bits: u32) -> RangeInclusive<Self> {
         let (mut first, mut last) = (self, self);

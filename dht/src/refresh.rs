@@ -52,11 +52,13 @@ pub(crate) struct Refresh {
     next: Option<Instant>,
     pause: Duration,
     last: Option<Instant>,
+    /// Nodes in the table when we were last through.
+    known: usize,
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        Self { running: None, queue: VecDeque::new(), next: None, pause: FIRST_PAUSE, last: None }
+        Self { running: None, queue: VecDeque::new(), next: None, pause: FIRST_PAUSE, last: None, known: 0 }
     }
 }
 
@@ -70,7 +72,9 @@ impl Refresh {
 
     /// Notes that the table gained a peer and has so many now.
     pub(crate) fn grew(&mut self, peers: usize, now: Instant) {
-        if peers > ENOUGH && self.last.is_some() {
+        // What our own walks bring is no reason to walk again.
+        let is_looking = self.running.is_some() || !self.queue.is_empty();
+        if peers > ENOUGH && self.last.is_some() && (is_looking || peers < self.known * 2) {
             return;
         }
         let soon = self.last.map_or(now, |last| now.max(last + self.pause));
@@ -99,12 +103,15 @@ impl Refresh {
     /// Notes that a walk is over.
     pub(crate) fn ended(&mut self, aim: Aim, census: &Census, now: Instant) {
         self.running = None;
+        self.known = census.peers;
         if aim != Aim::Ourselves {
             return;
         }
         self.last = Some(now);
         self.pause = (self.pause * 2).min(PERIOD);
-        self.next = Some(self.next.map_or(now + PERIOD, |next| next.max(now + self.pause)));
+        // In a small network, whoever came meanwhile may know others.
+        let again = self.next.filter(|_| census.peers <= ENOUGH);
+        self.next = Some(again.map_or(now + PERIOD, |next| next.max(now + self.pause)));
         let thin = |bits: &u32| {
             let held = usize::try_from(*bits).ok().and_then(|bits| census.buckets.get(bits));
             held.copied().unwrap_or(0) < THIN
@@ -167,5 +174,23 @@ mod tests {
         refresh.grew(41, now);
         assert_eq!(refresh.next(now + PERIOD - FIRST_PAUSE), None);
         assert_eq!(refresh.next(now + PERIOD), Some(Aim::Ourselves));
+    }
+
+    #[test]
+    fn a_network_that_has_doubled_is_looked_at_again_and_what_our_walks_brought_is_no_reason() {
+        let (mut refresh, now) = (Refresh::default(), Instant::now());
+        refresh.grew(1, now);
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+        refresh.grew(30, now);
+        refresh.ended(Aim::Ourselves, &census(30, &[2, 28], 1), now);
+        assert_eq!(refresh.next(now), Some(Aim::Bucket(0)));
+        refresh.grew(60, now);
+        refresh.ended(Aim::Bucket(0), &census(60, &[20, 40], 1), now);
+        let later = now + FIRST_PAUSE * 4;
+        assert_eq!(refresh.next(later), None);
+        refresh.grew(119, later);
+        assert_eq!(refresh.next(later), None);
+        refresh.grew(120, later);
+        assert_eq!(refresh.next(later), Some(Aim::Ourselves), "strangers have come to us");
     }
 }

@@ -65,6 +65,13 @@ impl Search {
         }
     }
 
+    /// Adds a node that is asked at once.
+    pub(crate) fn guide(&mut self, node: Node) {
+        if let Some(main) = self.walks.first_mut() {
+            main.guide(node);
+        }
+    }
+
     /// The next question: which walk asks it, where it goes, and of whom it is asked.
     pub(crate) fn next(
         &mut self,

@@ -39,6 +39,8 @@ pub(crate) struct Walk {
     /// Nodes that share so many bits with this position are passed over.
     avoids: Option<(Position, u32)>,
     candidates: BTreeMap<Distance, Candidate>,
+    /// Who is to be asked at once, wherever it is.
+    guides: Vec<Distance>,
     tellers: HashMap<PeerId, Teller>,
     /// Answers in a row that named nobody nearer.
     stale: usize,
@@ -106,6 +108,7 @@ impl Walk {
             wants,
             avoids: None,
             candidates: BTreeMap::new(),
+            guides: Vec::new(),
             tellers: HashMap::new(),
             stale: 0,
             effort: Effort::default(),
@@ -131,19 +134,20 @@ impl Walk {
         self.hear(node, 1, None, doubtful);
     }
 
+    /// Adds a node that answers soon, and is asked at once although others are nearer: those have to be dialled.
+    pub(crate) fn guide(&mut self, node: Node) {
+        self.guides.push(self.target.distance(Position::of_peer(&node.peer)));
+        self.seed(node, false);
+    }
+
     /// The next node to ask, if one may be asked now; `patience` tells how long to wait for it.
     pub(crate) fn next(&mut self, now: Instant, patience: impl FnOnce(&PeerId) -> Duration) -> Option<Node> {
-        if self.open() >= self.breadth() || self.effort.messages >= MAX_MESSAGES {
+        if self.effort.messages >= MAX_MESSAGES {
             return None;
         }
-        let next = self.frontier().find(|(_, candidate)| candidate.state == State::Waiting);
-        let distance = match next {
-            Some((distance, _)) => *distance,
-            // With everybody else gone, those that seem dead are tried after all.
-            None if self.effort.answers == 0 && self.open() == 0 => {
-                *self.candidates.iter().find(|(_, candidate)| candidate.state == State::Doubtful)?.0
-            }
-            None => return None,
+        let distance = match self.next_guide() {
+            Some(guide) => guide,
+            None => self.next_of_frontier()?,
         };
         let candidate = self.candidates.get_mut(&distance)?;
         candidate.state = State::Asked { due: now + patience(&candidate.node.peer) };
@@ -294,8 +298,34 @@ impl Walk {
         few.map_or(Distance::FARTHEST, |(distance, _)| *distance)
     }
 
-    fn open(&self) -> usize {
-        self.candidates.values().filter(|candidate| matches!(candidate.state, State::Asked { .. })).count()
+    /// The next node that is asked wherever it is.
+    fn next_guide(&mut self) -> Option<Distance> {
+        loop {
+            let guide = self.guides.pop()?;
+            if self.candidates.get(&guide).is_some_and(|known| known.state == State::Waiting) {
+                return Some(guide);
+            }
+        }
+    }
+
+    /// The nearest node that matters and was not asked yet, if another question may be open.
+    fn next_of_frontier(&self) -> Option<Distance> {
+        let is_asked = |candidate: &Candidate| matches!(candidate.state, State::Asked { .. });
+        let all = self.candidates.values().filter(|candidate| is_asked(candidate)).count();
+        // A question to a node that does not matter any more must not hold up those that do.
+        let open = self.frontier().filter(|(_, candidate)| is_asked(candidate)).count();
+        if open >= self.breadth() || all >= MANY {
+            return None;
+        }
+        let next = self.frontier().find(|(_, candidate)| candidate.state == State::Waiting);
+        if let Some((distance, _)) = next {
+            return Some(*distance);
+        }
+        // With everybody else gone, those that seem dead are tried after all.
+        let is_hope = |candidate: &Candidate| {
+            candidate.state == State::Doubtful && self.effort.answers == 0 && all == 0
+        };
+        self.candidates.iter().find(|(_, candidate)| is_hope(candidate)).map(|(distance, _)| *distance)
     }
 
     /// How many questions may be open: few while the answers lead closer, many when they do not, or are late.

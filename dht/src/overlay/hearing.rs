@@ -12,6 +12,7 @@ use super::{Event, Overlay, ProtocolsEvent};
 use crate::codec::is_unsupported;
 use crate::provide::{Answer, Parcel};
 use crate::record_store::Offer;
+use crate::stay;
 use crate::wire::{Receipt, Sealed, Term};
 
 impl Overlay {
@@ -56,6 +57,7 @@ impl Overlay {
             ProtocolsEvent::Kad(event) => self.on_kad(event, now),
             ProtocolsEvent::Announce(event) => self.on_announce(event, now),
             ProtocolsEvent::Find(event) => self.on_find(event, now),
+            ProtocolsEvent::Stay(stay::Ended { connection }) => self.anchors.lost(connection, now),
         }
     }
 

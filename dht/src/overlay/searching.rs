@@ -24,6 +24,10 @@ use crate::wire::find::{MAX_ADDRESSES_TOLD, MAX_CLOSER, MAX_PROVIDERS, Question,
 /// those do not answer.
 const SEEDS: usize = 32;
 
+/// Nodes that are connected and are asked first by a lookup, wherever they are: they answer while others are still being
+/// dialled. One of them may have died without a word.
+const GUIDES: usize = 2;
+
 /// Answers of the nearest nodes with which it is known who should hold a key. Each knows its neighbourhood, and
 /// that the others live shows when they are told.
 const WANTED_TO_ANNOUNCE: usize = 6;
@@ -123,6 +127,11 @@ impl Overlay {
         let mut search = Search::new(target, key, wants);
         for node in self.seeds(target, now) {
             search.seed(&node, false);
+        }
+        if matches!(why, Why::Lookup(_)) {
+            for node in self.nearest_connected(target, GUIDES) {
+                search.guide(node);
+            }
         }
         self.searches.add(why, search, now + DEADLINE);
     }

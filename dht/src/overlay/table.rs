@@ -4,10 +4,10 @@
 //! keeps whoever answers. This file decides who is offered to it.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::core::Endpoint;
-use libp2p::kad::KBucketKey;
+use libp2p::kad::{self, KBucketKey};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
@@ -23,6 +23,10 @@ use crate::search::HOLDERS;
 /// any number of nodes in it, and would otherwise be everybody that we know.
 const MAX_GROUP_IN_BUCKET: usize = 2;
 const MAX_GROUP_IN_TABLE: usize = 3;
+
+/// How often the full parts of a table take a look at somebody new, who may replace a node that does not answer any
+/// more. Each look is a dial of ours, and without a pause every stranger met would cause one, or two.
+const REPLACEMENT: Duration = Duration::from_secs(10);
 
 impl Overlay {
     /// Takes what identify learned over a connection to `over`: a peer that serves this overlay is offered to
@@ -45,10 +49,10 @@ impl Overlay {
             self.remove_peer(&peer);
             return;
         }
-        let addresses = self.scope.usable(listen, class);
+        let (addresses, now) = (self.scope.usable(listen, class), Instant::now());
         let is_new = !self.contains(&peer);
         if self.scope == Scope::Lan || !self.defences.include(Defence::DialBack) {
-            self.insert(peer, &addresses);
+            self.insert(peer, &addresses, now);
             self.joined(peer, is_new);
             return;
         }
@@ -56,12 +60,12 @@ impl Overlay {
         let is_proven = |address: &Multiaddr| met.contains(&machine(address));
         let (proven, mut claimed): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_proven);
         if !proven.is_empty() {
-            self.insert(peer, &proven);
+            self.insert(peer, &proven, now);
             self.joined(peer, is_new);
         }
         let known = self.table_addresses(&peer);
         claimed.retain(|address| !known.contains(address));
-        if !claimed.is_empty() {
+        if !claimed.is_empty() && (self.contains(&peer) || self.has_room(&peer, now)) {
             self.check.offer(Node { peer, addresses: claimed });
         }
     }
@@ -69,7 +73,7 @@ impl Overlay {
     /// Adds addresses that our own user or our own notes vouch for.
     pub(crate) fn add_known_peer(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
         let addresses = self.scope.usable(addresses, AddressClass::Loopback);
-        self.insert(peer, &addresses);
+        self.insert(peer, &addresses, Instant::now());
     }
 
     pub(crate) fn remove_peer(&mut self, peer: &PeerId) {
@@ -197,10 +201,18 @@ impl Overlay {
         self.dial_failures.values_mut().filter(|known| is_due(known)).for_each(|known| known.last = now);
     }
 
-    fn insert(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
-        if !self.contains(&peer) && self.is_crowded(&peer, addresses) {
-            tracing::debug!(%peer, "not taken into the table: too many nodes of its address block are there");
-            return;
+    fn insert(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
+        if !self.contains(&peer) {
+            if self.is_crowded(&peer, addresses) {
+                tracing::debug!(%peer, "not taken into the table: too many nodes of its address block are there");
+                return;
+            }
+            if !self.has_room(&peer, now) {
+                return;
+            }
+            if self.is_full(&peer) {
+                self.next_replacement = now + REPLACEMENT;
+            }
         }
         for address in addresses {
             self.protocols.kad.add_address(&peer, address.clone());
@@ -208,6 +220,17 @@ impl Overlay {
         if self.peers <= HOLDERS {
             self.silence_kademlia();
         }
+    }
+
+    /// Whether a peer that is not in the table may be offered to it now.
+    fn has_room(&mut self, peer: &PeerId, now: Instant) -> bool {
+        now >= self.next_replacement || !self.is_full(peer)
+    }
+
+    /// Whether the part of the table that a peer belongs to is full.
+    fn is_full(&mut self, peer: &PeerId) -> bool {
+        let bucket = self.protocols.kad.kbucket(*peer);
+        bucket.is_some_and(|bucket| bucket.num_entries() >= kad::K_VALUE.get())
     }
 
     /// Keeps Kademlia from filling the table its own way, which it begins half a second after a small one gained

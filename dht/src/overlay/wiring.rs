@@ -101,6 +101,7 @@ impl NetworkBehaviour for Overlay {
             }
             FromSwarm::ConnectionClosed(closed) => {
                 self.connections.remove(&closed.connection_id);
+                self.anchors.lost(closed.connection_id, Instant::now());
             }
             FromSwarm::DialFailure(failure) => {
                 if let Some(peer) = failure.peer_id {

@@ -42,6 +42,26 @@ fn the_nearest_are_asked_first_and_few_at_a_time() {
 }
 
 #[test]
+fn a_guide_is_asked_first_wherever_it_is_and_holds_up_nobody() {
+    let (mut walk, peers, now) = scene(40, 20);
+    let guide = peers[39];
+    walk.guide(node(guide));
+    let asked = ask(&mut walk, now);
+    assert_eq!((asked[0], &asked[1..]), (guide, &peers[..FEW]));
+}
+
+#[test]
+fn a_question_that_does_not_matter_any_more_holds_up_nobody() {
+    let (_, peers, now) = scene(60, 20);
+    let (near, far) = peers.split_at(20);
+    let mut walk = Walk::new(Position::of_key(&key(0)), 20);
+    far.iter().for_each(|peer| walk.seed(node(*peer), false));
+    assert_eq!(ask(&mut walk, now), far[..FEW]);
+    walk.answered(&far[0], near.iter().map(|peer| node(*peer)).collect(), |_| false);
+    assert_eq!(ask(&mut walk, now), near[..FEW], "the others have not answered yet");
+}
+
+#[test]
 fn a_walk_ends_when_the_nearest_that_live_have_answered() {
     let (mut walk, peers, now) = scene(50, 5);
     while !walk.is_over() {

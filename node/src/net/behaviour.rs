@@ -11,6 +11,7 @@ use libp2p::{
     swarm::NetworkBehaviour,
     tcp, yamux,
 };
+use shoal_dht::OnHeap;
 
 use super::{
     dialling::Dialling,
@@ -24,8 +25,9 @@ use crate::{
     error::StartError,
 };
 
-/// A connection without streams is kept this long, so that the next lookup or transfer does not dial again.
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+/// A connection without streams is kept this long, so that the next step of a walk or of a transfer does not dial again.
+/// A node that has met many would hold as many connections for as long; those worth more are kept by the overlay.
+const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 /// A handshake that takes longer is a peer that does not speak.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that does not answer a ping for this long is gone.
@@ -45,11 +47,11 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     gate: gate::Behaviour,
-    identify: identify::Behaviour,
+    identify: OnHeap<identify::Behaviour>,
     ping: ping::Behaviour,
-    pub(crate) dht: shoal_dht::Behaviour,
-    pub(crate) have: shoal_transfer::have::Behaviour,
-    pub(crate) ranges: shoal_transfer::Behaviour,
+    pub(crate) dht: OnHeap<shoal_dht::Behaviour>,
+    pub(crate) have: OnHeap<shoal_transfer::have::Behaviour>,
+    pub(crate) ranges: OnHeap<shoal_transfer::Behaviour>,
 }
 
 /// What the Swarm hands to others when it is built.
@@ -83,18 +85,18 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         limits: connection_limits::Behaviour::new(connection_limits(&config.limits)),
         memory: memory_connection_limits::Behaviour::with_max_bytes(config.limits.memory),
         gate: gate::Behaviour::new(&config.limits),
-        identify: identify::Behaviour::new(
+        identify: OnHeap::new(identify::Behaviour::new(
             identify::Config::new(protocol_version(&config.network), key.public())
                 .with_agent_version(concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned())
                 .with_push_listen_addr_updates(true)
                 .with_cache_size(IDENTIFY_CACHE),
-        ),
+        )),
         ping: ping::Behaviour::new(
             ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL),
         ),
-        dht,
-        have: shoal_transfer::have::behaviour(&config.network),
-        ranges,
+        dht: OnHeap::new(dht),
+        have: OnHeap::new(shoal_transfer::have::behaviour(&config.network)),
+        ranges: OnHeap::new(ranges),
     };
     let rules = Rules::new(Dialling::new(&config.limits, Instant::now()));
     let ahead = Ahead::default();

@@ -34,7 +34,7 @@ use tokio::{
 use super::wire::{Death, Host, Internet, Transport};
 
 /// As the node: a connection without streams is kept this long.
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
 /// As the node: a handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);

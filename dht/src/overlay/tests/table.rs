@@ -122,3 +122,27 @@ fn a_flood_of_callers_is_called_back_at_a_rate() {
     assert!((4..=40).contains(&called), "{called} were called back in a moment");
     assert_eq!(wan.peers(), 0);
 }
+
+#[test]
+fn a_full_part_of_the_table_looks_at_few_newcomers() {
+    let mut wan = overlay(Scope::Wan);
+    let ours = wan.position;
+    let far =
+        || std::iter::repeat_with(PeerId::random).find(|peer| ours.shared_bits(Position::of_peer(peer)) == 0);
+    let mut dials = 0;
+    for number in 0..100 {
+        let address = format!("/ip4/9.{number}.8.1/tcp/1");
+        wan.meet_at(far().expect("endless"), &at(&address), Endpoint::Dialer, &[&address]);
+        if wan.peers() >= 20 {
+            let (caller, from) = (far().expect("endless"), at("/ip4/8.8.8.8/tcp/50000"));
+            let remote = Remote::new(caller, &from, Endpoint::Listener, Instant::now());
+            wan.connections.insert(ConnectionId::new_unchecked(1), remote);
+            let (protocols, listen) =
+                ([wan.kad_protocol.clone()], addresses(&[&format!("/ip4/9.8.{number}.1/tcp/1")]));
+            wan.identified(caller, &protocols, &listen, &from);
+            dials += dialled(&mut wan).len();
+        }
+    }
+    assert_eq!(wan.peers(), 20);
+    assert!(dials <= 1, "{dials} of 80 strangers, and of the members that they might replace, were dialled");
+}

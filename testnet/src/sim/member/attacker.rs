@@ -39,7 +39,7 @@ const KAD: &str = "/shoal/main/wan/kad/1";
 /// What a swarm needs to be taken for a node.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Attacker {
-    identify: identify::Behaviour,
+    identify: shoal_dht::OnHeap<identify::Behaviour>,
     find: request_response::Behaviour<Raw>,
     announce: request_response::Behaviour<Raw>,
     /// Only said to be spoken.

@@ -10,7 +10,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, dial_opts::DialOpts},
 };
 use shoal_content::{NetworkName, ProviderKey};
-use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, OwnKey, Scopes};
+use shoal_dht::{AddressClass, AnnounceId, Defences, Event, LookupId, OnHeap, OwnKey, Scopes};
 
 use super::{Behave, Told, Wires};
 
@@ -26,9 +26,9 @@ const IDENTIFY_CACHE: usize = 1000;
 #[derive(NetworkBehaviour)]
 pub(crate) struct Shoal {
     limits: connection_limits::Behaviour,
-    identify: identify::Behaviour,
+    identify: OnHeap<identify::Behaviour>,
     ping: ping::Behaviour,
-    dht: shoal_dht::Behaviour,
+    dht: OnHeap<shoal_dht::Behaviour>,
 }
 
 /// How a node is made that is not quite as usual.
@@ -57,12 +57,12 @@ pub(crate) fn limits() -> connection_limits::Behaviour {
 }
 
 /// Identify as a node configures it.
-pub(crate) fn identify(key: &Keypair) -> identify::Behaviour {
-    identify::Behaviour::new(
+pub(crate) fn identify(key: &Keypair) -> OnHeap<identify::Behaviour> {
+    OnHeap::new(identify::Behaviour::new(
         identify::Config::new("/shoal/main/1".to_owned(), key.public())
             .with_push_listen_addr_updates(true)
             .with_cache_size(IDENTIFY_CACHE),
-    )
+    ))
 }
 
 /// Ping as a node configures it.
@@ -83,7 +83,7 @@ impl Shoal {
             limits: options.limits.clone(),
             defences: options.defences,
         });
-        Self { limits: limits(), identify: identify(key), ping: ping(), dht }
+        Self { limits: limits(), identify: identify(key), ping: ping(), dht: OnHeap::new(dht) }
     }
 
     /// Takes what [`Behave::progress`] told in an earlier life.

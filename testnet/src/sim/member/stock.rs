@@ -14,6 +14,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour},
 };
 use shoal_content::ProviderKey;
+use shoal_dht::OnHeap;
 
 use super::{Behave, Told, shoal};
 
@@ -21,9 +22,9 @@ use super::{Behave, Told, shoal};
 #[derive(NetworkBehaviour)]
 pub(crate) struct Stock {
     limits: connection_limits::Behaviour,
-    identify: identify::Behaviour,
+    identify: OnHeap<identify::Behaviour>,
     ping: ping::Behaviour,
-    kad: kad::Behaviour<MemoryStore>,
+    kad: OnHeap<kad::Behaviour<MemoryStore>>,
 }
 
 /// Whose queries run.
@@ -70,7 +71,12 @@ impl Behave for Stock {
         let peer = key.public().to_peer_id();
         let mut kad = kad::Behaviour::new(peer, MemoryStore::new(peer));
         kad.set_mode(Some(kad::Mode::Server));
-        Self { limits: shoal::limits(), identify: shoal::identify(key), ping: shoal::ping(), kad }
+        Self {
+            limits: shoal::limits(),
+            identify: shoal::identify(key),
+            ping: shoal::ping(),
+            kad: OnHeap::new(kad),
+        }
     }
 
     fn listens(swarm: &mut Swarm<Self>, _: &Books, address: &Multiaddr) {
