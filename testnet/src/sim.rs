@@ -25,7 +25,6 @@ use self::{
     seed::Seed,
     wire::Way,
 };
-use crate::bench::svg;
 
 /// What to simulate, and how far apart the nodes are.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,6 +58,15 @@ enum Scenario {
         /// How many lookups to measure in each
         #[arg(long, default_value_t = 200)]
         lookups: usize,
+        /// Seconds of rest before, in which idle connections end
+        #[arg(long, default_value_t = 20)]
+        rest: u64,
+        /// Whose overlay to measure
+        #[arg(long, value_enum, default_value_t = Whose::Shoal)]
+        whose: Whose,
+        /// The largest network of stock Kademlia
+        #[arg(long, default_value_t = 1000)]
+        stock_up_to: usize,
     },
     /// Cold lookups in a network of which a part is dead, beside stock Kademlia
     Lookup {
@@ -72,7 +80,7 @@ enum Scenario {
         #[arg(long, default_value_t = 200)]
         lookups: usize,
         /// Seconds of rest before, in which idle connections end
-        #[arg(long, default_value_t = 65)]
+        #[arg(long, default_value_t = 20)]
         rest: u64,
         /// Whose overlay to measure
         #[arg(long, value_enum, default_value_t = Whose::Both)]
@@ -201,14 +209,18 @@ pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
             .with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.svg {
-        fs::write(path, svg::picture(&report.charts)).with_context(|| path.display().to_string())?;
+        fs::write(path, report.picture()).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
 async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Write + Send)) -> Result<Report> {
     match *scenario {
-        Scenario::Growth { ref sizes, lookups } => growth::run(seed, way, sizes, lookups, out).await,
+        Scenario::Growth { ref sizes, lookups, rest, whose, stock_up_to } => {
+            let (sizes, rest) = (sizes.clone(), Duration::from_secs(rest));
+            let options = growth::Options { sizes, lookups, rest, whose, stock_up_to };
+            growth::run(seed, way, &options, out).await
+        }
         Scenario::Lookup { nodes, dead, lookups, rest, whose } => {
             let rest = Duration::from_secs(rest);
             lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, whose }, out).await

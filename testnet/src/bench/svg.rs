@@ -1,7 +1,10 @@
 //! Plots as SVG: bars with their spread, and lines of what grows.
 
+mod curve;
+
 use std::fmt::Write;
 
+pub(crate) use self::curve::{Curves, signed};
 use super::{
     report::number,
     stats::{self, Spread},
@@ -14,6 +17,14 @@ const TITLE: f64 = 40.0;
 const LEFT: f64 = 250.0;
 /// Room for the number behind the longest bar.
 const RIGHT: f64 = 90.0;
+
+/// Something drawn above or below others.
+pub(crate) trait Plot {
+    fn height(&self) -> f64;
+
+    /// Writes what it consists of, beginning at `top`.
+    fn draw(&self, out: &mut String, top: f64);
+}
 
 /// One plot: a bar for each name.
 #[derive(Debug)]
@@ -42,7 +53,9 @@ impl Chart {
             self.bars.push(Bar { name: name.into(), found, ours: ours == Ours::Yes });
         }
     }
+}
 
+impl Plot for Chart {
     fn height(&self) -> f64 {
         self.bars.iter().map(|_| ROW).sum::<f64>() + TITLE
     }
@@ -91,15 +104,20 @@ pub(crate) enum Ours {
 
 /// All plots below each other, as one picture.
 pub(crate) fn picture(charts: &[Chart]) -> String {
-    let height: f64 = charts.iter().map(Chart::height).sum::<f64>() + 10.0;
+    picture_of(&charts.iter().map(|chart| chart as &dyn Plot).collect::<Vec<_>>())
+}
+
+/// The same of plots of several kinds.
+pub(crate) fn picture_of(plots: &[&dyn Plot]) -> String {
+    let height: f64 = plots.iter().map(|plot| plot.height()).sum::<f64>() + 10.0;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     let mut top = 0.0;
-    for chart in charts {
-        chart.draw(&mut out, top);
-        top += chart.height();
+    for plot in plots {
+        plot.draw(&mut out, top);
+        top += plot.height();
     }
     out.push_str("</svg>\n");
     out

@@ -1,20 +1,22 @@
 //! A whole simulated network: who is in it, how they join, and when it has settled.
 
 use std::{
+    fmt,
     net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use libp2p::{Multiaddr, identity::Keypair, multiaddr::Protocol};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     member::{Behave, Member},
     seed::Seed,
-    wire::{Death, Internet, Kind, Way, run_clock},
+    wire::{Death, Internet, Kind, Lag, Way, run_clock},
 };
+use crate::table;
 
 /// The port that everybody listens on.
 const PORT: u16 = 4001;
@@ -22,9 +24,9 @@ const PORT: u16 = 4001;
 /// Nodes that a newcomer is told of.
 const KNOWN: u64 = 2;
 
-/// The clock may be that late before the next node has to wait. A network that starts faster than the machine can
-/// follow only measures its own queues.
-const MAX_LAG: Duration = Duration::from_millis(20);
+/// The clock may be late by that part of a round trip before the next node has to wait. A network that starts faster
+/// than the machine can follow only measures its own queues.
+const MAX_JOINING_LAG: f64 = 0.25;
 
 /// How often the network is looked at while it settles.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -32,11 +34,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Requests of walks per node and second below which nobody is still looking around.
 const QUIET: f64 = 0.5;
 
+/// Some overlays look around for ever. They are at rest when they do so no less than the same time before: their rate
+/// falls by less than this part from one such time to the next.
+const STEADY: f64 = 0.1;
+const STEADY_FOR: Duration = Duration::from_secs(15);
+
 /// For how long it must have been quiet. Kademlia waits half a second before it looks around once more.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
-/// A network that has not come to rest by then never will.
+/// A network that has not come to rest by then is taken as it is, and that is said.
 const SETTLING: Duration = Duration::from_secs(120);
+
+/// Times are worth nothing when one tick in a hundred comes later than this part of a round trip: what is measured then
+/// is the machine.
+const MAX_LAG_SHARE: f64 = 0.1;
 
 /// Where nodes live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +74,39 @@ impl Region {
     }
 }
 
+/// How a network came to rest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rest {
+    /// How long that took after the last node had started.
+    pub(crate) after: Duration,
+    /// Requests of walks per node and second that go on all the same.
+    pub(crate) rate: f64,
+    /// Whether it did, within the time it was given.
+    pub(crate) is_rest: bool,
+}
+
+impl fmt::Display for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { after, rate, is_rest } = *self;
+        let how = if is_rest { "at rest" } else { "not at rest" };
+        write!(f, "{how} after {}, {rate:.1} requests a node and second", table::time(after))
+    }
+}
+
+/// What went on in the time before.
+struct Window {
+    since: Instant,
+    requests: u64,
+    rate: f64,
+}
+
 /// A running network. Dropping it ends all of its nodes.
 pub(crate) struct Network {
     pub(crate) internet: Arc<Internet>,
     pub(crate) seed: Seed,
     pub(crate) members: Vec<Member>,
+    /// How it was when it was last found at rest.
+    pub(crate) rest: Rest,
     tasks: JoinSet<()>,
 }
 
@@ -77,7 +116,7 @@ impl Network {
         let internet = Internet::new(way);
         let mut tasks = JoinSet::new();
         tasks.spawn(run_clock(internet.clock.clone()));
-        Self { internet, seed, members: Vec::new(), tasks }
+        Self { internet, seed, members: Vec::new(), rest: Rest::default(), tasks }
     }
 
     /// A network of `count` nodes that have joined one after the other and come to rest.
@@ -91,7 +130,7 @@ impl Network {
         for _ in 0..count {
             network.join::<B>(region).await?;
         }
-        network.settle().await?;
+        network.rest = network.settle().await;
         Ok(network)
     }
 
@@ -128,7 +167,7 @@ impl Network {
         self.internet.clock.take_worst_lag();
         loop {
             sleep(Duration::from_millis(2)).await;
-            if self.internet.clock.take_worst_lag() < MAX_LAG {
+            if self.round_trips(self.internet.clock.take_worst_lag()) < MAX_JOINING_LAG {
                 return Ok(member);
             }
         }
@@ -145,24 +184,42 @@ impl Network {
         Member::start(made_of, &self.internet, who, &mut self.tasks)
     }
 
-    /// Waits until nobody looks around any more.
-    pub(crate) async fn settle(&self) -> Result<()> {
+    /// Waits until nobody looks around any more, or everybody does so as before.
+    pub(crate) async fn settle(&self) -> Rest {
         let began = Instant::now();
         let mut before = self.walk_requests();
         let (mut looked, mut quiet_since) = (Instant::now(), Instant::now());
+        let mut window = Window { since: looked, requests: before, rate: f64::INFINITY };
+        self.internet.clock.take_lag();
         while began.elapsed() < SETTLING {
             sleep(LOOK_EVERY).await;
             let now = self.walk_requests();
-            let rate = (now - before) as f64 / looked.elapsed().as_secs_f64();
+            let rate = (now - before) as f64 / looked.elapsed().as_secs_f64() / self.members.len() as f64;
             (before, looked) = (now, Instant::now());
-            if rate > QUIET * self.members.len() as f64 {
+            if rate > QUIET {
                 quiet_since = Instant::now();
-            } else if quiet_since.elapsed() > QUIET_FOR {
-                self.internet.clock.take_worst_lag();
-                return Ok(());
+            }
+            let mut is_steady = false;
+            if window.since.elapsed() >= STEADY_FOR {
+                let requests = (now - window.requests) as f64;
+                let rate = requests / window.since.elapsed().as_secs_f64() / self.members.len() as f64;
+                // A machine that cannot follow keeps any rate.
+                is_steady =
+                    rate > window.rate * (1.0 - STEADY) && self.is_punctual(self.internet.clock.take_lag());
+                window = Window { since: Instant::now(), requests: now, rate };
+            }
+            if is_steady || quiet_since.elapsed() > QUIET_FOR {
+                self.internet.clock.take_lag();
+                return Rest { after: began.elapsed(), rate, is_rest: true };
             }
         }
-        bail!("{} nodes still look around after {} s", self.members.len(), SETTLING.as_secs())
+        self.internet.clock.take_lag();
+        Rest { after: began.elapsed(), rate: window.rate, is_rest: false }
+    }
+
+    /// Whether times that were measured with such a lag are worth anything.
+    pub(crate) fn is_punctual(&self, lag: Lag) -> bool {
+        self.round_trips(lag.usual) <= MAX_LAG_SHARE
     }
 
     /// Requests of walks that all nodes together have sent.

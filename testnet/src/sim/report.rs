@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::{bench::svg::Chart, table::Table};
+use crate::{
+    bench::svg::{self, Chart, Curves, Plot},
+    table::Table,
+};
 
 /// One thing in a table.
 #[derive(Debug, Clone)]
@@ -29,6 +32,7 @@ pub(crate) struct Report {
     /// What follows from the numbers, a sentence each.
     pub(crate) findings: Vec<String>,
     pub(crate) charts: Vec<Chart>,
+    pub(crate) curves: Vec<Curves>,
 }
 
 pub(crate) fn text(text: impl Into<String>) -> Cell {
@@ -41,6 +45,11 @@ pub(crate) fn count(count: impl TryInto<u32>) -> Cell {
 
 pub(crate) fn number(number: f64, decimals: usize) -> Cell {
     Cell::Number(number, decimals)
+}
+
+/// A time, or that it is not worth anything because the machine was late itself.
+pub(crate) fn time(time: f64, decimals: usize, is_punctual: bool) -> Cell {
+    if is_punctual { number(time, decimals) } else { text("late") }
 }
 
 impl Sheet {
@@ -76,6 +85,13 @@ impl Report {
     /// Adds a goal, and whether it was met.
     pub(crate) fn goal(&mut self, goal: impl fmt::Display, met: bool) {
         self.findings.push(format!("Goal {}: {goal}.", if met { "met" } else { "missed" }));
+    }
+
+    /// All plots as one picture.
+    pub(crate) fn picture(&self) -> String {
+        let charts = self.charts.iter().map(|chart| chart as &dyn Plot);
+        let curves = self.curves.iter().map(|curves| curves as &dyn Plot);
+        svg::picture_of(&charts.chain(curves).collect::<Vec<_>>())
     }
 
     pub(crate) fn json(&self, settings: &Value) -> Value {
@@ -125,7 +141,7 @@ mod tests {
         let mut sheet = Sheet::new("Lookups", &["nodes", "found %"]);
         sheet.row([count(100_usize), number(99.5, 1)]);
         sheet.row([text("stock"), number(f64::NAN, 1)]);
-        let mut report = Report { sheets: vec![sheet], findings: vec!["Good.".into()], charts: Vec::new() };
+        let mut report = Report { sheets: vec![sheet], findings: vec!["Good.".into()], ..Report::default() };
         report.goal("99 % found", true);
         report.goal("all found", false);
         let tables = "\nLookups\n\nnodes  found %\n100    99.5\nstock  -\n\n";

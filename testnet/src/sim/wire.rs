@@ -12,7 +12,7 @@ mod tap;
 mod transport;
 
 pub(crate) use self::{
-    clock::run_clock,
+    clock::{Lag, run_clock},
     host::{Death, Host, Internet, Way},
     tap::{Counts, Kind},
     transport::Transport,

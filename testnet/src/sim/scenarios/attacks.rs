@@ -106,7 +106,7 @@ async fn honest(seed: Seed, way: Way, count: usize, options: &Options, habit: Ha
         let make = |key: &Keypair, address: &Multiaddr| (Shoal::with(key, address, options), habit);
         network.join_as(Region::Internet, make).await?;
     }
-    network.settle().await?;
+    network.settle().await;
     Ok(network)
 }
 

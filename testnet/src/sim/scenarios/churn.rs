@@ -160,7 +160,7 @@ impl Stage {
             let make = |key: &_, address: &_| Shoal::with(key, address, &shoal);
             network.join_with(Region::Internet, make).await?;
         }
-        network.settle().await?;
+        network.settle().await;
         writeln!(out, "{} nodes up in {}", options.nodes, table::time(began.elapsed()))?;
         let mut publishers = network.alive("publishers");
         publishers.truncate(PUBLISHERS.min(options.nodes / 4).max(1));

@@ -121,7 +121,7 @@ pub(crate) async fn run(
     let mut chart = Chart::new("Until the provider is named, in round trips (less is better)");
     chart.bar(format!("{} items", options.items), found.first.values(), Ours::Yes);
     let sent: u64 = members.iter().map(|member| Counts::bytes(&member.host.counts)).sum();
-    let mut report = Report { sheets: vec![held, sheet], findings: Vec::new(), charts: vec![chart] };
+    let mut report = Report { sheets: vec![held, sheet], charts: vec![chart], ..Report::default() };
     report.findings.push(format!("All nodes together sent {}.", table::size(sent)));
     let lost = boxed.copies.iter().chain(&all).filter(|copies| **copies == 0).count();
     report.goal(format!("no key is lost to a quota, {lost} are"), lost == 0);

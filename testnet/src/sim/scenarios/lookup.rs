@@ -14,18 +14,26 @@ use tokio::time::sleep;
 use crate::{
     sim::{
         Whose,
-        lookups::{Found, Item, look_up, publish},
-        member::{Behave, Member, shoal::Shoal, stock::Stock},
+        lookups::{Found, look_up, publish},
+        member::{Behave, shoal::Shoal, stock::Stock},
         network::{Network, Region},
-        report::{Report, Sheet, count, number, text},
+        report::{Report, Sheet, count, number, text, time},
         seed::Seed,
-        wire::Way,
+        wire::{Lag, Way},
     },
     table,
 };
 
 /// Nodes that publish a key each, and stay alive.
 const PUBLISHERS: usize = 50;
+
+/// Goals: round trips until the provider is named, of half and of nineteen in twenty lookups; lookups that find it, in
+/// percent; time and requests beside stock Kademlia's.
+const FIRST_P50: f64 = 3.0;
+const FIRST_P95: f64 = 6.0;
+const FOUND: f64 = 99.5;
+const TIME_OF_STOCK: f64 = 0.6;
+const REQUESTS_OF_STOCK: f64 = 1.2;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
@@ -37,12 +45,12 @@ pub(crate) struct Options {
     pub(crate) whose: Whose,
 }
 
-/// A network at rest in which something has been published.
-struct Stage {
+/// What was found in one network.
+struct Measured {
     name: &'static str,
-    network: Network,
-    items: Vec<Item>,
-    publishers: Vec<Member>,
+    found: Found,
+    lag: Lag,
+    is_punctual: bool,
 }
 
 pub(crate) async fn run(
@@ -51,15 +59,13 @@ pub(crate) async fn run(
     options: &Options,
     out: &mut (dyn Write + Send),
 ) -> Result<Report> {
-    let mut stages = Vec::new();
+    let mut measured = Vec::new();
     if options.whose.includes(Whose::Shoal) {
-        stages.push(set::<Shoal>("Shoal", seed, way, options, out).await?);
+        measured.push(measure::<Shoal>("Shoal", seed, way, options, out).await?);
     }
     if options.whose.includes(Whose::Stock) {
-        stages.push(set::<Stock>("stock kad", seed, way, options, out).await?);
+        measured.push(measure::<Stock>("stock kad", seed, way, options, out).await?);
     }
-    sleep(options.rest).await;
-
     let title = format!(
         "Cold lookups in a network of {} nodes, {} % of them dead; times in round trips",
         options.nodes, options.dead
@@ -78,63 +84,86 @@ pub(crate) async fn run(
             "first requests",
             "all requests",
             "lag ms",
+            "worst",
         ],
     );
-    let mut results = Vec::new();
-    for stage in &stages {
-        let network = &stage.network;
-        network.kill(options.nodes * usize::from(options.dead) / 100, &stage.publishers)?;
-        let mut seekers = network.alive("seekers");
-        seekers.retain(|seeker| stage.items.iter().all(|item| item.provider != seeker.host.peer));
-        seekers.truncate(options.lookups);
-        let found = look_up(&seekers, &stage.items, network).await?;
+    for Measured { name, found, lag, is_punctual } in &measured {
         sheet.row([
-            text(stage.name),
+            text(*name),
             count(found.asked),
             number(found.percent(), 1),
             number(found.hops.mean(), 2),
-            number(found.first.percentile(50), 2),
-            number(found.first.percentile(95), 2),
-            number(found.whole.percentile(50), 2),
-            number(found.whole.percentile(95), 2),
+            time(found.first.percentile(50), 2, *is_punctual),
+            time(found.first.percentile(95), 2, *is_punctual),
+            time(found.whole.percentile(50), 2, *is_punctual),
+            time(found.whole.percentile(95), 2, *is_punctual),
             number(found.first_requests.mean(), 1),
             number(found.requests.mean(), 1),
-            number(network.internet.clock.take_worst_lag().as_secs_f64() * 1e3, 0),
+            number(lag.usual.as_secs_f64() * 1e3, 0),
+            number(lag.worst.as_secs_f64() * 1e3, 0),
         ]);
-        results.push(found);
     }
-    let findings = match results.as_slice() {
-        [shoal, stock] => vec![compared(shoal, stock)],
-        _ => Vec::new(),
-    };
-    Ok(Report { sheets: vec![sheet], findings, charts: Vec::new() })
+    let mut report = Report { sheets: vec![sheet], ..Report::default() };
+    if let Some(shoal) = measured.iter().find(|measured| measured.name == "Shoal") {
+        let Found { first, .. } = &shoal.found;
+        let (p50, p95) = (first.percentile(50), first.percentile(95));
+        report.goal(
+            format_args!("half are named within {FIRST_P50} round trips"),
+            shoal.is_punctual && p50 <= FIRST_P50,
+        );
+        report.goal(
+            format_args!("19 of 20 are named within {FIRST_P95} round trips"),
+            shoal.is_punctual && p95 <= FIRST_P95,
+        );
+        report.goal(format_args!("{FOUND} % are found"), shoal.found.percent() >= FOUND);
+    }
+    if let [shoal, stock] = measured.as_slice() {
+        compare(shoal, stock, &mut report);
+    }
+    Ok(report)
 }
 
-async fn set<B: Behave>(
+async fn measure<B: Behave>(
     name: &'static str,
     seed: Seed,
     way: Way,
     options: &Options,
     out: &mut (dyn Write + Send),
-) -> Result<Stage> {
+) -> Result<Measured> {
     let began = Instant::now();
     let network = Network::settled::<B>(seed, way, Region::Internet, options.nodes).await?;
-    writeln!(out, "{name}: {} nodes up in {}", options.nodes, table::time(began.elapsed()))?;
+    let up = began.elapsed().saturating_sub(network.rest.after);
+    writeln!(out, "{name}: {} nodes up in {}, {}", options.nodes, table::time(up), network.rest)?;
     let mut publishers = network.alive("roles");
     publishers.truncate(PUBLISHERS.min(options.nodes / 4));
     let items = publish(&publishers, &network, "item").await?.items;
-    Ok(Stage { name, network, items, publishers })
+    sleep(options.rest).await;
+    network.kill(options.nodes * usize::from(options.dead) / 100, &publishers)?;
+    let mut seekers = network.alive("seekers");
+    seekers.retain(|seeker| items.iter().all(|item| item.provider != seeker.host.peer));
+    seekers.truncate(options.lookups);
+    network.internet.clock.take_lag();
+    let found = look_up(&seekers, &items, &network).await?;
+    let lag = network.internet.clock.take_lag();
+    Ok(Measured { name, found, lag, is_punctual: network.is_punctual(lag) })
 }
 
-fn compared(shoal: &Found, stock: &Found) -> String {
-    let ratio = |what: fn(&Found) -> f64| what(shoal) / what(stock);
-    format!(
-        "Shoal against stock: time to the provider p50 {:.2}, p95 {:.2}; requests to the provider {:.2}, \
-         to the end {:.2}; time to the end p50 {:.2}.",
-        ratio(|found| found.first.percentile(50)),
+fn compare(shoal: &Measured, stock: &Measured, report: &mut Report) {
+    let ratio = |what: fn(&Found) -> f64| what(&shoal.found) / what(&stock.found);
+    let named = ratio(|found| found.first.percentile(50));
+    let requests = ratio(|found| found.requests.mean());
+    report.findings.push(format!(
+        "Shoal against stock: time to the provider p50 {named:.2}, p95 {:.2}, mean {:.2}; time to the end p50 {:.2}; \
+         requests to the provider {:.2}, to the end {requests:.2}.",
         ratio(|found| found.first.percentile(95)),
-        ratio(|found| found.first_requests.mean()),
-        ratio(|found| found.requests.mean()),
+        ratio(|found| found.first.mean()),
         ratio(|found| found.whole.percentile(50)),
-    )
+        ratio(|found| found.first_requests.mean()),
+    ));
+    report.goal(
+        format_args!("at most {TIME_OF_STOCK} of the time of stock Kademlia"),
+        shoal.is_punctual && stock.is_punctual && named <= TIME_OF_STOCK,
+    );
+    report
+        .goal(format_args!("at most {REQUESTS_OF_STOCK} times its requests"), requests <= REQUESTS_OF_STOCK);
 }

@@ -13,6 +13,9 @@ use futures::task::AtomicWaker;
 /// Milliseconds that the wheel can look ahead. A way that takes longer would lose its alarm.
 pub(crate) const SLOTS: u64 = 4096;
 
+/// Milliseconds of lateness that are told apart. Where ticks come later than that, nothing is worth measuring.
+const LATENESS: usize = 1024;
+
 /// Something that wants to be told when its time has come.
 pub(crate) trait Alarm: Send + Sync {
     /// Its time has come.
@@ -34,13 +37,16 @@ pub(crate) struct Clock {
     tick: AtomicU64,
     /// The most microseconds that a tick came late since the last look.
     worst_lag: AtomicU64,
+    /// How many ticks came so many milliseconds late since the last look.
+    late: Vec<AtomicU64>,
     slots: Vec<Mutex<Vec<Arc<dyn Alarm>>>>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
         let slots = (0..SLOTS).map(|_| Mutex::default()).collect();
-        Self { origin: Instant::now(), tick: AtomicU64::new(0), worst_lag: AtomicU64::new(0), slots }
+        let late = (0..LATENESS).map(|_| AtomicU64::new(0)).collect();
+        Self { origin: Instant::now(), tick: AtomicU64::new(0), worst_lag: AtomicU64::new(0), late, slots }
     }
 
     /// The first tick that is at least `delay` away.
@@ -73,6 +79,12 @@ impl Clock {
         Duration::from_micros(self.worst_lag.swap(0, Ordering::Relaxed))
     }
 
+    /// How late ticks came since this was last asked.
+    pub(crate) fn take_lag(&self) -> Lag {
+        let counts: Vec<_> = self.late.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect();
+        Lag::of(&counts, self.take_worst_lag())
+    }
+
     fn slot(&self, tick: u64) -> Option<&Mutex<Vec<Arc<dyn Alarm>>>> {
         self.slots.get(usize::try_from(tick % SLOTS).ok()?)
     }
@@ -83,9 +95,35 @@ impl Clock {
         self.worst_lag.fetch_max(micros.saturating_sub(from * 1000), Ordering::Relaxed);
         for tick in from..=micros / 1000 {
             self.tick.store(tick, Ordering::SeqCst);
+            let late = usize::try_from(micros / 1000 - tick).unwrap_or(LATENESS).min(LATENESS - 1);
+            if let Some(count) = self.late.get(late) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             let due = self.slot(tick).map(|slot| std::mem::take(&mut *held(slot)));
             due.into_iter().flatten().for_each(|alarm| alarm.ring());
         }
+    }
+}
+
+/// How late the ticks of a while came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    pub(crate) worst: Duration,
+    /// One tick in a hundred came later than this.
+    pub(crate) usual: Duration,
+}
+
+impl Lag {
+    /// `counts`: how many ticks came so many milliseconds late.
+    fn of(counts: &[u64], worst: Duration) -> Self {
+        let all: u64 = counts.iter().sum();
+        let mut later = all;
+        let usual = counts.iter().position(|count| {
+            later -= count;
+            later * 100 <= all
+        });
+        let millis = usual.and_then(|usual| u64::try_from(usual).ok()).unwrap_or(0);
+        Self { worst, usual: Duration::from_millis(millis) }
     }
 }
 
@@ -100,4 +138,18 @@ pub(crate) async fn run_clock(clock: Arc<Clock>) {
 /// What is behind a lock. Nothing here can be left half done by a panic elsewhere.
 pub(super) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_lag_is_that_of_all_but_one_tick_in_a_hundred() {
+        let usual = |counts: &[u64]| Lag::of(counts, Duration::ZERO).usual.as_millis();
+        assert_eq!(usual(&[]), 0);
+        assert_eq!(usual(&[99, 0, 0, 1]), 0);
+        assert_eq!(usual(&[98, 0, 0, 2]), 3);
+        assert_eq!(usual(&[0, 500, 500]), 2);
+    }
 }

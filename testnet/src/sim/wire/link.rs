@@ -147,6 +147,10 @@ impl StreamMuxer for Connection {
             && self.clock.is_due(*due)
             && let Some((_, stream)) = waiting.streams.pop_front()
         {
+            if waiting.streams.is_empty() {
+                // There are very many connections, and most of them are idle.
+                waiting.streams = VecDeque::new();
+            }
             return Poll::Ready(Ok(stream));
         }
         waiting.waker = Some(cx.waker().clone());

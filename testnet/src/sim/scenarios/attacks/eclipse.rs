@@ -154,7 +154,7 @@ async fn crowd(network: &mut Network, sybils: &[Keypair], outcome: &mut Outcome)
     for member in &members {
         meet(member, &victims).await?;
     }
-    network.settle().await?;
+    network.settle().await;
     let mut before = -1.0;
     for _ in 0..COUNTS {
         let now = in_tables(&members, &victims).await?;
