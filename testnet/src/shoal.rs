@@ -201,13 +201,14 @@ impl Daemon {
         self.running.process.pid()
     }
 
-    /// An address at which others reach it, with its name.
+    /// An address at which others reach it, with its name: over TCP if it has one.
     ///
     /// # Errors
     ///
     /// It listens nowhere.
     pub fn address(&self) -> Result<String> {
-        let address = self.ready.addresses.iter().find(|address| address.contains("/tcp/"));
+        let addresses = &self.ready.addresses;
+        let address = addresses.iter().find(|address| address.contains("/tcp/")).or(addresses.first());
         let address = address.with_context(|| format!("{} listens nowhere", self.running.describe()))?;
         let named = address.contains("/p2p/");
         Ok(if named { address.clone() } else { format!("{address}/p2p/{}", self.ready.peer_id) })

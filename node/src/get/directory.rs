@@ -27,8 +27,8 @@ const REQUESTS_AT_ONCE: u32 = 6;
 const BUNDLES_AT_ONCE: u32 = 2;
 /// A file up to this long is fetched in one request.
 const SMALL_FILE: u64 = 1 << 20;
-/// Of directories longer than this, nodes fetch the files from different places on, so that those who start together
-/// have something to give to each other. A shorter one is over before that would help.
+/// The files of directories longer than this are fetched in an order that differs between nodes, so that those who start
+/// together have something to give to each other. A shorter one is over before that would help.
 const SALTED_FROM: u64 = 16 << 20;
 /// Pages of a manifest fetched at a time.
 const PAGES_AT_ONCE: usize = 8;
@@ -96,7 +96,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
 /// Fetches a directory to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let manifest = manifest(task).await?;
-    let mut wanted: Vec<usize> = wanted(&manifest, order);
+    let wanted: Vec<usize> = wanted(&manifest, order);
     if wanted.is_empty() {
         return Err(GetError::NothingMatches { cid: order.cid });
     }
@@ -104,17 +104,20 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let files = u64::try_from(wanted.len()).unwrap_or(u64::MAX);
     task.reporter.total(size);
     task.reporter.files(files);
-    if size > SALTED_FROM && !wanted.is_empty() {
-        let start = file::salt(&task.inner.me) % files;
-        wanted.rotate_left(usize::try_from(start).unwrap_or(0));
-    }
 
     let whole = wanted.len() == manifest.entries().len();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
     let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
     let directory = Arc::new(opening.await?);
     let turns = Semaphore::new(REQUESTS_AT_ONCE as usize);
-    let Sorted { small, others } = bundle::sort(task, &directory, wanted).await?;
+    let Sorted { mut small, mut others } = bundle::sort(task, &directory, wanted).await?;
+    if size > SALTED_FROM {
+        let salt = file::salt(&task.inner.me);
+        others.sort_by_cached_key(|index| mixed(salt, *index));
+        // Small files that lie together are placed together.
+        let start = salt.checked_rem(small.len() as u64).unwrap_or(0);
+        small.rotate_left(usize::try_from(start).unwrap_or(0));
+    }
     let bundles = async {
         // The semaphore is never closed.
         let _turns = if small.is_empty() { None } else { turns.acquire_many(BUNDLES_AT_ONCE).await.ok() };
@@ -129,6 +132,15 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let path = target.clone();
     task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
     Ok(Placed { path: target, size, files, already_there: false, merged: false })
+}
+
+/// A number that says nothing of its index but where it comes in the order of one node.
+fn mixed(salt: u64, index: usize) -> u64 {
+    const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+    ODD.iter().fold(salt ^ index as u64, |number, odd| {
+        let number = number.wrapping_mul(*odd);
+        number ^ (number >> 32)
+    })
 }
 
 /// The entries that the caller wants, by their place in the manifest.
