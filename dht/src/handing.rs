@@ -69,9 +69,16 @@ pub(crate) struct Handing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Newcomer {
     pub(crate) node: Node,
-    due: Instant,
-    /// It was served then already: only what came later is new to it.
-    pub(crate) since: Option<Instant>,
+    joined: Instant,
+    /// It was served then already.
+    served: Option<Instant>,
+}
+
+impl Newcomer {
+    /// Whether what came at some moment is new to it: what is announced once it is known, its provider tells it itself.
+    pub(crate) fn lacks(&self, came: Instant) -> bool {
+        came <= self.joined && self.served.is_none_or(|served| came > served)
+    }
 }
 
 /// What a newcomer is still to be sent, one after the other.
@@ -100,14 +107,14 @@ impl Handing {
         let is_known = self.newcomers.iter().any(|known| known.node.peer == node.peer)
             || self.handouts.iter().any(|known| known.node.peer == node.peer);
         if !is_known && self.newcomers.len() < MAX_NEWCOMERS {
-            let since = self.served.get(&node.peer).copied();
-            self.newcomers.push_back(Newcomer { node, due: now + DELAY, since });
+            let served = self.served.get(&node.peer).copied();
+            self.newcomers.push_back(Newcomer { node, joined: now, served });
         }
     }
 
     /// The next newcomer to look through the records for, if it is time.
     pub(crate) fn next_newcomer(&mut self, now: Instant) -> Option<Newcomer> {
-        if self.handouts.len() >= MAX_HANDOUTS || self.newcomers.front()?.due > now {
+        if self.handouts.len() >= MAX_HANDOUTS || self.newcomers.front()?.joined + DELAY > now {
             return None;
         }
         self.newcomers.pop_front()

@@ -81,7 +81,8 @@ fn a_newcomer_is_left_alone_first_and_then_served_once() {
     handing.joined(node.clone(), start);
     assert_eq!(handing.next_newcomer(start), None);
     let first = handing.next_newcomer(start + DELAY).expect("its time has come");
-    assert_eq!((first.node.peer, first.since), (node.peer, None));
+    assert_eq!(first.node.peer, node.peer);
+    assert!(first.lacks(start) && !first.lacks(start + DELAY), "of what comes later it is told");
     assert_eq!(handing.next_newcomer(start + DELAY), None);
     handing.hand(node.clone(), found(2, 10), start + DELAY);
     handing.joined(node.clone(), start + DELAY);
@@ -95,7 +96,8 @@ fn a_newcomer_is_left_alone_first_and_then_served_once() {
     // It left and came back.
     handing.joined(node, start + 2 * DELAY);
     let again = handing.next_newcomer(start + 3 * DELAY).expect("it is back");
-    assert_eq!(again.since, Some(start + DELAY), "only what came later is new to it");
+    let news = [start, start + 3 * DELAY / 2, start + 5 * DELAY / 2].map(|came| again.lacks(came));
+    assert_eq!(news, [false, true, false], "only what came while it was away is new to it");
 }
 
 #[test]

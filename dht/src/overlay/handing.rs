@@ -28,7 +28,7 @@ impl Overlay {
         let neighbourhood = self.neighbourhood(Some(&peer), now);
         let place = Position::of_peer(&peer).place();
         let wants = |key| neighbourhood.hands(key, place);
-        let found = self.protocols.kad.store_mut().records.handable(wants, newcomer.since, now);
+        let found = self.protocols.kad.store_mut().records.handable(wants, |came| newcomer.lacks(came), now);
         self.handing.hand(newcomer.node, found, now);
     }
 

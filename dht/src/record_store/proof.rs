@@ -107,12 +107,12 @@ impl RecordStore {
         receipt
     }
 
-    /// The announcements behind live records that somebody wants, which came after `since`; `wants` tells how far
-    /// from it a key is.
+    /// The announcements behind live records that somebody wants: `wants` tells how far from it a key is, and `lacks`
+    /// whether what came at some moment is new to it.
     pub(crate) fn handable(
         &self,
         wants: impl Fn(Place) -> Option<u32>,
-        since: Option<Instant>,
+        lacks: impl Fn(Instant) -> bool,
         now: Instant,
     ) -> Vec<Handable> {
         let mut found: HashMap<Name, Handable> = HashMap::new();
@@ -120,7 +120,7 @@ impl RecordStore {
             let Some(apart) = wants(self.position.place().at(*apart)) else { continue };
             let Some(record) = self.find(key, provider) else { continue };
             let offer = &record.offer;
-            if record.expires <= now || since.is_some_and(|since| offer.received <= since) {
+            if record.expires <= now || !lacks(offer.received) {
                 continue;
             }
             let Some(proof) = self.proofs.0.get(&name(offer)) else { continue };

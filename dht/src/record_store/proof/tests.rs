@@ -41,7 +41,8 @@ impl Scene {
     }
 
     fn all(&self, since: Option<Instant>) -> Vec<Handable> {
-        let mut all = self.store.handable(|_| Some(0), since, self.now);
+        let lacks = |came| since.is_none_or(|since| came > since);
+        let mut all = self.store.handable(|_| Some(0), lacks, self.now);
         all.sort_by_key(|handable| handable.bytes.len());
         all
     }
@@ -62,7 +63,7 @@ fn what_is_held_can_be_handed_on_until_it_is_withdrawn_or_expires() {
     assert_eq!(counts(scene.all(None)), [3, 10]);
     assert_eq!(counts(scene.all(Some(then))), [3], "the rest is known");
     let near: Vec<_> = keys(0..5).iter().map(|key| Position::of_key(key).place()).collect();
-    let found = scene.store.handable(|key| near.contains(&key).then_some(7), None, scene.now);
+    let found = scene.store.handable(|key| near.contains(&key).then_some(7), |_| true, scene.now);
     assert_eq!(found.iter().map(|handable| (handable.keys, handable.nearest)).max(), Some((5, 7)));
     scene.announce(other, &keys(0..3), None);
     assert_eq!(counts(scene.all(None)), [10]);
