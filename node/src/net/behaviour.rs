@@ -14,7 +14,6 @@ use libp2p::{
 use shoal_dht::OnHeap;
 
 use super::{
-    dialling::Dialling,
     eager::Eager,
     gate,
     guard::{Guard, Rules},
@@ -36,6 +35,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long QUIC lets TCP go first. With TLS that needs two round trips, and QUIC one: up to a round trip of this length
 /// TCP is the first to be ready. Where TCP is dropped without a word, a dial takes so much longer.
 const QUIC_WAITS: Duration = Duration::from_millis(500);
+/// Dials of our own that may wait for their turn, in their future and at little cost. Many lookups in a network that is
+/// not connected yet want more at once than are made at once, and one that is refused is a node that is not asked.
+const WAITING_DIALS: u32 = 448;
 /// Identified peers whose addresses are remembered for dialling by id alone.
 const IDENTIFY_CACHE: usize = 1000;
 
@@ -98,7 +100,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         have: OnHeap::new(shoal_transfer::have::behaviour(&config.network)),
         ranges: OnHeap::new(ranges),
     };
-    let rules = Rules::new(Dialling::new(&config.limits, Instant::now()));
+    let rules = Rules::new(&config.limits, Instant::now());
     let ahead = Ahead::default();
     let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
     let settings = |config: libp2p::swarm::Config| {
@@ -164,8 +166,27 @@ fn memory_transport(
 fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits.pending))
-        .with_max_pending_outgoing(Some(limits.pending))
+        .with_max_pending_outgoing(Some(limits.pending.saturating_add(WAITING_DIALS)))
         .with_max_established_incoming(Some(limits.incoming))
         .with_max_established(Some(limits.total))
         .with_max_established_per_peer(Some(limits.per_peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::swarm::dial_opts::DialOpts;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_dials_than_are_made_at_once_are_not_refused() {
+        let limits = Limits::default();
+        let config = Builder::default().mdns(false).limits(limits.clone());
+        let mut swarm = build(&config, &Keypair::generate_ed25519()).unwrap().swarm;
+        let place = |at: u32| format!("/ip4/127.1.{}.{}/tcp/1", at / 256, at % 256).parse().unwrap();
+        for at in 0..5 * limits.pending {
+            let dial = DialOpts::peer_id(PeerId::random()).addresses(vec![place(at)]);
+            assert!(swarm.dial(dial.build()).is_ok(), "the dial number {at}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
@@ -19,30 +19,64 @@ use libp2p::{
         transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
     },
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::dialling::{Dialling, End};
+use super::dialling::{Dialling, End, Refusal};
 use crate::config::Limits;
 
 type Connection = (PeerId, StreamMuxerBox);
 
+/// How long a dial without an answer keeps the next one waiting. Those to nobody take until their timeout, and must
+/// not hold up the others for so long.
+const TURN: Duration = Duration::from_secs(2);
+
+/// How long a dial waits for its turn: less than the time that a connection has to be made.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
 /// What is known of dials, for everybody who must know.
 #[derive(Debug, Clone)]
-pub(crate) struct Rules(Arc<Mutex<Dialling>>);
+pub(crate) struct Rules {
+    dialling: Arc<Mutex<Dialling>>,
+    /// One permit for each dial that may be made at a time; the others wait.
+    turns: Arc<Semaphore>,
+}
 
 impl Rules {
-    pub(crate) fn new(dialling: Dialling) -> Self {
-        Self(Arc::new(Mutex::new(dialling)))
+    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+        let turns = usize::try_from(limits.pending).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            dialling: Arc::new(Mutex::new(Dialling::new(limits, now))),
+            turns: Arc::new(Semaphore::new(turns)),
+        }
     }
 
     /// The rules, for a moment.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Dialling> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.dialling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a dial may be made.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = tokio::time::timeout(LONGEST_WAIT, self.turns.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)
+    }
+}
+
+/// Makes a dial, which stops counting when it takes long.
+async fn in_turn<T>(dial: impl Future<Output = T>, turn: OwnedSemaphorePermit) -> T {
+    let mut dial = std::pin::pin!(dial);
+    match tokio::time::timeout(TURN, dial.as_mut()).await {
+        Ok(connection) => connection,
+        Err(_) => {
+            drop(turn);
+            dial.await
+        }
     }
 }
 
 /// A transport that dials only what a node with these limits would dial, and as fast.
 pub fn ruled(inner: Boxed<(PeerId, StreamMuxerBox)>, limits: &Limits) -> Guard {
-    Guard::new(inner, Rules::new(Dialling::new(limits, Instant::now())))
+    Guard::new(inner, Rules::new(limits, Instant::now()))
 }
 
 /// A transport whose dials obey.
@@ -85,8 +119,9 @@ impl Transport for Guard {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            let turn = attempt.rules.turn().await.map_err(io::Error::other)?;
             attempt.started = Some(Instant::now());
-            let connection = dial.await;
+            let connection = in_turn(dial, turn).await;
             attempt.end = Some(if connection.is_ok() { End::Reached } else { End::Failed });
             connection
         }))

@@ -1,6 +1,6 @@
 //! Dials over memory, as far as the rules let them.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use libp2p::{
@@ -26,7 +26,7 @@ fn transport() -> Boxed<Connection> {
 }
 
 fn rules(limits: &Limits) -> Rules {
-    Rules::new(Dialling::new(limits, Instant::now()))
+    Rules::new(limits, Instant::now())
 }
 
 const OPTIONS: DialOpts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
@@ -68,6 +68,73 @@ async fn dials_beyond_the_burst_wait_for_their_turn() {
     let futures::future::Either::Left((done, _)) = done;
     assert!(done.iter().all(Result::is_ok));
     assert!(started.elapsed() >= Duration::from_millis(200), "the last two had to wait");
+}
+
+/// Counts the dials that are being made, each of which takes a while.
+#[derive(Clone, Default)]
+struct Slow {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Transport for Slow {
+    type Output = Connection;
+    type Error = io::Error;
+    type ListenerUpgrade = BoxFuture<'static, io::Result<Connection>>;
+    type Dial = BoxFuture<'static, io::Result<Connection>>;
+
+    fn listen_on(&mut self, _: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        Err(TransportError::MultiaddrNotSupported(address))
+    }
+
+    fn remove_listener(&mut self, _: ListenerId) -> bool {
+        false
+    }
+
+    fn dial(&mut self, _: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+        let Self { now, most } = self.clone();
+        Ok(Box::pin(async move {
+            let count = now.fetch_add(1, Ordering::Relaxed) + 1;
+            most.fetch_max(count, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            now.fetch_sub(1, Ordering::Relaxed);
+            Err(io::Error::other("nobody"))
+        }))
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn many_dials_wait_for_each_other_and_none_is_refused() {
+    const DIALS: usize = 300;
+    let limits = Limits { dial_rate: 1000, ..Limits::default() };
+    let slow = Slow::default();
+    let mut guard = Guard::new(slow.clone().boxed(), rules(&limits));
+    let address = |at: usize| format!("/ip4/9.{}.{}.1/tcp/1", at / 256, at % 256).parse().unwrap();
+    let dials: Vec<_> = (0..DIALS).map(|at| guard.dial(address(at), OPTIONS).unwrap()).collect();
+    for result in futures::future::join_all(dials).await {
+        assert!(result.err().unwrap().to_string().contains("nobody"), "it was made");
+    }
+    assert_eq!(slow.most.load(Ordering::Relaxed), usize::try_from(limits.pending).unwrap());
+}
+
+#[tokio::test]
+async fn dials_without_an_answer_hold_up_others_for_a_moment_only() {
+    let rules = rules(&Limits { pending: 1, ..Limits::default() });
+    let turn = rules.turn().await.unwrap();
+    let mut hanging = std::pin::pin!(in_turn(futures::future::pending::<()>(), turn));
+    let started = Instant::now();
+    tokio::select! {
+        () = &mut hanging => unreachable!("nobody answers"),
+        turn = rules.turn() => drop(turn.unwrap()),
+    }
+    assert!(started.elapsed() >= TURN);
 }
 
 #[tokio::test]
