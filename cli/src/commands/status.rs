@@ -13,13 +13,17 @@ use crate::{
 
 /// Show the state of the running node
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Show how it finds and is found: whom it knows in each scope, what it holds for others, how far announcing has got
+    #[arg(long)]
+    dht: bool,
+}
 
-pub(crate) async fn run(cx: &Context, _: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
     let client = session::running(cx).await?;
     let event = cx.unless_stopped(client.get_one(json::STATUS)).await?;
     if let Event::Status(status) = &event {
-        for (name, value) in rows(status) {
+        for (name, value) in if args.dht { dht_rows(status) } else { rows(status) } {
             cx.printer.result(&format!("{name:<10} {value}"));
         }
     }
@@ -60,6 +64,52 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         rows.push(("crashes", format!("{}; please report this", status.panics)));
     }
     rows
+}
+
+/// How the node finds and is found.
+fn dht_rows(status: &Status) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("network", format!("{}, scope {}", status.network, status.scope))];
+    for overlay in &status.overlays {
+        let Overlay { peers, buckets, nodes, records, keys, told, waiting, messages, sent, .. } = overlay;
+        let [peers, buckets] = [count(*peers, "node"), count(*buckets, "bucket")];
+        rows.push(("scope", overlay.scope.clone()));
+        rows.push(("  table", format!("{peers} in {buckets}, of about {nodes} in the whole network")));
+        rows.push(("  reach", reach(overlay)));
+        rows.push(("  held", format!("{} of others", count(*records, "record"))));
+        rows.push(("  own", format!("{}, {told} of them acknowledged", count(*keys, "record"))));
+        let backlog = format!(
+            "{} to be announced, {} on their way",
+            count(*waiting, "record"),
+            count(*messages, "message")
+        );
+        rows.push(("  backlog", backlog));
+        let sent = count(*sent, "announcement");
+        rows.push((
+            "  sweep",
+            match overlay.last_told_s {
+                Some(ago) => format!(
+                    "{sent} sent since the start, the last taken {} ago",
+                    elapsed(Duration::from_secs(ago))
+                ),
+                None => format!("{sent} sent since the start, none taken yet"),
+            },
+        ));
+    }
+    if status.problems.is_empty() {
+        rows.push(("problems", "none known".to_owned()));
+    }
+    rows.extend(status.problems.iter().map(|problem| ("problem", problem.clone())));
+    rows
+}
+
+/// Whether others can ask this node, in words.
+fn reach(overlay: &Overlay) -> String {
+    let text = match (overlay.serves, overlay.scope.as_str()) {
+        (true, _) => "others know an address of this node and ask it",
+        (false, "wan") => "no address is known at which the internet reaches this node: it only asks others",
+        (false, _) => "this node has no address here: it only asks others",
+    };
+    text.to_owned()
 }
 
 /// A scope in words: whom this node knows there, and what it keeps for others.

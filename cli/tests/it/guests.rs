@@ -29,6 +29,10 @@ fn two_terminals_one_home() {
     }
     let status = sandbox.run("home", "status --json").exits(0).events();
     assert_eq!(status[0]["shares"], 3);
+    let dht = sandbox.run("home", "status --dht").exits(0).stdout;
+    for part in ["table", "reach", "held", "own", "backlog", "sweep", "problem"] {
+        assert!(dht.contains(part), "{part} is missing: {dht}");
+    }
     assert!(sandbox.run("home", "peers -q").exits(0).stdout.trim_end().len() > 40);
 
     // A third home gets from it what the guest published.
