@@ -58,28 +58,29 @@ impl Inner {
     /// Forgets files in place that belong to no share and no download.
     fn collect_sources(&self) -> Result<u64, StoreError> {
         let paths_of = |read: &Read| {
-            let needed = self.needed(read)?;
-            let paths = read.sources_below(Path::new("/"))?.map(|row| Ok(row?.0));
-            let is_left_over = |path: &Result<PathBuf, StoreError>| match path {
-                Ok(path) => !path.ancestors().any(|ancestor| needed.contains(ancestor)),
-                Err(_) => true,
-            };
-            paths.filter(is_left_over).collect::<Result<Vec<_>, StoreError>>()
+            // However much is shared, only what is left over is held in memory.
+            let publishing: HashSet<PathBuf> = lock(&self.publishing).iter().cloned().collect();
+            let mut left_over = Vec::new();
+            for row in read.sources_below(Path::new("/"))? {
+                let path = row?.0;
+                let mut is_needed = false;
+                for ancestor in path.ancestors() {
+                    is_needed |= publishing.contains(ancestor) || read.is_kept(ancestor)?;
+                    if is_needed {
+                        break;
+                    }
+                }
+                if !is_needed {
+                    left_over.push(path);
+                }
+            }
+            Ok(left_over)
         };
         let paths = self.db.read(paths_of)?;
         if !paths.is_empty() {
             self.commit(&[], |change| change.remove_sources(&paths, None))?;
         }
         Ok(paths.len() as u64)
-    }
-
-    fn needed(&self, read: &Read) -> Result<HashSet<PathBuf>, StoreError> {
-        let mut needed: HashSet<PathBuf> = lock(&self.publishing).iter().cloned().collect();
-        for path in read.shared_paths()? {
-            needed.insert(path?);
-        }
-        needed.extend(read.downloads()?.into_iter().map(|(path, _)| path));
-        Ok(needed)
     }
 
     /// Forgets small blobs that were only put there to be found.

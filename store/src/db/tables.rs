@@ -243,6 +243,12 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(self.shares.iter()?.map(|row| Ok(path_of(row?.0.value()))))
     }
 
+    /// Whether something is shared or being put together at `path`.
+    pub(crate) fn is_kept(&self, path: &Path) -> Result<bool, StoreError> {
+        let path = path.as_os_str().as_bytes();
+        Ok(self.shares.get(path)?.is_some() || self.downloads.get(path)?.is_some())
+    }
+
     /// What was noted with [`set_progress`](Write::set_progress) last.
     pub(crate) fn progress(&self) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.meta.get(PROGRESS)?.map(|row| row.value().to_vec()))
