@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use shoal_node::Node;
+use shoal_store::Strangers;
 
 use crate::world::{Place, start_in};
 
@@ -72,4 +73,23 @@ async fn a_node_that_cannot_keep_records_works_all_the_same() {
     assert_eq!(node.status().await.panics, 0);
     node.stop().await.unwrap();
     assert!(records.is_dir(), "what is not ours stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_no_records_do_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    three_records(&home).await;
+    let (path, network) = (home.join("records.redb"), "test".parse().unwrap());
+    let mut strangers = Strangers::open(&path, &network).unwrap();
+    let garbage = [(b"garbage".to_vec(), Some(b"rot".to_vec())), (vec![0; 71], Some(vec![7; 100]))];
+    strangers.write(garbage).unwrap();
+    assert_eq!(strangers.read(None, 100).unwrap().len(), 5);
+    drop(strangers);
+
+    let keeper = start_in(&home, None).await;
+    assert_eq!(keeper.paths().records, path);
+    holds(&keeper, 3).await;
+    keeper.stop().await.unwrap();
+    assert_eq!(Strangers::open(&path, &network).unwrap().read(None, 100).unwrap().len(), 3);
 }
