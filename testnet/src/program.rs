@@ -8,6 +8,7 @@ use std::{
     path::Path,
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +21,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, crowd, demo, flood, hosts, kill, startup},
+    scenarios::{self, crowd, demo, flood, heal, hosts, kill, startup},
     shoal::{AS_SHOAL, Shoal},
     sim,
     table::{self, parse_size},
@@ -89,6 +90,12 @@ enum Command {
     },
     /// Join two network namespaces by a cable and let two daemons find each other by multicast; needs root
     Hosts,
+    /// Cut a network of two hosts in two while a get runs, join it again, and time how it heals; needs root
+    Heal {
+        /// How long it is cut, in seconds
+        #[arg(long, default_value_t = 60)]
+        cut: u64,
+    },
     /// Burden a daemon with strangers that never speak, open streams, and lie about lengths, while others use it
     Flood {
         /// How many connections that never speak
@@ -188,6 +195,10 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 crowds(&shoal, dir, &options, sources, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),
+            &Command::Heal { cut } => {
+                let options = heal::Options { cut: Duration::from_secs(cut) };
+                heal::run(&shoal, dir, &options, out).map(drop)
+            }
             &Command::Flood { connections, streams } => {
                 let options = flood::Options { connections, streams, ..flood::Options::default() };
                 flood::run(&shoal, dir, &options, out)

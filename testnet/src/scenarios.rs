@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 pub mod crowd;
 pub mod demo;
 pub mod flood;
+pub mod heal;
 pub mod hosts;
 pub mod kill;
 pub mod startup;

@@ -223,6 +223,15 @@ impl Daemon {
         self.shoal.run(&self.home, args).with_context(|| format!("asked {}", self.running.describe()))
     }
 
+    /// Starts another command on the same home, which is then the daemon's guest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shoal::start`].
+    pub fn begin(&self, args: &[impl AsRef<OsStr>]) -> Result<Running> {
+        self.shoal.start(&self.home, args)
+    }
+
     /// Publishes `path`, waits until the network knows, and gives the CID.
     ///
     /// # Errors

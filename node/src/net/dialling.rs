@@ -24,6 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// A dial that is given up after this long got no answer. One given up earlier may have lost a race against another
 /// address.
 const NO_ANSWER: Duration = Duration::from_secs(2);
+/// How often a machine is tried that fails all the time, and at which a peer was found before.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Addresses whose failures are remembered. When there are more, those that failed longest ago are forgotten.
 const MAX_FAILING: usize = 4096;
 /// Machines remembered at which a peer was found. Dials to others go out a few at a time until one is answered.
@@ -109,7 +111,7 @@ impl Dialling {
             }
             if let Some(machine) = machine(&address) {
                 let failures = self.recent_failures(machine, now);
-                if failures >= self.failures_per_machine {
+                if failures >= self.failures_per_machine && !self.may_be_back(machine, now) {
                     return Err(Refusal::Failing);
                 }
                 // Each of those under way may be one more that fails, and one who drops what we send says so late.
@@ -150,6 +152,14 @@ impl Dialling {
             End::NotBegun => {}
             End::Failed | End::GivenUp { .. } => self.failed(machine, now),
         }
+    }
+
+    /// Whether to try a machine that has failed again and again: one at which a peer was found is no victim, and may be
+    /// back when the network is, so it is tried now and then.
+    fn may_be_back(&self, machine: IpAddr, now: Instant) -> bool {
+        let failed = self.failing.get(&machine).and_then(VecDeque::back);
+        let is_fresh = |failed: &Instant| now.saturating_duration_since(*failed) < TRY_AGAIN;
+        self.reached.contains(&machine) && !failed.is_some_and(is_fresh)
     }
 
     fn failed(&mut self, machine: IpAddr, now: Instant) {

@@ -4,7 +4,8 @@
 //! libp2p remember addresses too, and know nothing of our rules.
 
 use std::{
-    io,
+    error::Error,
+    io::{self, ErrorKind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -122,7 +123,12 @@ impl Transport for Guard {
             let turn = attempt.rules.turn().await.map_err(io::Error::other)?;
             attempt.started = Some(Instant::now());
             let connection = in_turn(dial, turn).await;
-            attempt.end = Some(if connection.is_ok() { End::Reached } else { End::Failed });
+            attempt.end = Some(match &connection {
+                Ok(_) => End::Reached,
+                // Nobody saw it, so it does not count against whoever lives there.
+                Err(error) if never_left(error) => End::NotBegun,
+                Err(_) => End::Failed,
+            });
             connection
         }))
     }
@@ -133,6 +139,23 @@ impl Transport for Guard {
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
         Pin::new(&mut self.inner).poll(cx)
     }
+}
+
+/// Whether a dial failed because this machine has no network to send it to.
+fn never_left(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown)) {
+            return true;
+        }
+        // What an error of this type holds is not its source, but what it is made of.
+        cause = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// A dial under way. However it ends, the rules hear of it.

@@ -12,14 +12,14 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::book::Sighting;
 
-/// How often lost peers are tried. A network that was cut in two should be whole within a minute.
-const PERIOD: Duration = Duration::from_secs(15);
+/// How often lost peers are tried. A network that was cut in two should be whole within half a minute.
+const PERIOD: Duration = Duration::from_secs(5);
 /// Peers tried at a time: each is a dial, most of them in vain.
 const AT_ONCE: usize = 4;
 /// The pause after the first failure of a peer, doubling with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 /// The longest pause for a peer seen a short while ago, and for any other.
-const LONGEST_LATELY: Duration = Duration::from_secs(45);
+const LONGEST_LATELY: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Peers seen within this were there a short while ago.
 const LATELY: Duration = Duration::from_secs(3600);
@@ -98,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_here_lately_is_tried_every_minute() {
+    fn whoever_was_here_lately_is_tried_three_times_a_minute() {
         let tries = tries(&book(3, Duration::from_secs(60)), Duration::from_secs(600));
-        assert!(tries.iter().all(|count| (10..=20).contains(count)), "{tries:?}");
+        assert!(tries.iter().all(|count| (24..=31).contains(count)), "{tries:?}");
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_long_list_is_tried_bit_by_bit() {
-        let tries = tries(&book(40, Duration::from_secs(60)), Duration::from_secs(150));
+        let tries = tries(&book(40, Duration::from_secs(60)), Duration::from_secs(50));
         assert_eq!(tries.iter().sum::<usize>(), 10 * AT_ONCE);
     }
 

@@ -401,6 +401,8 @@ impl Driver {
         if !self.reseed.is_due(now) {
             return;
         }
+        // Whoever is lost a moment after it came is known as well.
+        self.note_connected();
         let table: HashSet<_> =
             self.swarm.behaviour_mut().dht.table().into_iter().map(|(_, peer, _)| peer).collect();
         let here = |peer: &PeerId| table.contains(peer) || self.swarm.is_connected(peer);
@@ -430,13 +432,17 @@ impl Driver {
     }
 
     /// Notes who is connected now, at the addresses that the overlays found usable.
-    fn save_book(&mut self) {
+    fn note_connected(&mut self) {
         let now = SystemTime::now();
         for (_, peer, addresses) in self.swarm.behaviour_mut().dht.table() {
             if self.swarm.is_connected(&peer) {
                 self.wiring.book.saw(peer, &addresses, now);
             }
         }
+    }
+
+    fn save_book(&mut self) {
+        self.note_connected();
         if let Some(draft) = self.wiring.book.take_draft() {
             (self.wiring.save)(draft);
         }

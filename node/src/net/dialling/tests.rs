@@ -89,6 +89,27 @@ fn a_machine_that_answers_is_no_victim() {
 }
 
 #[test]
+fn a_machine_at_which_a_peer_was_found_is_tried_now_and_then_while_it_is_away() {
+    let mut scene = Scene::new();
+    let (known, unknown) = ("/ip4/8.8.8.8/tcp/1", "/ip4/9.9.9.9/tcp/1");
+    scene.end(known, End::Reached);
+    let mut tried = [0, 0];
+    for _ in 0..300 {
+        for (count, text) in tried.iter_mut().zip([known, unknown]) {
+            if scene.admit(text).is_ok() {
+                scene.end(text, End::Failed);
+                *count += 1;
+            }
+        }
+        scene.now += Duration::from_secs(1);
+    }
+    let limit = Limits::default().failed_dials;
+    let most = limit + 300 / usize::try_from(TRY_AGAIN.as_secs()).unwrap() + 1;
+    assert_eq!(tried[1], limit);
+    assert!((limit + 20..=most).contains(&tried[0]), "{tried:?}");
+}
+
+#[test]
 fn what_loses_a_race_has_not_failed_and_what_hangs_has() {
     let mut scene = Scene::new();
     let given_up = |seconds| End::GivenUp { after: Duration::from_secs(seconds) };

@@ -137,6 +137,15 @@ async fn dials_without_an_answer_hold_up_others_for_a_moment_only() {
     assert!(started.elapsed() >= TURN);
 }
 
+#[test]
+fn a_dial_without_a_network_is_told_apart_however_deep_the_reason_is() {
+    let down = || io::Error::from(ErrorKind::NetworkUnreachable);
+    assert!(never_left(&down()));
+    assert!(never_left(&io::Error::other(io::Error::other(down()))));
+    assert!(!never_left(&io::Error::other(io::Error::from(ErrorKind::ConnectionRefused))));
+    assert!(!never_left(&io::Error::other("another reason")));
+}
+
 #[tokio::test]
 async fn the_rules_hear_how_a_dial_ended() {
     let rules = rules(&Limits { failed_dials: 1, ..Limits::default() });
