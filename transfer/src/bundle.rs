@@ -5,6 +5,7 @@
 //! Tells: the caller how it goes; the [`PartialDirectory`] every verified file.
 //! Ends: all is placed, or what is left nobody known could bring; no progress for too long; the disk failed.
 
+mod blob;
 mod inbox;
 mod receive;
 mod scheduler;

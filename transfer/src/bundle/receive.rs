@@ -8,9 +8,10 @@ use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, PARENT_LEN, Step, Tree};
+use shoal_content::{BadBytes, Digest, GroupRanges, Tree};
 use shoal_store::{FinishError, PartialDirectory, SmallFile};
 
+use super::blob::Blob;
 use super::inbox::{Filled, Inbox, Writes};
 use super::scheduler::{Answer, BundleId};
 use crate::fetch::{Answered, Bit, Lines};
@@ -402,80 +403,6 @@ impl Receiver {
         self.told_at = Instant::now();
         // The driver outlives its bundles; without one there is nobody to tell.
         let _ = self.events.send(event).await;
-    }
-}
-
-/// The encoding of one blob on its way in, verified as far as it came.
-struct Blob {
-    tree: Tree,
-    decoder: Decoder,
-    encoding: Vec<u8>,
-    len: usize,
-    verified: usize,
-    /// What does not match. The rest is read, for other blobs come after it, and not looked at.
-    bad: Option<BadBytes>,
-}
-
-impl Blob {
-    /// Expects the encoding of `ranges`, of a blob that is known to be small.
-    fn new(digest: Digest, tree: Tree, ranges: &GroupRanges) -> Self {
-        let len = usize::try_from(tree.encoded_len(ranges)).unwrap_or(usize::MAX);
-        let decoder = Decoder::new(digest, tree, ranges);
-        let encoding = Vec::with_capacity(len);
-        let mut blob = Blob { tree, decoder, encoding, len, verified: 0, bad: None };
-        // Of the empty blob nothing comes, and that is to be verified too.
-        blob.verify();
-        blob
-    }
-
-    /// Bytes that are still to come.
-    fn left(&self) -> usize {
-        self.len.saturating_sub(self.encoding.len())
-    }
-
-    /// Takes what came. Tells whether any more of it is verified.
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        self.encoding.extend_from_slice(bytes);
-        let before = self.verified;
-        self.verify();
-        self.verified > before
-    }
-
-    fn verify(&mut self) {
-        while let Some(step) = self.decoder.next_step().filter(|_| self.bad.is_none()) {
-            let end = self.verified + step.len();
-            let Some(part) = self.encoding.get(self.verified..end) else { return };
-            let pushed = match step {
-                Step::Parent { .. } => match part.first_chunk::<PARENT_LEN>() {
-                    Some(pair) => self.decoder.push_parent(pair),
-                    None => return,
-                },
-                Step::Leaf { .. } => self.decoder.push_leaf(part),
-            };
-            match pushed {
-                Ok(()) => self.verified = end,
-                Err(bad) => self.bad = Some(bad),
-            }
-        }
-    }
-
-    /// Takes a whole one apart into bytes and hash tree.
-    fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
-        if self.tree.parents() == 0 {
-            return (self.encoding, Vec::new());
-        }
-        let mut bytes = Vec::with_capacity(self.encoding.len());
-        let mut pairs = Vec::new();
-        let mut rest = self.encoding.as_slice();
-        for step in self.tree.plan(&GroupRanges::all(self.tree.groups())) {
-            let (part, after) = rest.split_at_checked(step.len()).unwrap_or((rest, &[]));
-            rest = after;
-            match step {
-                Step::Parent { .. } => pairs.extend_from_slice(part),
-                Step::Leaf { .. } => bytes.extend_from_slice(part),
-            }
-        }
-        (bytes, pairs)
     }
 }
 
