@@ -1,19 +1,25 @@
 //! A stranger that speaks the transport and nothing above it: it opens streams and writes what it likes.
 
 use std::{
-    future::poll_fn,
+    future::{Pending, poll_fn},
+    io,
+    net::Ipv4Addr,
+    pin::Pin,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use futures::{AsyncReadExt, AsyncWriteExt, future::Either};
+use futures::{
+    AsyncReadExt, AsyncWriteExt,
+    future::{BoxFuture, Either},
+};
 use libp2p::{
     Multiaddr, PeerId, Transport,
     core::{
         Endpoint,
         muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox},
-        transport::{DialOpts, PortUse},
+        transport::{DialOpts, ListenerId, PortUse, TransportError, TransportEvent},
         upgrade::Version,
     },
     identity::Keypair,
@@ -21,6 +27,7 @@ use libp2p::{
     noise, tcp, yamux,
 };
 use tokio::{
+    net::TcpSocket,
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
@@ -49,8 +56,21 @@ impl Intruder {
     ///
     /// Dropping the future closes what was opened.
     pub(crate) async fn connect(address: &Multiaddr) -> Result<Self> {
+        Self::connect_from(Ipv4Addr::LOCALHOST, address).await
+    }
+
+    /// The same, from another address of this machine: all of `127.0.0.0/8` is.
+    ///
+    /// # Errors
+    ///
+    /// The node does not let it in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    pub(crate) async fn connect_from(from: Ipv4Addr, address: &Multiaddr) -> Result<Self> {
         let key = Keypair::generate_ed25519();
-        let mut transport = tcp::tokio::Transport::new(tcp::Config::default())
+        let mut transport = From(from)
             .upgrade(Version::V1)
             .authenticate(noise::Config::new(&key)?)
             .multiplex(yamux::Config::default())
@@ -74,6 +94,44 @@ impl Intruder {
         let (reply, stream) = oneshot::channel();
         self.streams.send(reply).await.ok()?;
         stream.await.ok()
+    }
+}
+
+/// Dials from one address, and from any port of it.
+struct From(Ipv4Addr);
+
+impl Transport for From {
+    type Output = tcp::tokio::TcpStream;
+    type Error = io::Error;
+    type ListenerUpgrade = Pending<io::Result<Self::Output>>;
+    type Dial = BoxFuture<'static, io::Result<Self::Output>>;
+
+    fn listen_on(&mut self, _: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        Err(TransportError::MultiaddrNotSupported(address))
+    }
+
+    fn remove_listener(&mut self, _: ListenerId) -> bool {
+        false
+    }
+
+    fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+        let mut parts = address.iter();
+        let (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port))) = (parts.next(), parts.next()) else {
+            return Err(TransportError::MultiaddrNotSupported(address));
+        };
+        let from = self.0;
+        Ok(Box::pin(async move {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((from, 0).into())?;
+            Ok(tcp::tokio::TcpStream(socket.connect((ip, port).into()).await?))
+        }))
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        Poll::Pending
     }
 }
 
@@ -189,7 +247,7 @@ pub(crate) async fn feed(stream: SubstreamBox, begin: Vec<u8>, junk: Junk, patie
         }
         writer.flush().await?;
         // The stream must stay open on this side: its end is the node's to make.
-        std::future::pending::<std::io::Result<()>>().await
+        std::future::pending::<io::Result<()>>().await
     };
     let read = async move {
         let mut bytes = vec![0; 4096];

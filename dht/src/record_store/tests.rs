@@ -157,6 +157,19 @@ fn a_withdrawn_record_cannot_be_replayed() {
 }
 
 #[test]
+fn a_number_from_the_future_hurts_nobody_but_its_provider_and_not_for_ever() {
+    let mut scene = Scene::new(10, 10);
+    let mut from_the_future = scene.offer(1, Some(Duration::from_secs(u64::MAX)));
+    from_the_future.sequence = u64::MAX;
+    scene.store.apply(from_the_future, &[key(1)]);
+    assert_eq!(scene.announce(1, &[key(1)]).refused, 1);
+    assert_eq!((scene.announce(2, &[key(1)]), scene.announce(1, &[key(2)])), (stored(1), stored(1)));
+    scene.now += MAX_AGE;
+    assert_eq!(scene.announce(1, &[key(1)]), stored(1));
+    scene.check();
+}
+
+#[test]
 fn what_is_not_held_is_withdrawn_without_a_trace() {
     let mut scene = Scene::new(10, 10);
     assert_eq!(scene.withdraw(1, &[key(1)]), stored(1));

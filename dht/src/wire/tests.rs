@@ -98,6 +98,17 @@ fn nobody_announces_for_another() {
     assert_eq!(refusal(open(&forged)), OpenError::Forged);
 }
 
+#[test]
+fn nobody_announces_without_a_signature_or_at_any_length() {
+    let Envelope(body, signature) = decode(sealed(Term::Until(1), keys(1)).as_bytes()).expect("decodes");
+    for wrong in [&[][..], &signature[..63], &[0; 64]] {
+        let unsigned = encode(&Envelope(body.clone(), ByteBuf::from(wrong)));
+        assert_eq!(refusal(open(&unsigned)), OpenError::Forged, "{} bytes", wrong.len());
+    }
+    let long = encode(&Envelope(ByteBuf::from(vec![0; MAX_REQUEST_LEN]), signature));
+    assert_eq!(refusal(open(&long)), OpenError::TooLarge, "before anything of it is looked at");
+}
+
 /// Signs any body as its author would.
 fn signed(body: &impl Serialize) -> Vec<u8> {
     let body = encode(body);

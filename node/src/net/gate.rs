@@ -1,12 +1,12 @@
 //! Limits connections by the address that they come from.
 //!
 //! Many identities on one machine are cheap, addresses are not: a limit per peer alone would let one machine take
-//! every place. The machine's own loopback is exempt, since a local test network lives behind that one address.
+//! every place. `127.0.0.1` and `::1` are exempt, since a local test network lives behind that one address.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     task::{Context, Poll},
     time::Instant,
 };
@@ -108,7 +108,7 @@ fn counted(address: &Multiaddr) -> Option<IpAddr> {
         Protocol::Ip6(ip) => IpAddr::V6(ip),
         _ => return None,
     };
-    (!ip.is_loopback()).then_some(ip)
+    (ip != Ipv4Addr::LOCALHOST && ip != Ipv6Addr::LOCALHOST).then_some(ip)
 }
 
 /// Denies connections over the limit, before anything is negotiated.

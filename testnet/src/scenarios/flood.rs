@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     io::Write,
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -51,6 +54,12 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Strangers, and streams of each, in the floods of streams.
 const STRANGERS: usize = 8;
 
+/// Names of a crowd that try to connect at one moment.
+const CROWD_AT_ONCE: usize = 50;
+
+/// How long somebody from another address may take to be let in.
+const HONEST_WAITS: Duration = Duration::from_secs(5);
+
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -60,11 +69,13 @@ pub struct Options {
     pub streams: usize,
     /// Rounds of messages with wrong lengths on each protocol.
     pub bombs: usize,
+    /// Names under which strangers connect from one address.
+    pub names: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 10_000, streams: 10_000, bombs: 32 }
+        Self { connections: 10_000, streams: 10_000, bombs: 32, names: 500 }
     }
 }
 
@@ -81,6 +92,15 @@ pub struct Cost {
     pub flooded: Duration,
     /// How long it took until the files were closed again.
     pub recovered: Duration,
+}
+
+/// What a crowd from one address got.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Crowd {
+    /// How many of its connections the daemon held at the end.
+    pub held: usize,
+    /// How long somebody from elsewhere took to be connected and answered.
+    pub honest: Duration,
 }
 
 /// A daemon that is flooded, and an honest one that gets a file from it.
@@ -281,6 +301,21 @@ impl Victim {
         self.under(move || all_end(&address, &streams))
     }
 
+    /// Connects under so many names from one address, again and again, while somebody comes from another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Victim::silence`], or that somebody is not let in in time.
+    pub fn identities(&mut self, names: usize) -> Result<(Cost, Crowd)> {
+        let address = self.address()?;
+        let mut crowd = Crowd::default();
+        let cost = self.under(|| {
+            crowd = runtime()?.block_on(crowd_in(&address, names))?;
+            Ok(())
+        })?;
+        Ok((cost, crowd))
+    }
+
     /// Stops both daemons.
     ///
     /// # Errors
@@ -301,6 +336,33 @@ impl Victim {
             .into_iter()
             .map(move |name| format!("/shoal/{network}/{name}"))
     }
+}
+
+/// Lets names connect from one address until each has been tried; then somebody comes from another address.
+async fn crowd_in(address: &Multiaddr, names: usize) -> Result<Crowd> {
+    let [crowd, honest] = [2, 3].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let tries = stream::iter(0..names).map(|_| async move {
+        tokio::time::timeout(DEADLINE, Intruder::connect_from(crowd, address)).await.ok()?.ok()
+    });
+    let let_in: Vec<_> = tries.buffer_unordered(CROWD_AT_ONCE).filter_map(std::future::ready).collect().await;
+    let came = Instant::now();
+    let somebody = tokio::time::timeout(HONEST_WAITS, async {
+        let somebody = Intruder::connect_from(honest, address).await?;
+        let stream = somebody.open().await.context("it was let in and may not say a word")?;
+        anyhow::Ok(is_spoken(stream, "/ipfs/id/1.0.0").await)
+    });
+    let is_answered = somebody.await.context("nobody from another address gets in")??;
+    if !is_answered {
+        bail!("nobody from another address is answered");
+    }
+    let honest = came.elapsed();
+    // Who was let in and put out again cannot open a stream.
+    let held = let_in.iter().map(async |one| {
+        let opened = tokio::time::timeout(CONNECTING, one.open()).await;
+        opened.is_ok_and(|opened| opened.is_some())
+    });
+    let held = futures::future::join_all(held).await.into_iter().filter(|held| *held).count();
+    Ok(Crowd { held, honest })
 }
 
 /// Tells that something is over, also when it panicked.
@@ -363,6 +425,14 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
     report(out, "messages with wrong lengths", &bombs)?;
     let trickles = victim.trickles()?;
     report(out, "requests a byte a second", &trickles)?;
+    let (cost, crowd) = victim.identities(options.names)?;
+    report(out, &format!("{} names from one address", options.names), &cost)?;
+    writeln!(
+        out,
+        "{} of them were connected at the end, and somebody from another address was answered after {}",
+        crowd.held,
+        table::time(crowd.honest)
+    )?;
     victim.stop()
 }
 

@@ -53,3 +53,17 @@ fn messages_that_lie_about_their_length() {
 fn requests_a_byte_a_second() {
     check("trickles", Victim::trickles);
 }
+
+#[test]
+fn many_names_from_one_address() {
+    let mut got = None;
+    check("names", |victim| {
+        let (cost, crowd) = victim.identities(500)?;
+        got = Some(crowd);
+        Ok(cost)
+    });
+    let crowd = got.unwrap();
+    println!("{crowd:?}");
+    assert!((1..=32).contains(&crowd.held), "{} connections of one address", crowd.held);
+    assert!(crowd.honest < std::time::Duration::from_secs(5), "{:?}", crowd.honest);
+}

@@ -64,7 +64,9 @@ fn neighbours_in_one_ipv6_subnet_are_one() {
 #[test]
 fn the_machine_itself_is_exempt() {
     assert_eq!(counted(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()), None);
+    assert_eq!(counted(&"/ip6/::1/tcp/1".parse().unwrap()), None);
     assert_eq!(counted(&"/memory/7".parse().unwrap()), None);
+    assert!(counted(&"/ip4/127.0.0.2/tcp/1".parse().unwrap()).is_some(), "nobody is there by chance");
     assert_eq!(counted(&"/ip4/192.0.2.9/tcp/1".parse().unwrap()), Some(ip(9)));
 }
 
