@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_timer::Delay;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{Multiaddr, PeerId, identify, mdns};
+use libp2p::{Multiaddr, PeerId, identify};
 use shoal_content::ProviderKey;
 
 use crate::config::Config;
 use crate::event::Event;
 use crate::lookup::{LookupId, Lookups};
 use crate::neighbours::Neighbours;
+use crate::neighbours::ears::Ears;
 use crate::overlay::Overlay;
 use crate::provide::own::SharedKeys;
 use crate::provide::{AnnounceId, Clock, Marks, OwnKey, Task};
@@ -82,7 +83,7 @@ pub struct Behaviour {
 pub struct Inner {
     lan: Toggle<Overlay>,
     wan: Toggle<Overlay>,
-    mdns: Toggle<mdns::tokio::Behaviour>,
+    mdns: Toggle<Ears>,
 }
 
 impl Behaviour {
@@ -96,9 +97,7 @@ impl Behaviour {
             Toggle::from(takes_part.then(|| Overlay::new(scope, config, keys.clone(), clock, now)))
         };
         let wants_mdns = config.mdns && config.scopes.contains(Scope::Lan);
-        let heard = wants_mdns.then(|| {
-            mdns::tokio::Behaviour::new(mdns::Config::default(), config.keypair.public().to_peer_id())
-        });
+        let heard = wants_mdns.then(|| Ears::new(config.keypair.public().to_peer_id()));
         let (mdns, error) = match heard.transpose() {
             Ok(mdns) => (mdns, None),
             Err(error) => (None, Some(MdnsError(error))),

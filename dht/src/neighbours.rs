@@ -1,5 +1,7 @@
 //! Takes what multicast DNS hears with care: anybody on the network can say anything, as often as they like.
 
+pub(crate) mod ears;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,12 @@ impl Neighbours {
                 self.known.remove(peer);
             }
         }
+    }
+
+    /// Forgets everybody: so many spoke that most of them are invented, and none was told to be gone.
+    pub(crate) fn forget(&mut self) {
+        self.known.clear();
+        self.waiting.clear();
     }
 
     /// The next neighbour to tell, if one may be told now.

@@ -16,6 +16,7 @@ use libp2p::{Multiaddr, PeerId, mdns};
 use super::{Behaviour, ENOUGH, Inner, InnerEvent, TICK};
 use crate::event::Event;
 use crate::lookup::Ended;
+use crate::neighbours::ears::Heard;
 use crate::overlay::{self, Overlay};
 use crate::provide::Task;
 use crate::scope::Scope;
@@ -27,12 +28,13 @@ impl Behaviour {
         match event {
             InnerEvent::Lan(event) => self.on_overlay(Scope::Lan, event),
             InnerEvent::Wan(event) => self.on_overlay(Scope::Wan, event),
-            InnerEvent::Mdns(mdns::Event::Discovered(heard)) => {
+            InnerEvent::Mdns(Heard::Said(mdns::Event::Discovered(heard))) => {
                 for (peer, address) in heard {
                     self.neighbours.heard(peer, &address);
                 }
             }
-            InnerEvent::Mdns(mdns::Event::Expired(gone)) => {
+            InnerEvent::Mdns(Heard::TooMany) => self.neighbours.forget(),
+            InnerEvent::Mdns(Heard::Said(mdns::Event::Expired(gone))) => {
                 for (peer, address) in gone {
                     self.neighbours.expired(&peer, &address);
                 }

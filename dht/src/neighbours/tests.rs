@@ -53,3 +53,17 @@ fn what_cannot_be_dialled_from_here_is_no_neighbour() {
     assert_eq!(told(&mut neighbours, now), []);
     assert!(neighbours.known.is_empty());
 }
+
+#[test]
+fn after_a_flood_the_real_ones_are_heard() {
+    let (mut neighbours, now) = (Neighbours::default(), Instant::now());
+    for _ in 0..MAX_KNOWN {
+        neighbours.heard(PeerId::random(), &address(1));
+    }
+    let real = PeerId::random();
+    neighbours.heard(real, &address(2));
+    neighbours.forget();
+    assert_eq!(told(&mut neighbours, now), [], "whoever waited was most likely invented");
+    neighbours.heard(real, &address(2));
+    assert_eq!(told(&mut neighbours, now), [(real, vec![address(2)])]);
+}
