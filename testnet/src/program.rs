@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     io::{self, Write},
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::Duration,
@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, crowd, demo, flood, heal, hosts, kill, startup},
+    scenarios::{self, crowd, demo, flood, heal, hosts, kill, startup, up},
     shoal::{AS_SHOAL, Shoal},
     sim,
     table::{self, parse_size},
@@ -35,6 +35,9 @@ const CANNOT: u8 = 2;
 
 /// What may be sent for 100 bytes of a file while processes are killed. Less would be a wrong count.
 const PERCENT: RangeInclusive<u64> = 100..=110;
+
+/// The network of daemons that stay. Always the same, so that homes that were kept are of use.
+const KEPT_NETWORK: &str = "testnet";
 
 /// Many Shoal nodes on one machine: the demo, and what real processes must survive.
 #[derive(Debug, Parser)]
@@ -57,6 +60,15 @@ enum Command {
         /// How many files the tree has
         #[arg(long, default_value_t = demo::Options::default().files)]
         files: usize,
+    },
+    /// Start a network of daemons on loopback and keep it until Ctrl-C, to try things in
+    Up {
+        /// How many daemons; each is told of the one before it alone
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        nodes: u16,
+        /// Keep the homes of the daemons in this folder, and go on with those that are there
+        #[arg(long)]
+        dir: Option<PathBuf>,
     },
     /// Kill the getter with -9 at random moments, then the provider, and count what is sent
     Kill {
@@ -185,6 +197,10 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
         match command {
             &Command::Demo { nodes, size, files } => {
                 demo::run(&shoal, dir, &demo::Options { nodes, size, files, ..demo::Options::default() }, out)
+            }
+            Command::Up { nodes, dir: kept } => {
+                let shoal = Shoal::new(&env::current_exe()?, launcher.clone(), KEPT_NETWORK);
+                up::run(&shoal, kept.as_deref().unwrap_or(dir), usize::from(*nodes), out)
             }
             &Command::Kill { size, kills, seed } => {
                 let seed = seed.unwrap_or_else(rand::random);

@@ -16,6 +16,7 @@ pub mod heal;
 pub mod hosts;
 pub mod kill;
 pub mod startup;
+pub mod up;
 
 /// Lines of a log worth showing when something failed.
 const TAIL_LINES: usize = 20;

@@ -214,6 +214,21 @@ impl Daemon {
         Ok(if named { address.clone() } else { format!("{address}/p2p/{}", self.ready.peer_id) })
     }
 
+    /// Listens to what it says until `deadline`. False if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It says something that is no event.
+    pub fn hear_until(&self, deadline: Instant) -> Result<bool> {
+        loop {
+            match self.running.process.hear(deadline).with_context(|| self.running.describe())? {
+                Heard::Event(_) => {}
+                Heard::Nothing => return Ok(true),
+                Heard::End => return Ok(false),
+            }
+        }
+    }
+
     /// Runs another command on the same home, which is then the daemon's guest.
     ///
     /// # Errors

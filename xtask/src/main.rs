@@ -70,5 +70,5 @@ fn review() -> Outcome {
 fn net(nodes: &str) -> Outcome {
     run(cargo()
         .args(["run", "--release", "--locked", "--package", "shoal-testnet", "--"])
-        .args(["demo", "--nodes", nodes]))
+        .args(["up", "--nodes", nodes]))
 }

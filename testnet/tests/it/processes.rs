@@ -56,6 +56,44 @@ fn ctrl_c_ends_the_demo_and_all_that_it_started() {
 }
 
 #[test]
+fn a_network_stays_until_ctrl_c_and_its_homes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let homes = dir.path().join("homes");
+    let file = dir.path().join("file");
+    fs::write(&file, "something to try").unwrap();
+    let start = || {
+        let mut command = Command::new(PROGRAM);
+        let command = command.args(["up", "--nodes", "3", "--dir"]).arg(&homes);
+        let mut up = command.env("TMPDIR", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("3 daemons are up")));
+        // The examples that it prints; the pipe stays open.
+        let examples: Vec<_> = lines.by_ref().take(3).collect();
+        (up, lines, examples)
+    };
+    let words = |example: &str| example.split_whitespace().map(String::from).collect::<Vec<_>>();
+    let shoal = |words: &[String], args: &[&str]| {
+        let done = Command::new(&words[0]).args(&words[1..4]).args(args).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+
+    let (mut up, lines, examples) = start();
+    let cid = shoal(&words(&examples[0]), &["publish", file.to_str().unwrap(), "-q"]);
+    let cid = cid.split_whitespace().next().unwrap();
+    assert_eq!(shoal(&words(&examples[1]), &["get", cid, "-o", "-"]), "something to try");
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    drop(lines);
+
+    let (mut up, lines, examples) = start();
+    assert!(shoal(&words(&examples[0]), &["ls"]).contains(cid), "what the home shared is forgotten");
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    drop(lines);
+}
+
+#[test]
 fn a_getter_that_is_killed_goes_on_where_it_was() {
     let options = kill::Options { size: 192 << 20, kills: 4, seed: rand::random() };
     check_kills(kill::getter, &options);
