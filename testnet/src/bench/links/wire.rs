@@ -52,6 +52,7 @@ impl Wire {
             // Merged packets would be lost and delayed as one, which no link does.
             host.ip(&["link", "set", end, "gso_max_segs", "1", "up"])?;
             set_congestion(host, congestion)?;
+            widen_send_buffers(host)?;
             wire.taps.push(format!("/dev/tap{index}"));
         }
         Ok(wire)
@@ -83,12 +84,27 @@ impl Wire {
 }
 
 fn set_congestion(host: &Namespace, algorithm: &str) -> Result<()> {
+    let set = format!("echo {algorithm} > /proc/sys/net/ipv4/tcp_congestion_control");
+    let add =
+        || format!("a namespace may not use {algorithm}: add it to net.ipv4.tcp_allowed_congestion_control");
+    shell(host, &set).with_context(add)
+}
+
+/// Lets a sender have as many bytes under way as a receiver takes. Many kernels stop at 4 MiB, half of which is
+/// overhead: too little for half a gigabit at a round trip of 100 ms, which a full queue makes of 50.
+fn widen_send_buffers(host: &Namespace) -> Result<()> {
+    let set = "read -r least usual most < /proc/sys/net/ipv4/tcp_rmem
+        read -r least usual _ < /proc/sys/net/ipv4/tcp_wmem
+        echo $least $usual $most > /proc/sys/net/ipv4/tcp_wmem";
+    shell(host, set).context("the send buffers of a namespace")
+}
+
+fn shell(host: &Namespace, script: &str) -> Result<()> {
     let [ip, wrapper @ ..] = host.wrapper();
-    let set = "echo $0 > /proc/sys/net/ipv4/tcp_congestion_control";
-    let output = Command::new(ip).args(wrapper).args(["sh", "-c", set, algorithm]).output();
+    let output = Command::new(ip).args(wrapper).args(["sh", "-c", script]).output();
     let output = output.context("could not run `ip`")?;
     if !output.status.success() {
-        bail!("a namespace may not use {algorithm}: add it to net.ipv4.tcp_allowed_congestion_control");
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }
