@@ -85,7 +85,7 @@ impl Link {
             queue: round_trip,
             lost_ppm: u32::try_from(run.record.setting("lost ppm"))?,
         };
-        let wire = Wire::lay(congestion)?;
+        let wire = Wire::lay(congestion, quality)?;
         let scene = Scene::set(run.launcher, run.shoal, wire.place(), original, run.dir)?;
         let carrier = wire.carry(&scene, quality, run.seed)?;
         Ok(Self { scene, quality, _carrier: carrier, _wire: wire })
