@@ -11,9 +11,11 @@ mod gate;
 mod guard;
 mod head_start;
 mod mux;
+mod port;
 mod reseed;
 mod run;
 mod security;
+mod shared;
 mod tls;
 
 use std::{sync::Arc, time::Duration};

@@ -18,6 +18,7 @@ use super::{
     gate,
     guard::{Guard, Rules},
     head_start::{Ahead, HeadStart},
+    port::AnyPort,
 };
 use crate::{
     config::{Builder, Limits, Transport},
@@ -139,7 +140,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
 }
 
 fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(Eager::new(tcp::tokio::Transport::new(tcp::Config::default()), key)?.boxed())
+    Ok(Eager::new(AnyPort::new(tcp::tokio::Transport::new(tcp::Config::default())), key)?.boxed())
 }
 
 fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {

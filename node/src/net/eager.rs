@@ -8,7 +8,6 @@ use std::{
     error::Error,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -24,7 +23,7 @@ use libp2p::{
     identity::Keypair,
 };
 
-use super::{mux, security};
+use super::{mux, security, shared::Shared};
 
 type Connection = (PeerId, StreamMuxerBox);
 
@@ -47,14 +46,15 @@ impl Eager {
         T::ListenerUpgrade: Send + 'static,
     {
         let config = security::Config::new(key)?;
-        let bytes = Shared(Arc::new(Mutex::new(bytes)));
-        let tls = Shared(Arc::clone(&bytes.0))
+        let bytes = Shared::new(bytes);
+        let tls = bytes
+            .clone()
             .upgrade(Version::V1Lazy)
             .authenticate(config.tls_alone())
             .multiplex(mux::Config::new())
             .boxed();
         let whole = bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(mux::Config::new()).boxed();
-        Ok(Self { whole: Shared(Arc::new(Mutex::new(whole))), tls })
+        Ok(Self { whole: Shared::new(whole), tls })
     }
 }
 
@@ -82,7 +82,7 @@ impl Transport for Eager {
             return Ok(Box::pin(self.whole.dial(address, options)?));
         }
         let first = self.tls.dial(address.clone(), options)?;
-        let whole = Shared(Arc::clone(&self.whole.0));
+        let whole = self.whole.clone();
         Ok(Box::pin(async move {
             match first.await {
                 Err(error) if is_refusal(&error) => {
@@ -114,41 +114,6 @@ fn is_refusal(error: &io::Error) -> bool {
         cause = within.map(|error| error as _).or_else(|| error.source());
     }
     false
-}
-
-/// One transport under two sets of upgrades: it listens once, and dials from where it listens.
-struct Shared<T>(Arc<Mutex<T>>);
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T: Transport + Unpin> Transport for Shared<T> {
-    type Output = T::Output;
-    type Error = T::Error;
-    type ListenerUpgrade = T::ListenerUpgrade;
-    type Dial = T::Dial;
-
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<T::Error>> {
-        self.lock().listen_on(id, address)
-    }
-
-    fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.lock().remove_listener(id)
-    }
-
-    fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<T::Dial, TransportError<T::Error>> {
-        self.lock().dial(address, options)
-    }
-
-    fn poll(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
-        Pin::new(&mut *self.lock()).poll(cx)
-    }
 }
 
 #[cfg(test)]
