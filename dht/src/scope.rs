@@ -5,7 +5,7 @@
 //! [`Scope::Lan`] overlay is spoken only on connections that are themselves local.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -139,6 +139,15 @@ impl AddressClass {
         };
         let dead_end = |part| matches!(part, Protocol::P2pCircuit | Protocol::Tcp(0) | Protocol::Udp(0));
         if parts.any(dead_end) { Self::Other } else { class }
+    }
+}
+
+/// The machine that an address leads to.
+pub(crate) fn machine(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.to_canonical()),
+        _ => None,
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use libp2p::core::Endpoint;
 use libp2p::kad::{self, KBucketKey};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
@@ -16,7 +15,7 @@ use super::{Event, Failures, MAX_DIAL_FAILURES, Overlay, SECOND_TRY};
 use crate::config::Defence;
 use crate::position::{Distance, Node, Position};
 use crate::refresh::Census;
-use crate::scope::{AddressClass, Group, Scope};
+use crate::scope::{AddressClass, Group, Scope, machine};
 use crate::search::HOLDERS;
 
 /// Nodes of one group of addresses in a bucket, and in the table. One who owns a block of the internet can run
@@ -288,14 +287,5 @@ impl Overlay {
     fn met_at(&self, peer: &PeerId) -> Vec<Option<IpAddr>> {
         let dialled = self.connections.values().filter_map(|remote| remote.dialled.as_ref());
         dialled.filter(|(met, _)| met == peer).map(|(_, address)| machine(address)).collect()
-    }
-}
-
-/// The machine that an address leads to.
-fn machine(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.to_canonical()),
-        _ => None,
     }
 }

@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::scope::{AddressClass, Group};
+use crate::scope::{AddressClass, Group, machine};
 
 /// Who delivered an announcement, as far as it cannot be somebody else for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,12 +27,7 @@ const BLOCK_V6: u8 = 6;
 impl Sender {
     /// Who it is that is connected over this address.
     pub(crate) fn of(peer: PeerId, address: &Multiaddr) -> Self {
-        let machine = match address.iter().next() {
-            Some(Protocol::Ip4(ip)) => Some(IpAddr::V4(ip)),
-            Some(Protocol::Ip6(ip)) => Some(ip.to_canonical()),
-            _ => None,
-        };
-        match (Group::of(address), machine) {
+        match (Group::of(address), machine(address)) {
             (Some(group), _) => Self::Block(group),
             (None, Some(machine)) if AddressClass::of(address) != AddressClass::Loopback => {
                 Self::Machine(machine)
