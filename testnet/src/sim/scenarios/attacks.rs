@@ -30,6 +30,7 @@ use super::super::{
     seed::Seed,
     wire::Way,
 };
+use crate::bench::svg::Ours;
 
 /// Where the addresses of attackers begin that live all over the internet: behind those of all members.
 const OUTSIDE: usize = 10_000;
@@ -88,6 +89,11 @@ impl Side {
             Self::With => "with",
             Self::Without => "without",
         }
+    }
+
+    /// Whose bar it is in a chart: what nodes do stands out.
+    fn ours(self) -> Ours {
+        if self == Self::With { Ours::Yes } else { Ours::No }
     }
 
     /// All defences, or all but some.

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::{Side, anywhere, honest, intrude, meet, without};
 use crate::{
-    bench::svg::{Chart, Ours},
+    bench::svg::Chart,
     sim::{
         lookups::{Item, look_up},
         member::{Member, attacker::Manner, shoal},
@@ -128,7 +128,7 @@ pub(crate) async fn run(
             number(mean(&outcome.requests), 1),
             number(outcome.first.iter().copied().collect::<Samples>().percentile(50), 2),
         ]);
-        chart.bar(side.name(), &[share], if side == Side::With { Ours::Yes } else { Ours::No });
+        chart.bar(side.name(), &[share], side.ours());
         found.push(share);
     }
     let mut report = Report { sheets: vec![sheet], charts: vec![chart], ..Report::default() };

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{Side, anywhere, honest, intrude, meet};
 use crate::{
-    bench::svg::{Chart, Ours},
+    bench::svg::Chart,
     sim::{
         lookups::{Item, look_up},
         member::{
@@ -104,7 +104,7 @@ pub(crate) async fn run(
         let all: u64 = victims.iter().map(|node| node.host.counts.dials()).sum();
         writeln!(out, "{}: {knocks} dials", side.name())?;
         sheet.row([text(side.name()), count(knocks), number(of_one, 1), count(all)]);
-        chart.bar(side.name(), &[of_one], if side == Side::With { Ours::Yes } else { Ours::No });
+        chart.bar(side.name(), &[of_one], side.ours());
         if side == Side::With {
             report.goal(
                 format!("a node dials a machine that does not answer at most {most} times in ten minutes ({of_one:.1})"),

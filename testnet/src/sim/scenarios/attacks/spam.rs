@@ -9,7 +9,7 @@ use shoal_dht::{Defence, Limits};
 
 use super::{Side, honest, in_one_block, meet, visit, without};
 use crate::{
-    bench::svg::{Chart, Ours},
+    bench::svg::Chart,
     sim::{
         lookups::{look_up, publish},
         member::{Member, attacker::Manner, shoal},
@@ -80,8 +80,7 @@ pub(crate) async fn run(
                 number(outcome.copies, 1),
                 number(outcome.found, 0),
             ]);
-            let ours = if side == Side::With { Ours::Yes } else { Ours::No };
-            chart.bar(format!("{senders} strangers, {}", side.name()), &[outcome.found], ours);
+            chart.bar(format!("{senders} strangers, {}", side.name()), &[outcome.found], side.ours());
             if side == Side::With {
                 goals.push((senders, outcome));
             }

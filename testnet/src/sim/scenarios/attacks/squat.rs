@@ -9,7 +9,7 @@ use shoal_dht::Defence;
 
 use super::{Side, anywhere, honest, in_one_block, meet, visit, without};
 use crate::{
-    bench::svg::{Chart, Ours},
+    bench::svg::Chart,
     sim::{
         lookups::{Item, look_up},
         member::{
@@ -89,11 +89,10 @@ pub(crate) async fn run(
                 number(outcome.named_by, 0),
                 number(outcome.found, 0),
             ]);
-            let ours = if side == Side::With { Ours::Yes } else { Ours::No };
             chart.bar(
                 format!("{} fakes, {place}, {}", options.before + after, side.name()),
                 &[outcome.found],
-                ours,
+                side.ours(),
             );
             if side == Side::With {
                 goals.push((after, place, outcome));

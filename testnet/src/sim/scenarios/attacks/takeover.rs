@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{PACE, Side, honest, in_one_block, intrude};
 use crate::{
-    bench::svg::{Chart, Ours},
+    bench::svg::Chart,
     sim::{
         lookups::{look_up, publish},
         member::{attacker::Manner, shoal},
@@ -89,7 +89,7 @@ pub(crate) async fn run(
             count(dials),
             number(found.percent(), 0),
         ]);
-        chart.bar(side.name(), &[taken as f64], if side == Side::With { Ours::Yes } else { Ours::No });
+        chart.bar(side.name(), &[taken as f64], side.ours());
         if side == Side::With {
             report.goal(
                 format!(
