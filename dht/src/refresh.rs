@@ -108,10 +108,10 @@ impl Refresh {
             return;
         }
         self.last = Some(now);
+        // In a small network those who came at the same moment were not known yet to whom we asked, and it may be that
+        // nobody will tell us of them.
+        self.next = Some(now + if census.peers <= ENOUGH { self.pause } else { PERIOD });
         self.pause = (self.pause * 2).min(PERIOD);
-        // In a small network, whoever came meanwhile may know others.
-        let again = self.next.filter(|_| census.peers <= ENOUGH);
-        self.next = Some(again.map_or(now + PERIOD, |next| next.max(now + self.pause)));
         let thin = |bits: &u32| {
             let held = usize::try_from(*bits).ok().and_then(|bits| census.buckets.get(bits));
             held.copied().unwrap_or(0) < THIN
@@ -163,6 +163,22 @@ mod tests {
         assert!((8..=12).contains(&walks), "{walks} walks");
         refresh.begin_anew(now);
         assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+    }
+
+    #[test]
+    fn a_small_table_that_does_not_grow_is_looked_around_again_too() {
+        let (mut refresh, mut now) = (Refresh::default(), Instant::now());
+        refresh.grew(1, now);
+        let mut pauses = Vec::new();
+        for _ in 0..13 {
+            assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+            refresh.ended(Aim::Ourselves, &census(1, &[1], 0), now);
+            let due = refresh.next_due().unwrap();
+            pauses.push(due - now);
+            now = due;
+        }
+        assert_eq!(pauses[..3], [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]);
+        assert_eq!(pauses.last(), Some(&PERIOD), "ever less often");
     }
 
     #[test]
