@@ -20,6 +20,7 @@ use crate::lookup::{LookupId, Lookups};
 use crate::neighbours::Neighbours;
 use crate::neighbours::ears::Ears;
 use crate::overlay::Overlay;
+use crate::position::K;
 use crate::provide::own::SharedKeys;
 use crate::provide::{AnnounceId, Clock, Marks, OwnKey, Task};
 use crate::record_store::MAX_AGE;
@@ -31,7 +32,7 @@ use crate::tally::Tally;
 const TICK: Duration = Duration::from_secs(1);
 
 /// Answers after which a walk is not repeated because the table grew meanwhile: those of a full walk.
-const ENOUGH: usize = libp2p::kad::K_VALUE.get();
+const ENOUGH: usize = K;
 
 /// The shortest life of an announcement. Renewed at half of it, a shorter one would be told all the time.
 const MIN_TTL: Duration = Duration::from_secs(60);
@@ -166,7 +167,7 @@ impl Behaviour {
     /// `ttl`. Without peers or addresses it waits for them. [`Event::Announced`] tells how it goes.
     pub fn announce(&mut self, id: AnnounceId, keys: &[ProviderKey], ttl: Duration) {
         let ttl = ttl.clamp(MIN_TTL, MAX_AGE);
-        let can_now = self.overlays().any(Overlay::can_announce);
+        let can_now = self.overlays().any(|overlay| overlay.can_announce());
         let task = Task::Announce(id);
         for overlay in self.overlays() {
             overlay.announce(task, keys, ttl);

@@ -4,6 +4,7 @@
 //! announcements does not stop the task that runs the swarm.
 
 mod find;
+pub(crate) mod kad;
 
 use std::io;
 use std::sync::Arc;

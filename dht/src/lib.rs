@@ -12,7 +12,8 @@
 //! | follow an announcement | `provide`, then `record_store` at the other end |
 //! | see records handed on | `handing`, then `record_store::proof` |
 //! | follow a lookup | `lookup`, `search`, `walk`, then `overlay` |
-//! | know who is in the tables | `refresh`, `overlay::table` |
+//! | know who is in the tables | `table`, `overlay::table`, `refresh` |
+//! | see what nodes of other makers are answered | `kademlia`, `overlay::answering` |
 //! | know whom we stay connected to | `anchors`, `stay` |
 
 mod absent;
@@ -26,6 +27,7 @@ mod disk;
 mod event;
 mod gate;
 mod handing;
+mod kademlia;
 mod lookup;
 mod neighbours;
 mod on_heap;
@@ -42,6 +44,7 @@ mod simulation;
 mod size;
 mod stats;
 mod stay;
+mod table;
 mod tally;
 mod walk;
 mod wire;

@@ -1,4 +1,4 @@
-//! One overlay on the wire: Kademlia, our own walks and the announce protocol, kept within their scope.
+//! One overlay on the wire: its table, walks, announcements and answers, kept within their scope.
 //!
 //! Owns: the routing table, the records, the announcer, the searches.  Hears: what the swarm and strangers say,
 //! keys to find, announce and withdraw.  Tells: providers found, searches ended, how announcements go.
@@ -6,9 +6,9 @@
 //! dialled, and a connection from outside the scope is not offered these protocols.
 
 mod anchoring;
+mod answering;
 mod handing;
 mod hearing;
-mod kad_store;
 mod keeping;
 mod remote;
 mod searching;
@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use futures_timer::Delay;
 use libp2p::identity::Keypair;
-use libp2p::kad;
 use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
@@ -32,9 +31,10 @@ use crate::check::Check;
 use crate::codec::{Codec, FindCodec};
 use crate::config::{Config, Defence, Defences};
 use crate::handing::Handing;
+use crate::kademlia::{self, Mode};
 use crate::lookup::LookupId;
 use crate::pace::{self, Pace};
-use crate::position::{Node, Position};
+use crate::position::{K, Node, Position};
 use crate::provide::own::SharedKeys;
 use crate::provide::{Backlog, Clock, Mark, Note, OwnKey, Provide, Task};
 use crate::record_store::RecordStore;
@@ -43,14 +43,10 @@ use crate::scope::{AddressClass, Scope};
 use crate::size::Size;
 use crate::stats::OverlayStats;
 use crate::stay;
+use crate::table::Table;
 use crate::walk::Effort;
-use kad_store::KadStore;
 use remote::Remote;
 use searching::Searches;
-
-/// Bytes of one Kademlia message: forty peers with all their addresses. The library's 16 KiB would make
-/// a full answer undecodable.
-const MAX_KAD_MESSAGE: usize = 64 * 1024;
 
 /// An announcement and its receipt must be through within this.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,10 +58,6 @@ const ANNOUNCE_STREAMS: usize = 4;
 /// Questions of walks per connection, both ways; further ones wait, and a stranger's are dropped. Sixteen lookups
 /// may ask the same node at once.
 const FIND_STREAMS: usize = 32;
-
-/// How long a full bucket waits for its least recently seen node to answer a dial before it takes another node in
-/// its place: longer than a dial may take.
-const BUCKET_CHECK: Duration = Duration::from_secs(15);
 
 /// Failed dials in a row after which a peer leaves the table. Every walk that meets a dead peer waits for
 /// it; one failure may be a lost packet.
@@ -87,8 +79,14 @@ pub struct Overlay {
     local: PeerId,
     /// Where we are ourselves.
     position: Position,
-    kad_protocol: StreamProtocol,
     protocols: Protocols,
+    table: Table,
+    /// Strangers' records.
+    records: RecordStore,
+    /// Our own keys. They never compete with strangers' records for room.
+    keys: SharedKeys,
+    /// Where we say that we are.
+    own_addresses: Vec<Multiaddr>,
     provide: Provide,
     handing: Handing,
     /// Announcements of others on their way.
@@ -106,8 +104,6 @@ pub struct Overlay {
     next_replacement: Instant,
     connections: HashMap<ConnectionId, Remote>,
     dial_failures: HashMap<PeerId, Failures>,
-    /// Peers in the routing table.
-    peers: usize,
     last_sequence: u64,
     next_sweep: Instant,
     events: VecDeque<Event>,
@@ -118,7 +114,7 @@ pub struct Overlay {
 /// The behaviours underneath.
 #[derive(NetworkBehaviour)]
 pub struct Protocols {
-    kad: kad::Behaviour<KadStore>,
+    kademlia: kademlia::Behaviour,
     announce: request_response::Behaviour<Codec>,
     find: request_response::Behaviour<FindCodec>,
     stay: stay::Behaviour,
@@ -150,32 +146,16 @@ impl Overlay {
     /// An overlay that knows nobody. Our own `keys` are shared with the other one.
     pub(crate) fn new(scope: Scope, config: &Config, keys: SharedKeys, clock: Clock, now: Instant) -> Self {
         let local = config.keypair.public().to_peer_id();
-        let kad_protocol = protocol(&config.network, scope, "kad");
         let position = Position::of_peer(&local);
         let mut records = RecordStore::new(position, config.limits.records, config.limits.providers_per_key);
         if !config.defences.include(Defence::FairRecords) {
             records.favour_the_first();
         }
-
-        let mut kad_config = kad::Config::new(kad_protocol.clone());
-        kad_config
-            .set_max_packet_size(MAX_KAD_MESSAGE)
-            .set_kbucket_inserts(kad::BucketInserts::Manual)
-            .set_kbucket_pending_timeout(BUCKET_CHECK)
-            // Searches are our own: see `Overlay::silence_kademlia`.
-            .set_periodic_bootstrap_interval(None)
-            // Announcements come signed, by a protocol of their own, and are renewed by our own list.
-            .set_record_filtering(kad::StoreInserts::FilterBoth)
-            .set_caching(kad::Caching::Disabled)
-            .set_replication_interval(None)
-            .set_publication_interval(None)
-            .set_provider_publication_interval(None);
-        let store = KadStore::new(local, scope, keys.clone(), records);
-        let mut kad = kad::Behaviour::with_config(local, store, kad_config);
-        kad.set_mode(Some(match scope {
-            Scope::Lan => kad::Mode::Server,
-            Scope::Wan => kad::Mode::Client,
-        }));
+        let mode = match scope {
+            Scope::Lan => Mode::Server,
+            Scope::Wan => Mode::Client,
+        };
+        let kademlia = kademlia::Behaviour::new(protocol(&config.network, scope, "kad"), mode);
         let announce = request_response::Behaviour::with_codec(
             Codec::new(config.network.clone(), scope),
             [(protocol(&config.network, scope, "announce"), ProtocolSupport::Full)],
@@ -198,8 +178,11 @@ impl Overlay {
             defences: config.defences,
             local,
             position,
-            kad_protocol,
-            protocols: Protocols { kad, announce, find, stay },
+            protocols: Protocols { kademlia, announce, find, stay },
+            table: Table::new(position),
+            records,
+            keys: keys.clone(),
+            own_addresses: Vec::new(),
             provide: Provide::new(scope, keys, clock),
             handing: Handing::new(config.limits.handed_per_second, now),
             handed: HashSet::new(),
@@ -214,7 +197,6 @@ impl Overlay {
             next_replacement: now,
             connections: HashMap::new(),
             dial_failures: HashMap::new(),
-            peers: 0,
             last_sequence: 0,
             next_sweep: now,
             events: VecDeque::new(),
@@ -228,12 +210,12 @@ impl Overlay {
 
     /// Whether there is somebody to ask.
     pub(crate) fn has_peers(&self) -> bool {
-        self.peers > 0
+        self.peers() > 0
     }
 
     /// Whether an announcement can be made: there is somebody to tell, and an address to tell.
-    pub(crate) fn can_announce(&mut self) -> bool {
-        self.has_peers() && !self.protocols.kad.store_mut().own_addresses().is_empty()
+    pub(crate) fn can_announce(&self) -> bool {
+        self.has_peers() && !self.own_addresses.is_empty()
     }
 
     /// Sets the addresses that we announce.
@@ -244,15 +226,14 @@ impl Overlay {
             Scope::Lan => self.scope.usable(listen.iter().chain(external), AddressClass::Loopback),
             Scope::Wan => self.scope.usable(external, AddressClass::Loopback),
         };
-        if own == self.protocols.kad.store_mut().own_addresses() {
+        if own == self.own_addresses {
             return;
         }
         if self.scope == Scope::Wan {
-            let mode = if own.is_empty() { kad::Mode::Client } else { kad::Mode::Server };
-            self.protocols.kad.set_mode(Some(mode));
+            self.protocols.kademlia.set_mode(if own.is_empty() { Mode::Client } else { Mode::Server });
         }
         self.provide.set_addresses(&own, now);
-        self.protocols.kad.store_mut().set_own_addresses(own);
+        self.own_addresses = own;
         // We are on another network than before, perhaps: old failures say nothing, and neighbours must hear of us.
         self.absent.clear();
         self.refresh.begin_anew(now);
@@ -293,38 +274,36 @@ impl Overlay {
     }
 
     /// What we hold ourselves about a key.
-    pub(crate) fn recall(&mut self, key: &ProviderKey, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let Self { protocols, absent, .. } = self;
-        let absent = |peer: &PeerId| absent.contains(peer, now);
-        protocols.kad.store_mut().records.sample(key, kad::K_VALUE.get(), absent, now)
+    pub(crate) fn recall(&self, key: &ProviderKey, now: Instant) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.records.sample(key, K, |peer| self.absent.contains(peer, now), now)
     }
 
     /// Whether we hold a stranger's record of a key.
-    pub(crate) fn holds(&mut self, key: &ProviderKey, provider: &PeerId, now: Instant) -> bool {
-        self.protocols.kad.store_mut().records.holds(key, provider, now)
+    pub(crate) fn holds(&self, key: &ProviderKey, provider: &PeerId, now: Instant) -> bool {
+        self.records.holds(key, provider, now)
     }
 
     /// Notes that time has passed.
     pub(crate) fn tick(&mut self, now: Instant) {
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
-            self.protocols.kad.store_mut().records.sweep(now);
-            let table: HashSet<_> = self.table().into_iter().map(|(peer, _)| peer).collect();
-            self.dial_failures.retain(|peer, _| table.contains(peer));
+            self.records.sweep(now);
+            self.dial_failures.retain(|peer, _| self.table.contains(peer));
         }
+        self.replace(now);
         self.try_again(now);
         self.look_through(now);
         self.fill_places(now);
-        self.provide.table_size(self.peers, now);
+        self.provide.table_size(self.peers(), now);
         self.provide.tick(now);
     }
 
     pub(crate) fn peers(&self) -> usize {
-        self.peers
+        self.table.len()
     }
 
-    pub(crate) fn records(&mut self) -> usize {
-        self.protocols.kad.store_mut().records.len()
+    pub(crate) fn records(&self) -> usize {
+        self.records.len()
     }
 
     pub(crate) fn backlog(&self) -> Backlog {
@@ -339,7 +318,7 @@ impl Overlay {
             peers: census.peers,
             buckets: census.buckets.iter().filter(|held| **held > 0).count(),
             nodes: self.size.nodes(),
-            serves: !self.protocols.kad.store_mut().own_addresses().is_empty(),
+            serves: !self.own_addresses.is_empty(),
             records: self.records(),
             keys,
             told,

@@ -2,9 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use libp2p::kad::KBucketKey;
 use libp2p::{Multiaddr, PeerId};
+use sha2::{Digest, Sha256};
 use shoal_content::ProviderKey;
+
+/// Kademlia's k: nodes that should hold a key, and nodes in one bucket of a table. With fewer, a key would be lost when
+/// some of them leave at once; with more, whoever announces would have more to tell.
+pub(crate) const K: usize = 20;
 
 /// Bits of a position.
 const BITS: u32 = 256;
@@ -30,20 +34,16 @@ pub(crate) struct Distance([u8; 32]);
 
 impl Position {
     pub(crate) fn of_key(key: &ProviderKey) -> Self {
-        Self::of_hash(KBucketKey::new(key.as_bytes().as_slice()).hashed_bytes())
+        Self::of_bytes(key.as_bytes())
     }
 
     pub(crate) fn of_peer(peer: &PeerId) -> Self {
-        Self::of_hash(KBucketKey::from(*peer).hashed_bytes())
+        Self::of_bytes(&peer.to_bytes())
     }
 
-    /// The position that Kademlia has worked out already.
-    pub(crate) fn of_hash(hash: &[u8]) -> Self {
-        let mut position = [0; 32];
-        for (to, from) in position.iter_mut().zip(hash) {
-            *to = *from;
-        }
-        Self(position)
+    /// Where something lies whose bytes are these.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
     }
 
     /// Any position.
@@ -155,6 +155,8 @@ impl Distance {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::kad::KBucketKey;
+
     use super::*;
 
     fn at(first: u8) -> Position {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use libp2p::kad;
+use crate::position::K;
 
 /// The first pause between two looks around ourselves while the table is small. Many nodes may start at the
 /// same moment and meet each other only now.
@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(10 * 60);
 const THIN: usize = 8;
 
 /// Nodes with which the table has our whole neighbourhood, or all of a small network.
-const ENOUGH: usize = kad::K_VALUE.get();
+const ENOUGH: usize = K;
 
 /// Where a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

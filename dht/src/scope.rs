@@ -238,7 +238,7 @@ fn is_name(address: &Multiaddr) -> bool {
     !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Memory(_)))
 }
 
-fn without_peer(address: &Multiaddr) -> Multiaddr {
+pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     let mut bare = address.clone();
     if matches!(bare.iter().last(), Some(Protocol::P2p(_))) {
         bare.pop();

@@ -7,14 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use libp2p::{PeerId, kad};
+use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
-use crate::position::{Node, Position};
+use crate::position::{K, Node, Position};
 use crate::walk::{Effort, Walk};
 
 /// Nodes that should hold a key.
-pub(crate) const HOLDERS: usize = kad::K_VALUE.get();
+pub(crate) const HOLDERS: usize = K;
 
 /// Nodes told of a key: a few more, since some of those that others named will be gone, and since keys that lie
 /// beside the place of a walk have some other nearest nodes.

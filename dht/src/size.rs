@@ -5,15 +5,13 @@
 
 use std::collections::VecDeque;
 
-use libp2p::kad;
-
-use crate::position::Distance;
+use crate::position::{Distance, K};
 
 /// Places remembered. More of them would be older than the network that they tell of.
 const SAMPLES: usize = 15;
 
 /// Nodes by which a place is measured: those that should hold a key there.
-const MEASURED: usize = kad::K_VALUE.get();
+const MEASURED: usize = K;
 
 /// What walks have told about the size of the network.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 //! A receiver checks the signature, not the sender, so that an announcement can be handed on.
 
 pub(crate) mod find;
+pub(crate) mod kad;
 
 use std::collections::BTreeSet;
 

@@ -21,7 +21,7 @@ impl Overlay {
             return;
         }
         // In an order that nobody can foresee, or choose by being near to something.
-        let table = self.distances(Position::random());
+        let table = self.table.distances(Position::random());
         let mut dials = 1;
         for place in vacant {
             let belongs = |peer: &PeerId| Anchors::place_of(Position::of_peer(peer)) == place;
@@ -40,7 +40,7 @@ impl Overlay {
                     continue;
                 }
                 dials -= 1;
-                let addresses = self.table_addresses(peer);
+                let addresses = self.table.addresses(peer).to_vec();
                 self.check.offer(Node { peer: *peer, addresses });
             }
             self.anchors.tried(place, now);
@@ -49,11 +49,11 @@ impl Overlay {
 
     /// The nodes of the table nearest to a position among those that are connected.
     pub(super) fn nearest_connected(&mut self, target: Position, count: usize) -> Vec<Node> {
-        let mut near = self.distances(target);
+        let mut near = self.table.distances(target);
         near.retain(|(_, peer)| self.protocols.stay.connection(peer).is_some());
         near.sort_unstable();
         near.truncate(count);
-        let node = |(_, peer)| Node { peer, addresses: self.table_addresses(&peer) };
+        let node = |(_, peer)| Node { peer, addresses: self.table.addresses(&peer).to_vec() };
         near.into_iter().map(node).collect()
     }
 }

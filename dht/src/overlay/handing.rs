@@ -15,7 +15,7 @@ use crate::wire::Sealed;
 impl Overlay {
     /// Notes that a peer was offered to the table, on the proof that it is where it says.
     pub(super) fn joined(&mut self, peer: PeerId, is_new: bool) {
-        let addresses = self.table_addresses(&peer);
+        let addresses = self.table.addresses(&peer).to_vec();
         if is_new && !addresses.is_empty() {
             self.handing.joined(Node { peer, addresses }, Instant::now());
         }
@@ -28,7 +28,7 @@ impl Overlay {
         let neighbourhood = self.neighbourhood(Some(&peer), now);
         let place = Position::of_peer(&peer).place();
         let wants = |key| neighbourhood.hands(key, place);
-        let found = self.protocols.kad.store_mut().records.handable(wants, |came| newcomer.lacks(came), now);
+        let found = self.records.handable(wants, |came| newcomer.lacks(came), now);
         self.handing.hand(newcomer.node, found, now);
     }
 
@@ -55,13 +55,13 @@ impl Overlay {
     }
 
     /// Those of the keys whose records we should hold, as far as we know our neighbours.
-    pub(super) fn near<'a>(&mut self, keys: &'a BTreeSet<ProviderKey>, now: Instant) -> Vec<&'a ProviderKey> {
+    pub(super) fn near<'a>(&self, keys: &'a BTreeSet<ProviderKey>, now: Instant) -> Vec<&'a ProviderKey> {
         let neighbourhood = self.neighbourhood(None, now);
         keys.iter().filter(|key| neighbourhood.is_ours(Position::of_key(key).place())).collect()
     }
 
-    fn neighbourhood(&mut self, without: Option<&PeerId>, now: Instant) -> Neighbourhood {
-        let all = self.distances(self.position).into_iter();
+    fn neighbourhood(&self, without: Option<&PeerId>, now: Instant) -> Neighbourhood {
+        let all = self.table.distances(self.position).into_iter();
         let others = all.filter(|(_, peer)| Some(peer) != without && !self.absent.contains(peer, now));
         let others = others.map(|(_, peer)| Position::of_peer(&peer).place()).collect();
         Neighbourhood::new(self.position.place(), others)

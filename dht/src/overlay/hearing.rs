@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::PeerId;
-use libp2p::kad;
 use libp2p::request_response::{self, OutboundFailure};
 use libp2p::swarm::ConnectionId;
 
@@ -30,8 +29,7 @@ impl Overlay {
         }
         let mut began = self.drive_searches(now);
         began |= self.send_handed(now);
-        let Self { provide, protocols, network, keypair, scope, last_sequence, .. } = self;
-        let own_addresses = protocols.kad.store_mut().own_addresses();
+        let Self { provide, protocols, network, keypair, scope, own_addresses, last_sequence, .. } = self;
         let mut seal = |parcel: &Parcel<'_>| {
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
@@ -54,27 +52,10 @@ impl Overlay {
 
     pub(super) fn on_protocols(&mut self, event: ProtocolsEvent, now: Instant) {
         match event {
-            ProtocolsEvent::Kad(event) => self.on_kad(event, now),
+            ProtocolsEvent::Kademlia(asked) => self.on_asked(asked, now),
             ProtocolsEvent::Announce(event) => self.on_announce(event, now),
             ProtocolsEvent::Find(event) => self.on_find(event, now),
             ProtocolsEvent::Stay(stay::Ended { connection }) => self.anchors.lost(connection, now),
-        }
-    }
-
-    fn on_kad(&mut self, event: kad::Event, now: Instant) {
-        match event {
-            // A bootstrap goes on to the next bucket unless it is ended there too.
-            kad::Event::OutboundQueryProgressed { .. } => self.end_kademlia_queries(),
-            kad::Event::RoutingUpdated { peer, is_new_peer, addresses, .. } => {
-                self.keep_in_scope(&peer, &addresses.into_vec());
-                self.count_peers();
-                self.provide.table_size(self.peers, now);
-                if is_new_peer {
-                    self.refresh.grew(self.peers, now);
-                }
-                self.events.push_back(if is_new_peer { Event::TableGrew } else { Event::TableChanged });
-            }
-            _ => {}
         }
     }
 
@@ -154,12 +135,11 @@ impl Overlay {
         };
         let signed = (sealed.as_bytes(), keys);
         if announcement.provider == sender || ttl.is_none() {
-            let records = &mut self.protocols.kad.store_mut().records;
-            return records.apply_signed(offer, &announcement.keys, signed);
+            return self.records.apply_signed(offer, &announcement.keys, signed);
         }
         let near = self.near(&announcement.keys, now);
         let far = u32::try_from(keys - near.len()).unwrap_or(u32::MAX);
-        let mut receipt = self.protocols.kad.store_mut().records.apply_signed(offer, near, signed);
+        let mut receipt = self.records.apply_signed(offer, near, signed);
         receipt.refused = receipt.refused.saturating_add(far);
         receipt
     }

@@ -18,7 +18,7 @@ use crate::provide;
 use crate::refresh::Aim;
 use crate::scope::AddressClass;
 use crate::search::{HOLDERS, MAX_HOLDERS, Search, WalkIndex};
-use crate::wire::find::{MAX_ADDRESSES_TOLD, MAX_CLOSER, MAX_PROVIDERS, Question, Reply};
+use crate::wire::find::{Question, Reply};
 
 /// Nodes of our table that a walk begins with. The nearest few are asked first; the others are there for when
 /// those do not answer.
@@ -139,7 +139,7 @@ impl Overlay {
     /// The nodes to begin with. When everybody seems dead, they are tried all the same.
     fn seeds(&mut self, target: Position, now: Instant) -> Vec<Node> {
         let seeds = self.nearest(target, SEEDS, now);
-        if seeds.is_empty() && self.peers > 0 {
+        if seeds.is_empty() && self.has_peers() {
             self.absent.clear();
             return self.nearest(target, SEEDS, now);
         }
@@ -323,35 +323,5 @@ impl Overlay {
             |node: &Node| !node.addresses.is_empty() || self.protocols.find.is_connected(&node.peer);
         let others = nodes.into_iter().filter(|node| node.peer != self.local);
         others.map(usable).filter(can_be_reached).collect()
-    }
-
-    /// Answers a stranger's question with what the table and the records say; none when it asks too much.
-    fn answer(
-        &mut self,
-        asker: &PeerId,
-        connection: ConnectionId,
-        question: Question,
-        now: Instant,
-    ) -> Option<Reply> {
-        let remote = self.connections.get_mut(&connection)?;
-        if !remote.may_ask(now) {
-            return None;
-        }
-        let (scope, over) = (self.scope, remote.class);
-        let told = |mut node: Node| {
-            node.addresses = scope.usable(&node.addresses, over);
-            node.addresses.truncate(MAX_ADDRESSES_TOLD);
-            (!node.addresses.is_empty()).then_some(node)
-        };
-        // One more, in case the asker is among them.
-        let nearest = self.nearest(question.target, MAX_CLOSER + 1, now);
-        let others = nearest.into_iter().filter(|node| node.peer != *asker);
-        let closer = others.filter_map(told).take(MAX_CLOSER).collect();
-        let Self { protocols, absent, .. } = self;
-        let store = protocols.kad.store_mut();
-        let absent = |peer: &PeerId| absent.contains(peer, now);
-        let known = question.key.map(|key| store.known(&key, MAX_PROVIDERS, absent, now)).unwrap_or_default();
-        let providers = known.into_iter().filter_map(told).take(MAX_PROVIDERS).collect();
-        Some(Reply { closer, providers })
     }
 }

@@ -5,8 +5,6 @@ use std::task::{Context, Waker};
 use std::time::SystemTime;
 
 use libp2p::core::Endpoint;
-use libp2p::kad::RecordKey;
-use libp2p::kad::store::RecordStore as _;
 use libp2p::swarm::DialError;
 
 use super::*;
@@ -68,27 +66,22 @@ impl Overlay {
 
     /// Lets a peer be identified over a connection to `place`.
     fn meet_at(&mut self, peer: PeerId, place: &Multiaddr, way: Endpoint, listen: &[&str]) -> Vec<String> {
-        let protocols = [self.kad_protocol.clone()];
+        let protocols = [self.protocols.kademlia.protocol().clone()];
         let connection = ConnectionId::new_unchecked(1000 + self.connections.len());
         self.connections.insert(connection, Remote::new(peer, place, way, Instant::now()));
         self.identified(peer, &protocols, &addresses(listen), place);
         self.connections.remove(&connection);
         self.settle();
-        self.known(&peer)
+        self.known_at(&peer)
     }
 
     fn settle(&mut self) {
         while self.poll(&mut Context::from_waker(Waker::noop())).is_ready() {}
     }
 
-    /// The addresses of a peer in the table, bare.
-    fn known(&mut self, peer: &PeerId) -> Vec<String> {
-        let suffix = format!("/p2p/{peer}");
-        let of_peer = self.table().into_iter().filter(|(other, _)| other == peer);
-        of_peer
-            .flat_map(|(_, addresses)| addresses)
-            .map(|address| address.to_string().trim_end_matches(&suffix).to_owned())
-            .collect()
+    /// The addresses of a peer in the table.
+    fn known_at(&self, peer: &PeerId) -> Vec<String> {
+        self.table.addresses(peer).iter().map(ToString::to_string).collect()
     }
 
     /// Receives an announcement over a connection, from its provider.
@@ -119,9 +112,8 @@ impl Overlay {
             .expect("it can sign")
     }
 
-    fn told(&mut self) -> Vec<Vec<Multiaddr>> {
-        let records = self.protocols.kad.store_mut().providers(&RecordKey::new(key().as_bytes()));
-        records.into_iter().map(|record| record.addresses).collect()
+    fn told(&self) -> Vec<Vec<Multiaddr>> {
+        self.known(&key(), K, Instant::now()).into_iter().map(|node| node.addresses).collect()
     }
 }
 
@@ -160,18 +152,31 @@ fn a_peer_that_stops_serving_leaves_the_table() {
 }
 
 #[test]
-fn addresses_that_kademlia_adds_by_itself_are_held_to_the_same_rules() {
-    let (mut wan, peer) = (overlay(Scope::Wan), PeerId::random());
-    wan.meet(peer, &[GLOBAL], AddressClass::Global);
-    wan.protocols.kad.add_address(&peer, PRIVATE.parse().expect("an address"));
-    wan.settle();
-    assert_eq!(wan.known(&peer), [GLOBAL]);
-    let many: Vec<_> = (1..20).map(|port| format!("/ip4/8.8.8.8/tcp/{port}")).collect();
-    for address in &many {
-        wan.protocols.kad.add_address(&peer, address.parse().expect("an address"));
+fn a_peer_has_few_addresses_and_those_at_which_it_is_not_found_go() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    let texts: Vec<_> = (1..20).map(|port| format!("/ip4/192.168.0.1/tcp/{port}")).collect();
+    for text in &texts {
+        lan.meet(peer, &[text], AddressClass::Private);
     }
-    wan.settle();
-    assert!(wan.known(&peer).len() <= crate::scope::MAX_ADDRESSES);
+    let max = crate::scope::MAX_ADDRESSES;
+    assert_eq!(lan.known_at(&peer), texts[..max]);
+    // As the swarm tells them, with the peer behind them.
+    let full: Vec<_> =
+        addresses(&[&texts[0], &texts[2]]).into_iter().map(|at| at.with_p2p(peer).expect("bare")).collect();
+    for address in &full {
+        lan.not_found_at(&peer, address);
+    }
+    assert_eq!(lan.known_at(&peer), [texts[1].as_str(), &texts[3], &texts[4]]);
+    for text in &texts {
+        lan.not_found_at(&peer, &text.parse().expect("an address"));
+    }
+    assert_eq!(
+        lan.known_at(&peer),
+        [texts[4].as_str()],
+        "the last one stays: perhaps it is our own network that is down"
+    );
+    lan.meet(peer, &[PRIVATE], AddressClass::Private);
+    assert_eq!(lan.known_at(&peer), [texts[4].as_str(), PRIVATE]);
 }
 
 #[test]
@@ -179,27 +184,27 @@ fn only_what_is_reachable_is_announced_and_makes_a_server() {
     let now = Instant::now();
     let (mut lan, mut wan) = (overlay(Scope::Lan), overlay(Scope::Wan));
     let listen = addresses(&[LOOPBACK, PRIVATE, GLOBAL]);
-    let own = |overlay: &mut Overlay| overlay.protocols.kad.store_mut().own_addresses().to_vec();
+    let own = |overlay: &Overlay| overlay.own_addresses.clone();
     for overlay in [&mut lan, &mut wan] {
         overlay.set_own_addresses(&listen, &[], now);
     }
-    assert_eq!(own(&mut lan), addresses(&[PRIVATE, LOOPBACK]));
-    assert_eq!(own(&mut wan), [], "listening is not being reachable");
-    assert_eq!(wan.protocols.kad.mode(), kad::Mode::Client);
+    assert_eq!(own(&lan), addresses(&[PRIVATE, LOOPBACK]));
+    assert_eq!(own(&wan), [], "listening is not being reachable");
+    assert_eq!(wan.protocols.kademlia.mode(), Mode::Client);
     for overlay in [&mut lan, &mut wan] {
         overlay.set_own_addresses(&listen, &addresses(&[PRIVATE, GLOBAL]), now);
     }
-    assert_eq!(own(&mut wan), addresses(&[GLOBAL]));
-    assert_eq!((wan.protocols.kad.mode(), lan.protocols.kad.mode()), (kad::Mode::Server, kad::Mode::Server));
+    assert_eq!(own(&wan), addresses(&[GLOBAL]));
+    assert_eq!((wan.protocols.kademlia.mode(), lan.protocols.kademlia.mode()), (Mode::Server, Mode::Server));
     wan.set_own_addresses(&listen, &[], now);
-    assert_eq!(wan.protocols.kad.mode(), kad::Mode::Client);
+    assert_eq!(wan.protocols.kademlia.mode(), Mode::Client);
 }
 
 #[test]
 fn our_own_keys_are_answered_with_addresses_of_the_scope_or_not_at_all() {
     let mut wan = overlay(Scope::Wan);
     wan.announce(Task::Announce(AnnounceId(1)), &[key()], Duration::from_secs(60));
-    assert!(wan.told().is_empty(), "kademlia would fill in every address that we listen on");
+    assert!(wan.told().is_empty(), "nobody could come to us");
     wan.set_own_addresses(&[], &addresses(&[PRIVATE, GLOBAL]), Instant::now());
     assert_eq!(wan.told(), [addresses(&[GLOBAL])]);
     wan.withdraw(Task::Withdraw(1), &[key()], Instant::now());
@@ -266,5 +271,5 @@ fn an_address_of_somebody_else_is_dropped_at_once() {
     let error =
         DialError::WrongPeerId { obtained: PeerId::random(), address: PRIVATE.parse().expect("an address") };
     lan.on_dial_failure(peer, &error, Instant::now());
-    assert_eq!(lan.known(&peer), ["/ip4/192.168.0.2/tcp/1"]);
+    assert_eq!(lan.known_at(&peer), ["/ip4/192.168.0.2/tcp/1"]);
 }

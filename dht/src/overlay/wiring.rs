@@ -19,6 +19,7 @@ use super::{Event, Overlay, Protocols};
 use crate::gate::{Gate, Offer};
 use crate::position::Node;
 use crate::scope::AddressClass;
+use crate::table::Link;
 
 impl Overlay {
     fn gate<H>(&self, handler: H, remote: &Multiaddr) -> Gate<H> {
@@ -71,7 +72,7 @@ impl NetworkBehaviour for Overlay {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        Ok(peer.map(|peer| self.table_addresses(&peer)).unwrap_or_default())
+        Ok(peer.map(|peer| self.table.addresses(&peer).to_vec()).unwrap_or_default())
     }
 
     fn handle_established_outbound_connection(
@@ -96,11 +97,18 @@ impl NetworkBehaviour for Overlay {
                 let way = established.endpoint.to_endpoint();
                 let remote = Remote::new(established.peer_id, address, way, Instant::now());
                 self.connections.insert(established.connection_id, remote);
+                for address in established.failed_addresses {
+                    self.not_found_at(&established.peer_id, address);
+                }
+                self.table.linked(&established.peer_id, Link::Connected);
                 self.dial_failures.remove(&established.peer_id);
                 self.absent.heard(&established.peer_id);
             }
             FromSwarm::ConnectionClosed(closed) => {
                 self.connections.remove(&closed.connection_id);
+                if closed.remaining_established == 0 {
+                    self.table.linked(&closed.peer_id, Link::Disconnected);
+                }
                 self.anchors.lost(closed.connection_id, Instant::now());
             }
             FromSwarm::DialFailure(failure) => {
@@ -108,7 +116,6 @@ impl NetworkBehaviour for Overlay {
                     self.on_dial_failure(peer, failure.error, Instant::now());
                 }
             }
-            FromSwarm::NewListenAddr(_) => self.silence_kademlia(),
             _ => {}
         }
     }

@@ -7,9 +7,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use libp2p::kad;
-
-use crate::position::{Node, Position};
+use crate::position::{K, Node, Position};
 
 /// How long the answer of a walk is used for further keys. Nodes come and go; a directory published right
 /// after another should still not walk again.
@@ -33,7 +31,7 @@ impl Region {
     /// What a walk to `target` says about its surroundings, nearest first. Fewer nodes than a walk looks for means that
     /// these are all there are, and that they are the closest to every key.
     pub(crate) fn new(target: Position, nodes: Vec<Node>, now: Instant) -> Self {
-        let farthest = nodes.get(kad::K_VALUE.get() - 1);
+        let farthest = nodes.get(K - 1);
         let shared = |node: &Node| Position::of_peer(&node.peer).shared_bits(target);
         let bits = farthest.map_or(0, |node| shared(node) + EXTRA_BITS);
         Self { target, bits, nodes, learned: now }

@@ -11,11 +11,11 @@ use serde_bytes::ByteBuf;
 use shoal_content::ProviderKey;
 
 use super::{KEY_LEN, OpenError, VERSION, decode, encode};
-use crate::position::{Node, Position};
+use crate::position::{K, Node, Position};
 use crate::scope::MAX_ADDRESS_LEN;
 
 /// Nodes in an answer: as many as should hold a record. More would let one liar name half of a walk.
-pub(crate) const MAX_CLOSER: usize = libp2p::kad::K_VALUE.get();
+pub(crate) const MAX_CLOSER: usize = K;
 
 /// Providers in an answer. Whoever looks asks twenty nodes, each of which shows others.
 pub(crate) const MAX_PROVIDERS: usize = 32;

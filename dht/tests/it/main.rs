@@ -5,4 +5,5 @@
 mod announcing;
 mod finding;
 mod hostile;
+mod kademlia;
 mod net;

@@ -14,7 +14,7 @@ use shoal_content::{Digest, NetworkName, ProviderKey};
 use shoal_dht::{AnnounceId, Behaviour, Config, Defences, Event, Limits, LookupId, Outcome, Scopes};
 
 /// Far more than anything here takes, so that only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -168,13 +168,26 @@ impl Net {
     pub(crate) async fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(self) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match tokio::time::timeout(left, self.nodes.next()).await {
-                Ok(Some((index, told))) => self.told[index].extend(told),
-                Ok(None) => panic!("no node runs"),
-                Err(_) => panic!("waited in vain for {what}: {:?}", self.told),
-            }
+            self.run_before(deadline, what).await;
         }
+    }
+
+    /// Runs all nodes until one of them has done something.
+    pub(crate) async fn step(&mut self, what: &str) {
+        self.run_before(Instant::now() + PATIENCE, what).await;
+    }
+
+    async fn run_before(&mut self, deadline: Instant, what: &str) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, self.nodes.next()).await {
+            Ok(Some((index, told))) => self.told[index].extend(told),
+            Ok(None) => panic!("no node runs"),
+            Err(_) => panic!("waited in vain for {what}: {:?}", self.told),
+        }
+    }
+
+    pub(crate) fn is_in_table(&mut self, index: usize, peer: &PeerId) -> bool {
+        self.dht(index).table().iter().any(|(_, member, _)| member == peer)
     }
 
     /// Announces keys and waits until everybody asked has answered: (acknowledged, asked).

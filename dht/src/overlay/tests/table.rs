@@ -80,7 +80,7 @@ fn nobody_enters_the_table_of_the_internet_who_was_not_dialled() {
     let mut wan = overlay(Scope::Wan);
     let connection = ConnectionId::new_unchecked(1);
     wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
-    wan.identified(caller, &[wan.kad_protocol.clone()], &addresses(&[GLOBAL]), &from);
+    wan.identified(caller, &[wan.protocols.kademlia.protocol().clone()], &addresses(&[GLOBAL]), &from);
     assert_eq!(dialled(&mut wan), [caller], "it is called back");
     assert_eq!(wan.peers(), 0);
     assert_eq!(
@@ -115,7 +115,7 @@ fn a_flood_of_callers_is_called_back_at_a_rate() {
         let connection = ConnectionId::new_unchecked(1);
         let (caller, from) = (PeerId::random(), at("/ip4/8.8.8.8/tcp/50000"));
         wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
-        let protocols = [wan.kad_protocol.clone()];
+        let protocols = [wan.protocols.kademlia.protocol().clone()];
         wan.identified(caller, &protocols, &addresses(&[&address]), &from);
         called += dialled(&mut wan).len();
     }
@@ -137,8 +137,10 @@ fn a_full_part_of_the_table_looks_at_few_newcomers() {
             let (caller, from) = (far().expect("endless"), at("/ip4/8.8.8.8/tcp/50000"));
             let remote = Remote::new(caller, &from, Endpoint::Listener, Instant::now());
             wan.connections.insert(ConnectionId::new_unchecked(1), remote);
-            let (protocols, listen) =
-                ([wan.kad_protocol.clone()], addresses(&[&format!("/ip4/9.8.{number}.1/tcp/1")]));
+            let (protocols, listen) = (
+                [wan.protocols.kademlia.protocol().clone()],
+                addresses(&[&format!("/ip4/9.8.{number}.1/tcp/1")]),
+            );
             wan.identified(caller, &protocols, &listen, &from);
             dials += dialled(&mut wan).len();
         }

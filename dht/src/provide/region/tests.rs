@@ -23,7 +23,7 @@ fn closest(peers: &[KBucketKey<PeerId>], key: &ProviderKey) -> Vec<Node> {
     let target = KBucketKey::new(key.as_bytes().as_slice());
     let mut peers = peers.to_vec();
     peers.sort_by_cached_key(|peer| target.distance(peer));
-    peers.truncate(kad::K_VALUE.get() + 4);
+    peers.truncate(K + 4);
     peers.into_iter().map(|peer| Node { peer: peer.into_preimage(), addresses: Vec::new() }).collect()
 }
 
