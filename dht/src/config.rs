@@ -77,6 +77,11 @@ pub struct Limits {
     pub handed_per_second: usize,
     /// Lookups that walk at once; the others wait. Each keeps several dials open.
     pub lookups: usize,
+    /// Dials under way in the whole node beyond which an overlay begins none. It must be less than the node makes at once:
+    /// those that are refused, or wait for their turn, would look like dead nodes.
+    pub dials: usize,
+    /// Connections of the whole node beyond which an overlay dials for lookups alone, likewise less than the node takes.
+    pub connections: usize,
     /// How long a lookup may take. Whoever waits longer believes that it hangs.
     pub lookup_deadline: Duration,
 }
@@ -88,6 +93,8 @@ impl Default for Limits {
             providers_per_key: 64,
             handed_per_second: 16,
             lookups: 16,
+            dials: 48,
+            connections: 352,
             lookup_deadline: Duration::from_secs(30),
         }
     }

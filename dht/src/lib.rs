@@ -46,6 +46,7 @@ mod stats;
 mod stay;
 mod table;
 mod tally;
+mod under_way;
 mod walk;
 mod wire;
 

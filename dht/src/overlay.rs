@@ -44,6 +44,7 @@ use crate::size::Size;
 use crate::stats::OverlayStats;
 use crate::stay;
 use crate::table::Table;
+use crate::under_way::UnderWay;
 use crate::walk::Effort;
 use remote::Remote;
 use searching::Searches;
@@ -97,6 +98,7 @@ pub struct Overlay {
     size: Size,
     refresh: Refresh,
     check: Check,
+    under_way: UnderWay,
     /// Who is to be dialled now.
     dials: VecDeque<Node>,
     anchors: Anchors,
@@ -192,6 +194,7 @@ impl Overlay {
             size: Size::default(),
             refresh: Refresh::default(),
             check: Check::default(),
+            under_way: UnderWay::new(config.limits.dials, config.limits.connections),
             dials: VecDeque::new(),
             anchors: Anchors::default(),
             next_replacement: now,

@@ -308,14 +308,16 @@ impl Provide {
         self.use_regions(now);
     }
 
-    /// The next message to send, if one may be sent now; `seal` signs it when it is first sent.
+    /// The next message to send, if one may be sent now to whom `can_reach` says that it can be; `seal` signs it when it
+    /// is first sent.
     pub(crate) fn next_message(
         &mut self,
+        can_reach: impl Fn(&PeerId) -> bool,
         mut seal: impl FnMut(&Parcel<'_>) -> Option<Arc<Sealed>>,
         now: Instant,
     ) -> Option<(Node, Arc<Sealed>)> {
         loop {
-            let (node, batch) = self.outbox.next()?;
+            let (node, batch) = self.outbox.next(&can_reach)?;
             let Self { ledger, mark, addresses, .. } = self;
             let mut seal = |parcel: &Parcel<'_>| {
                 // What we do not say now was not said of every key.
@@ -333,7 +335,8 @@ impl Provide {
     pub(crate) fn answered(&mut self, peer: PeerId, answer: Answer, now: Instant) {
         let closed = match answer {
             Answer::Lost if self.outbox.retry(&peer) => return,
-            Answer::Lost | Answer::Unreachable => self.outbox.give_up(&peer),
+            Answer::Postponed if self.outbox.postpone(&peer) => return,
+            Answer::Lost | Answer::Unreachable | Answer::Postponed => self.outbox.give_up(&peer),
             Answer::Stored | Answer::Refused | Answer::Withdrawn => {
                 self.outbox.finish(&peer).into_iter().collect()
             }

@@ -76,7 +76,7 @@ impl Search {
     pub(crate) fn next(
         &mut self,
         now: Instant,
-        patience: impl Fn(&PeerId) -> Duration,
+        patience: impl Fn(&PeerId) -> Option<Duration>,
     ) -> Option<(WalkIndex, Position, Node)> {
         let mut walks = self.walks.iter_mut().enumerate();
         walks.find_map(|(index, walk)| walk.next(now, &patience).map(|node| (index, walk.target(), node)))
@@ -100,6 +100,13 @@ impl Search {
     pub(crate) fn failed(&mut self, index: WalkIndex, peer: &PeerId) {
         if let Some(walk) = self.walks.get_mut(index) {
             walk.failed(peer);
+        }
+    }
+
+    /// Notes that a question was not sent after all.
+    pub(crate) fn put_back(&mut self, index: WalkIndex, peer: &PeerId) {
+        if let Some(walk) = self.walks.get_mut(index) {
+            walk.put_back(peer);
         }
     }
 

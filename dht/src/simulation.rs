@@ -133,7 +133,7 @@ impl Simulation {
             search.seed(&seed, false);
         }
         loop {
-            while let Some((walk, target, node)) = search.next(now, |_| PATIENCE) {
+            while let Some((walk, target, node)) = search.next(now, |_| Some(PATIENCE)) {
                 on_their_way.push((now + ROUND_TRIP, walk, node.peer, target));
             }
             if search.is_over() {

@@ -140,17 +140,22 @@ impl Walk {
         self.seed(node, false);
     }
 
-    /// The next node to ask, if one may be asked now; `patience` tells how long to wait for it.
-    pub(crate) fn next(&mut self, now: Instant, patience: impl FnOnce(&PeerId) -> Duration) -> Option<Node> {
+    /// The next node to ask, if one may be asked now; `patience` tells how long to wait for it, or that it cannot be asked
+    /// yet.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        patience: impl Fn(&PeerId) -> Option<Duration>,
+    ) -> Option<Node> {
         if self.effort.messages >= MAX_MESSAGES {
             return None;
         }
         let distance = match self.next_guide() {
             Some(guide) => guide,
-            None => self.next_of_frontier()?,
+            None => self.next_of_frontier(|peer| patience(peer).is_some())?,
         };
         let candidate = self.candidates.get_mut(&distance)?;
-        candidate.state = State::Asked { due: now + patience(&candidate.node.peer) };
+        candidate.state = State::Asked { due: now + patience(&candidate.node.peer)? };
         self.effort.messages += 1;
         Some(candidate.node.clone())
     }
@@ -194,6 +199,17 @@ impl Walk {
         candidate.state = State::Dead;
         let teller = candidate.teller;
         self.blame(teller);
+    }
+
+    /// Notes that a question was not sent after all, for a reason of our own: the node is asked another time.
+    pub(crate) fn put_back(&mut self, peer: &PeerId) {
+        let candidate = self.candidates.get_mut(&self.target.distance(Position::of_peer(peer)));
+        if let Some(candidate) = candidate
+            && matches!(candidate.state, State::Asked { .. } | State::Late)
+        {
+            candidate.state = State::Waiting;
+            self.effort.messages = self.effort.messages.saturating_sub(1);
+        }
     }
 
     /// Notes that time has passed. Tells who did not answer in time.
@@ -309,7 +325,7 @@ impl Walk {
     }
 
     /// The nearest node that matters and was not asked yet, if another question may be open.
-    fn next_of_frontier(&self) -> Option<Distance> {
+    fn next_of_frontier(&self, may_ask: impl Fn(&PeerId) -> bool) -> Option<Distance> {
         let is_asked = |candidate: &Candidate| matches!(candidate.state, State::Asked { .. });
         let all = self.candidates.values().filter(|candidate| is_asked(candidate)).count();
         // A question to a node that does not matter any more must not hold up those that do.
@@ -317,14 +333,17 @@ impl Walk {
         if open >= self.breadth() || all >= MANY {
             return None;
         }
-        let next = self.frontier().find(|(_, candidate)| candidate.state == State::Waiting);
-        if let Some((distance, _)) = next {
-            return Some(*distance);
+        let mut waiting =
+            self.frontier().filter(|(_, candidate)| candidate.state == State::Waiting).peekable();
+        if waiting.peek().is_some() {
+            let next = waiting.find(|(_, candidate)| may_ask(&candidate.node.peer));
+            return next.map(|(distance, _)| *distance);
         }
         // With everybody else gone, those that seem dead are tried after all.
         let is_hope = |candidate: &Candidate| {
             candidate.state == State::Doubtful && self.effort.answers == 0 && all == 0
         };
+        let is_hope = |candidate: &Candidate| is_hope(candidate) && may_ask(&candidate.node.peer);
         self.candidates.iter().find(|(_, candidate)| is_hope(candidate)).map(|(distance, _)| *distance)
     }
 

@@ -12,6 +12,7 @@ use crate::codec::is_unsupported;
 use crate::provide::{Answer, Parcel};
 use crate::record_store::Offer;
 use crate::stay;
+use crate::under_way::Need;
 use crate::wire::{Receipt, Sealed, Term};
 
 impl Overlay {
@@ -29,7 +30,18 @@ impl Overlay {
         }
         let mut began = self.drive_searches(now);
         began |= self.send_handed(now);
-        let Self { provide, protocols, network, keypair, scope, own_addresses, last_sequence, .. } = self;
+        let Self {
+            provide,
+            protocols,
+            network,
+            keypair,
+            scope,
+            own_addresses,
+            last_sequence,
+            under_way,
+            connections,
+            ..
+        } = self;
         let mut seal = |parcel: &Parcel<'_>| {
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
@@ -42,7 +54,13 @@ impl Overlay {
                 .ok()
                 .map(Into::into)
         };
-        while let Some((node, sealed)) = provide.next_message(&mut seal, now) {
+        loop {
+            let may_dial = under_way.has_room(Need::Upkeep, connections.len());
+            let can_reach = |peer: &PeerId| may_dial || protocols.announce.is_connected(peer);
+            let Some((node, sealed)) = provide.next_message(can_reach, &mut seal, now) else { break };
+            if !protocols.announce.is_connected(&node.peer) {
+                under_way.begun(node.peer);
+            }
             protocols.announce.send_request_with_addresses(&node.peer, sealed, node.addresses);
             began = true;
         }
@@ -83,6 +101,7 @@ impl Overlay {
             Event::OutboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "announcement not acknowledged");
                 let answer = match error {
+                    OutboundFailure::DialFailure if self.under_way.was_refused(&peer) => Answer::Postponed,
                     OutboundFailure::DialFailure => Answer::Unreachable,
                     error if is_unsupported(&error) => Answer::Unreachable,
                     _ => Answer::Lost,

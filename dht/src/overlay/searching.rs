@@ -18,6 +18,7 @@ use crate::provide;
 use crate::refresh::Aim;
 use crate::scope::AddressClass;
 use crate::search::{HOLDERS, MAX_HOLDERS, Search, WalkIndex};
+use crate::under_way::Need;
 use crate::wire::find::{Question, Reply};
 
 /// Nodes of our table that a walk begins with. The nearest few are asked first; the others are there for when
@@ -99,6 +100,12 @@ impl Searches {
 }
 
 impl Overlay {
+    /// Notes that a dial is over: there is room for another one.
+    pub(super) fn dial_ended(&mut self, peer: &PeerId) {
+        self.under_way.ended(peer);
+        self.searches.is_stale = true;
+    }
+
     /// Begins a lookup's search.
     pub(crate) fn find(&mut self, id: LookupId, key: ProviderKey, now: Instant) {
         self.search(Why::Lookup(id), Position::of_key(&key), Some(key), HOLDERS, now);
@@ -148,6 +155,7 @@ impl Overlay {
 
     /// Notes that time has passed.
     pub(super) fn tick_searches(&mut self, now: Instant) {
+        self.under_way.tick(now);
         for running in self.searches.running.values_mut() {
             running.search.tick(now);
         }
@@ -178,15 +186,23 @@ impl Overlay {
     }
 
     fn ask_next(&mut self, id: u64, now: Instant) -> bool {
-        let Self { searches, protocols, pace, .. } = self;
+        let Self { searches, protocols, pace, under_way, connections, .. } = self;
         let Some(running) = searches.running.get_mut(&id) else { return false };
+        let need = if matches!(running.why, Why::Lookup(_)) { Need::Lookup } else { Need::Upkeep };
         let find = &mut protocols.find;
         let mut began = false;
         loop {
             let start = |peer: &PeerId| if find.is_connected(peer) { Start::Warm } else { Start::Cold };
-            let next = running.search.next(now, |peer| pace.patience(peer, start(peer)));
+            let may_dial = under_way.has_room(need, connections.len());
+            let next = running.search.next(now, |peer| {
+                let start = start(peer);
+                (start == Start::Warm || may_dial).then(|| pace.patience(peer, start))
+            });
             let Some((walk, target, node)) = next else { return began };
             let start = start(&node.peer);
+            if start == Start::Cold {
+                under_way.begun(node.peer);
+            }
             let question = Question { target, key: running.search.key() };
             let request = find.send_request_with_addresses(&node.peer, question, node.addresses);
             searches.asked.insert(request, Asked { search: id, walk, at: now, start });
@@ -254,7 +270,11 @@ impl Overlay {
                 if let Some(asked) = self.searches.asked.remove(&request_id)
                     && let Some(running) = self.searches.running.get_mut(&asked.search)
                 {
-                    running.search.failed(asked.walk, &peer);
+                    if self.under_way.was_refused(&peer) {
+                        running.search.put_back(asked.walk, &peer);
+                    } else {
+                        running.search.failed(asked.walk, &peer);
+                    }
                 }
                 // A dial that failed has been noted by itself.
                 if matches!(error, OutboundFailure::Timeout) || is_unsupported(&error) {

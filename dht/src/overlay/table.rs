@@ -1,8 +1,12 @@
 //! Who is offered to the routing table of an overlay, and who is taken out of it.
 
+use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use libp2p::connection_limits;
+use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
@@ -113,6 +117,14 @@ impl Overlay {
 
     /// Notes a dial that failed.
     pub(super) fn on_dial_failure(&mut self, peer: PeerId, error: &DialError, now: Instant) {
+        let is_under_way = matches!(error, DialError::DialPeerConditionFalse(_));
+        if is_refused_by_us(error) {
+            self.under_way.refused(peer, now);
+            return;
+        }
+        if !is_under_way || self.protocols.find.is_connected(&peer) {
+            self.dial_ended(&peer);
+        }
         match error {
             DialError::WrongPeerId { address, .. } => self.is_not_at(&peer, address),
             DialError::Transport(failed) => {
@@ -234,4 +246,35 @@ impl Overlay {
         let dialled = self.connections.values().filter_map(|remote| remote.dialled.as_ref());
         dialled.filter(|(met, _)| met == peer).map(|(_, address)| machine(address)).collect()
     }
+}
+
+/// Whether it was this node that did not want to dial, which says nothing about who lives there.
+fn is_refused_by_us(error: &DialError) -> bool {
+    match error {
+        DialError::Denied { cause } => cause.downcast_ref::<connection_limits::Exceeded>().is_some(),
+        DialError::Transport(failures) => failures.iter().any(|(_, failure)| match failure {
+            TransportError::Other(error) => is_busy(error),
+            TransportError::MultiaddrNotSupported(_) => false,
+        }),
+        _ => false,
+    }
+}
+
+/// Whether a transport says that it has too much to do. What says so may be wrapped several times.
+fn is_busy(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        return true;
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|error| error as _);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::ResourceBusy) {
+            return true;
+        }
+        cause = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }

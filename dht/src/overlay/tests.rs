@@ -13,6 +13,7 @@ use crate::provide::AnnounceId;
 use crate::scope::Scopes;
 use crate::wire::{Receipt, Sealed, Term};
 
+mod busy;
 mod handing;
 mod table;
 mod telling;

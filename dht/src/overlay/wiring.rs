@@ -20,6 +20,7 @@ use crate::gate::{Gate, Offer};
 use crate::position::Node;
 use crate::scope::AddressClass;
 use crate::table::Link;
+use crate::under_way::Need;
 
 impl Overlay {
     fn gate<H>(&self, handler: H, remote: &Multiaddr) -> Gate<H> {
@@ -31,7 +32,8 @@ impl Overlay {
 impl Overlay {
     /// Whether the alarm rings, which is set here to what is due next.
     fn rings(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = [self.searches.next_due(), self.refresh.next_due().filter(|_| self.has_peers())];
+        let refresh = self.refresh.next_due().filter(|_| self.has_peers());
+        let due = [self.searches.next_due(), refresh, self.under_way.next_due()];
         let Some(due) = due.into_iter().flatten().min() else {
             self.alarm = None;
             return false;
@@ -47,6 +49,12 @@ impl Overlay {
             self.alarm = None;
         }
         rings
+    }
+}
+
+impl Overlay {
+    fn may_dial(&self, need: Need) -> bool {
+        self.under_way.has_room(need, self.connections.len())
     }
 }
 
@@ -72,6 +80,7 @@ impl NetworkBehaviour for Overlay {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        peer.iter().for_each(|peer| self.under_way.begun(*peer));
         Ok(peer.map(|peer| self.table.addresses(&peer).to_vec()).unwrap_or_default())
     }
 
@@ -103,6 +112,7 @@ impl NetworkBehaviour for Overlay {
                 self.table.linked(&established.peer_id, Link::Connected);
                 self.dial_failures.remove(&established.peer_id);
                 self.absent.heard(&established.peer_id);
+                self.dial_ended(&established.peer_id);
             }
             FromSwarm::ConnectionClosed(closed) => {
                 self.connections.remove(&closed.connection_id);
@@ -139,11 +149,17 @@ impl NetworkBehaviour for Overlay {
                 Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
                 Poll::Pending => {
                     let now = Instant::now();
-                    if let Some(node) = self.check.next(now) {
+                    // Whoever had asked for a dial that was refused has heard it.
+                    self.under_way.forget_refused();
+                    if self.may_dial(Need::Upkeep)
+                        && let Some(node) = self.check.next(now)
+                    {
                         // It is connected, but the other way round.
                         return dial(node, PeerCondition::Always);
                     }
-                    if let Some(node) = self.dials.pop_front() {
+                    if self.may_dial(Need::Ahead)
+                        && let Some(node) = self.dials.pop_front()
+                    {
                         return dial(node, PeerCondition::DisconnectedAndNotDialing);
                     }
                     if self.work(now) || !self.events.is_empty() {

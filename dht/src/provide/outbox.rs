@@ -20,6 +20,10 @@ const UNHURRIED: usize = 8;
 /// a peer that fails twice is left to the next renewal.
 const MAX_TRIES: u8 = 2;
 
+/// How often one message is put off because this node dials too many others. Each time is half a second at least, so
+/// this is longer than idle connections live.
+const MAX_PUT_OFF: u8 = 40;
+
 /// All queues.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -48,6 +52,7 @@ struct Errand {
     batch: BatchId,
     haste: Haste,
     tries: u8,
+    put_off: u8,
 }
 
 /// Whether somebody waits for it.
@@ -64,7 +69,7 @@ impl Outbox {
             queue.addresses.clone_from(&to.addresses);
         }
         let before = queue.waiting.partition_point(|errand| errand.haste <= haste);
-        queue.waiting.insert(before, Errand { batch, haste, tries: 0 });
+        queue.waiting.insert(before, Errand { batch, haste, tries: 0, put_off: 0 });
         self.waiting += 1;
         self.make_ready(to.peer);
     }
@@ -79,11 +84,15 @@ impl Outbox {
         self.sending + self.waiting
     }
 
-    /// The next message to send, if one may be sent now.
-    pub(crate) fn next(&mut self) -> Option<(Node, BatchId)> {
+    /// The next message to send, if one may be sent now to whom `can_reach` says that it can be.
+    pub(crate) fn next(&mut self, can_reach: impl Fn(&PeerId) -> bool) -> Option<(Node, BatchId)> {
+        let first = |peers: &mut VecDeque<PeerId>| {
+            let at = peers.iter().position(&can_reach)?;
+            peers.remove(at)
+        };
         loop {
-            let urgent = if self.sending < MAX_SENDING { self.urgent.pop_front() } else { None };
-            let unhurried = || if self.sending < UNHURRIED { self.ready.pop_front() } else { None };
+            let urgent = if self.sending < MAX_SENDING { first(&mut self.urgent) } else { None };
+            let unhurried = || if self.sending < UNHURRIED { first(&mut self.ready) } else { None };
             let peer = urgent.or_else(unhurried)?;
             let Some(queue) = self.queues.get_mut(&peer).filter(|queue| queue.sending.is_none()) else {
                 continue;
@@ -134,6 +143,20 @@ impl Outbox {
         self.waiting += 1;
         self.make_ready(*peer);
         true
+    }
+
+    /// The message on its way to `peer` was not sent: true when it will be.
+    pub(crate) fn postpone(&mut self, peer: &PeerId) -> bool {
+        let Some(errand) = self.queues.get_mut(peer).and_then(|queue| queue.sending.as_mut()) else {
+            return false;
+        };
+        if errand.put_off >= MAX_PUT_OFF {
+            return false;
+        }
+        errand.put_off += 1;
+        errand.tries -= 1;
+        self.sent -= 1;
+        self.retry(peer)
     }
 
     /// Gives up on a peer: all that was on its way or waiting for it.

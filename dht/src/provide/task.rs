@@ -46,6 +46,8 @@ pub(crate) enum Answer {
     Lost,
     /// It cannot have arrived.
     Unreachable,
+    /// It was not sent, because this node dials too many others already.
+    Postponed,
     /// It was not sent: its keys were withdrawn meanwhile.
     Withdrawn,
 }

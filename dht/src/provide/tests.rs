@@ -89,7 +89,7 @@ impl Scene {
             ))
         };
         let mut messages = Vec::new();
-        while let Some((node, sealed)) = provide.next_message(&mut seal, *now) {
+        while let Some((node, sealed)) = provide.next_message(|_| true, &mut seal, *now) {
             let announcement = sealed.announcement();
             messages.push(Message {
                 peer: node.peer,

@@ -80,7 +80,7 @@ fn whoever_was_slow_to_answer_is_told_all_the_same() {
     // The four nearest answer to nobody, the others at once.
     let mut later = now;
     while !search.is_over() {
-        while let Some((walk, _, node)) = search.next(later, |_| patience) {
+        while let Some((walk, _, node)) = search.next(later, |_| Some(patience)) {
             if !nearest[..4].contains(&node.peer) {
                 search.answered(walk, &node.peer, Vec::new(), false, |_| false);
             }

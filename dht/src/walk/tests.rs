@@ -9,13 +9,23 @@ use crate::simulation::{ROUND_TRIP, Simulation, key, node, peer};
 
 const WAIT: Duration = Duration::from_secs(1);
 
-fn patience(_: &PeerId) -> Duration {
-    WAIT
+#[expect(clippy::unnecessary_wraps, reason = "it is what a walk wants to know")]
+fn patience(_: &PeerId) -> Option<Duration> {
+    Some(WAIT)
 }
 
 /// All that may be asked now.
 fn ask(walk: &mut Walk, now: Instant) -> Vec<PeerId> {
     std::iter::from_fn(|| walk.next(now, patience)).map(|node| node.peer).collect()
+}
+
+/// Lets a walk ask on until it has asked this one.
+fn ask_one(walk: &mut Walk, peer: &PeerId, now: Instant, patience: impl Fn(&PeerId) -> Option<Duration>) {
+    while let Some(node) = walk.next(now, &patience) {
+        if node.peer == *peer {
+            return;
+        }
+    }
 }
 
 /// A walk that has heard of so many nodes, and those, nearest first.
@@ -28,6 +38,35 @@ fn scene(nodes: u64, wants: usize) -> (Walk, Vec<PeerId>, Instant) {
     }
     peers.sort_by_key(|peer| Position::of_peer(peer).distance(target));
     (walk, peers, Instant::now())
+}
+
+#[test]
+fn whoever_cannot_be_asked_yet_is_waited_for_and_not_taken_for_dead() {
+    let (mut walk, peers, now) = scene(30, 20);
+    let near = &peers[..FEW];
+    let warm = |peer: &PeerId| (!near.contains(peer)).then_some(WAIT);
+    let asked: Vec<_> = std::iter::from_fn(|| walk.next(now, warm)).map(|node| node.peer).collect();
+    assert_eq!(
+        asked,
+        peers[FEW..2 * FEW],
+        "there is no room for a dial, so those that are connected come first"
+    );
+    for peer in &peers[FEW..20] {
+        ask_one(&mut walk, peer, now, warm);
+        walk.answered(peer, Vec::new(), |_| false);
+    }
+    assert!(walk.next(now, warm).is_none() && !walk.is_over(), "the nearest have not been asked");
+    let sent = walk.effort().messages;
+    assert_eq!(ask(&mut walk, now), near);
+    walk.put_back(&near[0]);
+    assert_eq!(walk.effort().messages as usize, sent as usize + FEW - 1);
+    for peer in &near[1..] {
+        walk.answered(peer, Vec::new(), |_| false);
+    }
+    assert!(!walk.is_over(), "a question that did not leave is no answer");
+    assert_eq!(ask(&mut walk, now), near[..1]);
+    walk.answered(&near[0], Vec::new(), |_| false);
+    assert!(walk.is_over());
 }
 
 #[test]

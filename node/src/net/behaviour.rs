@@ -77,7 +77,7 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         keypair: key.clone(),
         scopes: config.scopes,
         mdns: config.mdns && config.transport == Transport::Internet,
-        limits: shoal_dht::Limits::default(),
+        limits: overlay_limits(&config.limits),
         defences: shoal_dht::Defences::ALL,
     });
     let limits = config.limits.of_transfer();
@@ -162,6 +162,16 @@ fn memory_transport(
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
         .boxed())
+}
+
+/// The part of a node's limits that the overlay keeps to: what a transfer wants to dial meanwhile needs room too.
+fn overlay_limits(limits: &Limits) -> shoal_dht::Limits {
+    let wide = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    shoal_dht::Limits {
+        dials: wide(limits.pending / 4 * 3),
+        connections: wide(limits.total - limits.total / 12),
+        ..shoal_dht::Limits::default()
+    }
 }
 
 fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {

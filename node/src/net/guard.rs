@@ -63,6 +63,14 @@ impl Rules {
     }
 }
 
+/// What a dial that is not made ends with. Whoever wanted it can tell that it was for a reason of our own.
+fn refused(refusal: Refusal) -> io::Error {
+    match refusal {
+        Refusal::Busy => io::Error::new(ErrorKind::ResourceBusy, refusal),
+        _ => io::Error::other(refusal),
+    }
+}
+
 /// Makes a dial, which stops counting when it takes long.
 async fn in_turn<T>(dial: impl Future<Output = T>, turn: OwnedSemaphorePermit) -> T {
     let mut dial = std::pin::pin!(dial);
@@ -115,12 +123,12 @@ impl Transport for Guard {
         let dial = self.inner.dial(address.clone(), options)?;
         let rules = self.rules.clone();
         Ok(Box::pin(async move {
-            let wait = rules.lock().admit(&address, Instant::now()).map_err(io::Error::other)?;
+            let wait = rules.lock().admit(&address, Instant::now()).map_err(refused)?;
             let mut attempt = Attempt { rules, address, started: None, end: None };
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            let turn = attempt.rules.turn().await.map_err(io::Error::other)?;
+            let turn = attempt.rules.turn().await.map_err(refused)?;
             attempt.started = Some(Instant::now());
             let connection = in_turn(dial, turn).await;
             attempt.end = Some(match &connection {

@@ -31,6 +31,8 @@ fn answer(overlay: &mut Overlay, peer: PeerId, named: &[PeerId]) {
 fn whoever_will_probably_be_told_is_dialled_ahead_of_it() {
     let now = Instant::now();
     let mut lan = overlay(Scope::Lan);
+    // Whom it dials is looked at here, and not how many.
+    lan.under_way = UnderWay::new(1000, 1000);
     lan.set_own_addresses(&addresses(&[PRIVATE]), &[], now);
     let target = Position::of_key(&key());
     let mut peers: Vec<_> = (0..400).map(|_| PeerId::random()).collect();

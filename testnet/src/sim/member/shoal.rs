@@ -35,21 +35,25 @@ pub(crate) struct Shoal {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) limits: shoal_dht::Limits,
+    pub(crate) connections: shoal_node::Limits,
     pub(crate) defences: Defences,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: shoal_dht::Limits::default(), defences: Defences::ALL }
+        Self {
+            limits: shoal_dht::Limits::default(),
+            connections: shoal_node::Limits::default(),
+            defences: Defences::ALL,
+        }
     }
 }
 
-/// The limits on connections that a node has by default.
-pub(crate) fn limits() -> connection_limits::Behaviour {
-    let limits = shoal_node::Limits::default();
+/// The limits on connections that a node has, with so many dials of its own at once.
+pub(crate) fn limits(limits: &shoal_node::Limits, dials: u32) -> connection_limits::Behaviour {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(limits.pending))
-        .with_max_pending_outgoing(Some(limits.pending))
+        .with_max_pending_outgoing(Some(dials))
         .with_max_established_incoming(Some(limits.incoming))
         .with_max_established(Some(limits.total))
         .with_max_established_per_peer(Some(limits.per_peer));
@@ -83,7 +87,9 @@ impl Shoal {
             limits: options.limits.clone(),
             defences: options.defences,
         });
-        Self { limits: limits(), identify: identify(key), ping: ping(), dht: OnHeap::new(dht) }
+        // What a node lets wait for its turn is refused here: the overlay should not want it in the first place.
+        let limits = limits(&options.connections, options.connections.pending);
+        Self { limits, identify: identify(key), ping: ping(), dht: OnHeap::new(dht) }
     }
 
     /// Takes what [`Behave::progress`] told in an earlier life.

@@ -18,6 +18,9 @@ use shoal_dht::OnHeap;
 
 use super::{Behave, Told, shoal};
 
+/// Dials at once, as many as a node makes or lets wait: it does not hold itself back, and is not to suffer from that.
+const DIALS: u32 = 512;
+
 /// Stock Kademlia, and the same around it as around Shoal's.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Stock {
@@ -72,7 +75,7 @@ impl Behave for Stock {
         let mut kad = kad::Behaviour::new(peer, MemoryStore::new(peer));
         kad.set_mode(Some(kad::Mode::Server));
         Self {
-            limits: shoal::limits(),
+            limits: shoal::limits(&shoal_node::Limits::default(), DIALS),
             identify: shoal::identify(key),
             ping: shoal::ping(),
             kad: OnHeap::new(kad),

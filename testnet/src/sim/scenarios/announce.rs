@@ -10,6 +10,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use libp2p::{PeerId, kad::KBucketKey};
+use shoal_content::ProviderKey;
 use tokio::time::sleep;
 
 use crate::{
@@ -41,6 +43,9 @@ const FLAT: f64 = 0.05;
 
 /// Round trips between knowing the nodes and having told them, with what the clock of the simulation adds.
 const TELLING: f64 = 1.1;
+
+/// Nodes that should hold a key.
+const NEAREST: usize = 20;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -144,6 +149,8 @@ async fn sweeps(
             "took s",
             "copies mean",
             "copies min",
+            "near mean",
+            "near min",
             "lookups",
             "found %",
             "KiB/node",
@@ -168,7 +175,7 @@ async fn sweeps(
             let sampled: Vec<_> =
                 network.seed.shuffled("sampled", items).into_iter().take(options.sample).collect();
             let sampled: Arc<[_]> = sampled.into_iter().filter_map(|at| keys.get(at).copied()).collect();
-            let copies = copies(&members, announcer, &sampled).await?;
+            let (copies, near) = copies(&members, announcer, &sampled).await?;
             let sampled: Vec<_> =
                 sampled.iter().map(|key| Item { key: *key, provider: announcer.host.peer }).collect();
             let others: Vec<_> =
@@ -187,6 +194,8 @@ async fn sweeps(
                 number(took.as_secs_f64(), 1),
                 number(copies.mean(), 1),
                 number(copies.percentile(0), 0),
+                number(near.mean(), 1),
+                number(near.percentile(0), 0),
                 count(found.asked),
                 number(percent(found.found, found.asked), 2),
                 number(memory / 1024.0 / options.nodes as f64, 0),
@@ -200,20 +209,29 @@ async fn sweeps(
     Ok(cycles)
 }
 
-/// How many nodes hold a record of each key.
-async fn copies(
-    members: &[Member],
-    owner: &Member,
-    keys: &Arc<[shoal_content::ProviderKey]>,
-) -> Result<Samples> {
-    let mut copies = vec![0.0; keys.len()];
+/// How many nodes hold a record of each key, and how many of the [`NEAREST`] to it do.
+async fn copies(members: &[Member], owner: &Member, keys: &Arc<[ProviderKey]>) -> Result<(Samples, Samples)> {
+    let mut holders: Vec<Vec<PeerId>> = vec![Vec::new(); keys.len()];
     for member in members {
         let held = member.held(keys.clone(), owner.host.peer).await?;
-        for (copies, _) in copies.iter_mut().zip(held).filter(|(_, held)| *held) {
-            *copies += 1.0;
+        for (holders, _) in holders.iter_mut().zip(held).filter(|(_, held)| *held) {
+            holders.push(member.host.peer);
         }
     }
-    Ok(copies.into_iter().collect())
+    let near = |(key, holders): (&ProviderKey, &Vec<PeerId>)| {
+        let nearest = nearest(members, &KBucketKey::new(key.as_bytes().as_slice()), owner);
+        nearest.iter().filter(|peer| holders.contains(peer)).count() as f64
+    };
+    let near = keys.iter().zip(&holders).map(near).collect();
+    Ok((holders.iter().map(|holders| holders.len() as f64).collect(), near))
+}
+
+/// The members nearest to a place, without one of them.
+fn nearest<T>(members: &[Member], place: &KBucketKey<T>, without: &Member) -> Vec<PeerId> {
+    let others = members.iter().map(|member| member.host.peer).filter(|peer| *peer != without.host.peer);
+    let mut others: Vec<_> = others.map(|peer| (KBucketKey::from(peer).distance(place), peer)).collect();
+    others.sort_unstable();
+    others.into_iter().take(NEAREST).map(|(_, peer)| peer).collect()
 }
 
 /// Publishes single items, over connections that are open and over ones that are not, and lets others find them.
@@ -304,4 +322,34 @@ async fn stock(seed: Seed, way: Way, options: &Options, out: &mut (dyn Write + S
         options.stock_keys, options.stock_nodes
     )?;
     Ok(Some(each))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::member::shoal;
+
+    /// Nodes that make few dials at once, so that announcing many keys would need more of them than there are.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_keys_are_told_to_those_nearest_to_them_by_a_node_that_dials_few_at_once() -> Result<()> {
+        let mut options = shoal::Options::default();
+        options.connections.pending = 12;
+        let way = Way { one_way: Duration::from_millis(10), handshake: 2 };
+        let mut network = Network::new(Seed(1), way);
+        for _ in 0..50 {
+            network.join_with(Region::Internet, |key, address| Shoal::with(key, address, &options)).await?;
+        }
+        network.settle().await;
+        let members = network.alive("roles");
+        let keys: Arc<[_]> = (0..100).map(|number| network.seed.key("item", number)).collect();
+        members[0].announce_to_the_last(keys.to_vec()).await?;
+        let (_, near) = copies(&members, &members[0], &keys).await?;
+        assert!(
+            near.mean() > 17.0 && near.percentile(5) >= 12.0,
+            "{} and {}",
+            near.mean(),
+            near.percentile(5)
+        );
+        Ok(())
+    }
 }

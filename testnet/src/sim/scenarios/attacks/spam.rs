@@ -102,7 +102,8 @@ pub(crate) async fn run(
 
 async fn play(seed: Seed, way: Way, options: &Options, senders: usize, side: Side) -> Result<Outcome> {
     let limits = Limits { records: options.records, ..Limits::default() };
-    let made = shoal::Options { defences: side.defences(&[Defence::FairRecords]), limits };
+    let made =
+        shoal::Options { defences: side.defences(&[Defence::FairRecords]), limits, ..Default::default() };
     let mut network = honest(seed, way, options.nodes, &made, shoal::Habit::Aloof).await?;
     let victims = network.alive("victims");
     let mut strangers = Vec::new();
