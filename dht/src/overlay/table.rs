@@ -134,8 +134,8 @@ impl Overlay {
         }
         // One who is connected is there, wherever else it says that it is.
         let is_there = self.protocols.find.is_connected(&peer);
-        let is_telling =
-            matches!(error, DialError::Transport(_) | DialError::NoAddresses | DialError::WrongPeerId { .. });
+        // That somebody of whom we know no address could not be dialled says nothing of it.
+        let is_telling = matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. });
         if is_telling && !is_there {
             self.missed(peer, now);
         }

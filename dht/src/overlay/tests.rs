@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use std::time::SystemTime;
 
 use libp2p::core::Endpoint;
+use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 
 use super::*;
@@ -244,12 +245,18 @@ fn a_withdrawal_needs_no_address() {
     assert!(lan.told().is_empty());
 }
 
+/// A dial that met nobody, at an address that is not the peer's only one.
+fn refused() -> DialError {
+    let refused = TransportError::Other(std::io::ErrorKind::ConnectionRefused.into());
+    DialError::Transport(vec![("/ip4/192.168.0.9/tcp/1".parse().expect("an address"), refused)])
+}
+
 #[test]
 fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
     let (mut lan, dead) = (overlay(Scope::Lan), PeerId::random());
     lan.meet(dead, &[PRIVATE], AddressClass::Private);
     for _ in 0..10 {
-        lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
+        lan.on_dial_failure(dead, &refused(), Instant::now());
     }
     assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
     let remote =
@@ -258,11 +265,24 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
     lan.on_dial_failure(dead, &DialError::Aborted, Instant::now());
     for failure in 1..=MAX_DIAL_FAILURES {
         assert_eq!(lan.peers(), 1, "before failure {failure}");
-        lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
+        lan.on_dial_failure(dead, &refused(), Instant::now());
     }
     assert_eq!(lan.peers(), 0);
-    lan.on_dial_failure(dead, &DialError::NoAddresses, Instant::now());
+    lan.on_dial_failure(dead, &refused(), Instant::now());
     assert!(lan.dial_failures.is_empty(), "strangers outside the table are not counted");
+}
+
+#[test]
+fn whose_address_is_not_known_yet_is_not_taken_for_dead() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    let remote =
+        Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener, Instant::now());
+    lan.connections.insert(ConnectionId::new_unchecked(1), remote);
+    let now = Instant::now();
+    lan.on_dial_failure(peer, &DialError::NoAddresses, now);
+    assert!(!lan.absent.contains(&peer, now), "it may be named in a moment");
+    lan.on_dial_failure(peer, &refused(), now);
+    assert!(lan.absent.contains(&peer, now));
 }
 
 #[test]
