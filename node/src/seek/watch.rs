@@ -18,10 +18,18 @@ mod tests;
 /// Peers asked again. More than a fetch asks for content would be questions for nothing.
 const MAX_WATCHED: usize = 64;
 
-/// How soon somebody is asked again from whom there was something new.
+/// How soon somebody is asked again from whom there was something new, where there are many: an answer names all the
+/// pieces that a peer holds, and to hear the same of each in turn takes from the uplinks what they are to carry.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How soon somebody is asked again at the latest; from [`SOON`] on, every answer without news doubles the pause.
+/// How soon where there are few. Those who begin at the same time do not know of each other until they ask again, and a
+/// short content is over by then.
+const SOONEST: Duration = Duration::from_millis(125);
+
+/// Time for each question, so that many are asked as often in all as few.
+const A_QUESTION: Duration = Duration::from_millis(31);
+
+/// How soon somebody is asked again at the latest; every answer without news doubles the pause.
 const LATE: Duration = Duration::from_secs(16);
 
 /// Questions in a row that may bring no holding. A round of the search finds again who comes back later.
@@ -48,7 +56,8 @@ impl Watch {
     pub(super) fn introduced(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) -> bool {
         let is_new = self.0.len() < MAX_WATCHED && !self.0.contains_key(&peer);
         if is_new {
-            self.0.insert(peer, Watched::new(addresses, Via::Introduced, now));
+            let soon = self.soon();
+            self.0.insert(peer, Watched::new(addresses, Via::Introduced, soon, now));
         }
         is_new
     }
@@ -56,7 +65,7 @@ impl Watch {
     /// The search found a holder, and so it was asked just now.
     pub(super) fn found(&mut self, candidate: &Candidate, holding: &Holding, now: Instant) {
         if self.0.len() < MAX_WATCHED || self.0.contains_key(&candidate.peer) {
-            let watched = Watched::new(candidate.addresses.clone(), candidate.via, now);
+            let watched = Watched::new(candidate.addresses.clone(), candidate.via, self.soon(), now);
             self.0.entry(candidate.peer).or_insert(watched);
             self.answered(candidate.peer, Some(holding), false, now);
         }
@@ -70,6 +79,7 @@ impl Watch {
         introduces: bool,
         now: Instant,
     ) -> bool {
+        let soon = self.soon();
         let Some(watched) = self.0.get_mut(&peer) else { return false };
         let Some(holding) = holding else {
             self.in_vain(peer, now);
@@ -79,7 +89,7 @@ impl Watch {
         let held = holding.ranges.len();
         let has_more = held != watched.held;
         watched.held = held;
-        watched.again(has_more || introduces, now);
+        watched.again((has_more || introduces).then_some(soon), now);
         has_more
     }
 
@@ -90,7 +100,9 @@ impl Watch {
         if watched.in_vain >= MAX_IN_VAIN {
             self.0.remove(&peer);
         } else {
-            watched.again(false, now);
+            // Who has nothing yet may have some in a moment, and is not forgotten sooner where few are asked.
+            watched.pause = watched.pause.max(SOON / 2);
+            watched.again(None, now);
         }
     }
 
@@ -102,6 +114,12 @@ impl Watch {
         Some(Candidate { peer: *peer, addresses: watched.addresses.clone(), via: watched.via })
     }
 
+    /// How soon somebody with news is asked again.
+    fn soon(&self) -> Duration {
+        let watched = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        A_QUESTION.saturating_mul(watched).clamp(SOONEST, SOON)
+    }
+
     /// When somebody is to be asked.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.0.values().filter_map(|watched| watched.due).min()
@@ -109,12 +127,13 @@ impl Watch {
 }
 
 impl Watched {
-    fn new(addresses: Vec<Multiaddr>, via: Via, now: Instant) -> Self {
-        Watched { addresses, via, due: Some(now), pause: SOON, held: 0, in_vain: 0 }
+    fn new(addresses: Vec<Multiaddr>, via: Via, soon: Duration, now: Instant) -> Self {
+        Watched { addresses, via, due: Some(now), pause: soon, held: 0, in_vain: 0 }
     }
 
-    fn again(&mut self, is_news: bool, now: Instant) {
-        self.pause = if is_news { SOON } else { (self.pause * 2).min(LATE) };
+    /// It is asked again `soon`, if there was something new.
+    fn again(&mut self, soon: Option<Duration>, now: Instant) {
+        self.pause = soon.unwrap_or_else(|| (self.pause * 2).min(LATE));
         self.due = Some(now + self.pause);
     }
 }

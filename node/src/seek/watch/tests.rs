@@ -20,13 +20,13 @@ fn who_gets_more_is_asked_soon_and_who_does_not_ever_later() {
     assert!(watch.next(start).is_none(), "it was asked just now");
     let mut now = start;
     for groups in [20, 30] {
-        assert_eq!(watch.next_due(), Some(now + SOON));
-        now += SOON;
+        assert_eq!(watch.next_due(), Some(now + SOONEST));
+        now += SOONEST;
         assert_eq!(watch.next(now).map(|candidate| candidate.peer), Some(peer));
         assert!(watch.next(now).is_none() && watch.next_due().is_none(), "one question at a time");
         assert!(watch.answered(peer, Some(&holding(groups)), false, now));
     }
-    for pause in [SOON, 2 * SOON, 4 * SOON, 8 * SOON, LATE, LATE] {
+    for pause in (0..8).map(|doubled| SOONEST * (1 << doubled)).chain([LATE, LATE]) {
         assert_eq!(watch.next_due(), Some(now + pause));
         now += pause;
         watch.next(now).unwrap();
@@ -35,7 +35,25 @@ fn who_gets_more_is_asked_soon_and_who_does_not_ever_later() {
     now += LATE;
     watch.next(now).unwrap();
     watch.answered(peer, Some(&holding(30)), true, now);
-    assert_eq!(watch.next_due(), Some(now + SOON), "it introduced somebody");
+    assert_eq!(watch.next_due(), Some(now + SOONEST), "it introduced somebody");
+}
+
+#[test]
+fn many_are_asked_as_often_in_all_as_few() {
+    let start = Instant::now();
+    let pause = |peers: u32| {
+        let mut watch = Watch::default();
+        for _ in 0..peers {
+            watch.introduced(PeerId::random(), Vec::new(), start);
+        }
+        let asked = watch.next(start).unwrap().peer;
+        for other in watch.0.values_mut() {
+            other.due = None;
+        }
+        watch.answered(asked, Some(&holding(1)), false, start);
+        watch.next_due().unwrap() - start
+    };
+    assert_eq!([1, 4, 16, 64].map(pause), [SOONEST, SOONEST, 16 * A_QUESTION, SOON]);
 }
 
 #[test]
