@@ -134,7 +134,8 @@ fn those_who_get_the_same_directory_at_once_help_each_other() {
     let result = crowd::one_to_many(&shoal("folder"), dir.path(), &options, &mut io::stdout());
     let outcome = with_logs(dir.path(), result).unwrap();
     let sent = outcome.of_size(options.size);
-    assert!((1.0..2.5).contains(&sent), "the first sent {sent:.2} times all: {outcome:?}");
+    // Without any help it would be four times.
+    assert!((1.0..3.0).contains(&sent), "the first sent {sent:.2} times all: {outcome:?}");
 }
 
 #[test]
