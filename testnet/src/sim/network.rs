@@ -42,8 +42,9 @@ const STEADY_FOR: Duration = Duration::from_secs(15);
 /// For how long it must have been quiet. Kademlia waits half a second before it looks around once more.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
-/// A network that has not come to rest by then is taken as it is, and that is said.
-const SETTLING: Duration = Duration::from_secs(120);
+/// A network that has not come to rest by then is taken as it is, and that is said. Stock Kademlia looks up every part of its
+/// table twice when it joins, one after the other: some twenty walks of thirty round trips each.
+const SETTLING: Duration = Duration::from_secs(240);
 
 /// Times are worth nothing when one tick in a hundred comes later than this part of a round trip: what is measured then
 /// is the machine.
