@@ -100,11 +100,15 @@ pub struct FetchOptions {
     pub salt: u64,
     /// Sent with every request.
     pub credential: Option<Vec<u8>>,
+    /// Whether no other fetch asks the same sources at the same time. Then more is asked of one of them at once while its
+    /// connection becomes faster; several that did so would be refused.
+    pub alone: bool,
 }
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        FetchOptions { timeout: Duration::from_secs(60), size_hint: None, salt: 0, credential: None }
+        let timeout = Duration::from_secs(60);
+        FetchOptions { timeout, size_hint: None, salt: 0, credential: None, alone: false }
     }
 }
 

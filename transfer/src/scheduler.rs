@@ -156,6 +156,8 @@ pub struct Scheduler {
     cursor: u64,
     /// Requests at a time, if fewer than [`MAX_REQUESTS`].
     max_requests: Option<usize>,
+    /// Whether no other fetch asks the same sources.
+    is_alone: bool,
     actions: Vec<Action>,
 }
 
@@ -214,6 +216,11 @@ impl Scheduler {
         Scheduler { cursor: salt, ..Scheduler::default() }
     }
 
+    /// No other fetch asks the same sources: one of them may be asked for more at once.
+    pub fn go_alone(&mut self) {
+        self.is_alone = true;
+    }
+
     /// The size is proven, by the request `by` or long ago, and `missing` is what is not verified and kept.
     pub fn size_proven(&mut self, size: u64, missing: GroupRanges, by: Option<RequestId>) {
         let tree = Tree::new(size);
@@ -261,9 +268,7 @@ impl Scheduler {
         if self.tree.is_none() {
             return;
         }
-        let Some(request) = self.requests.get_mut(&id) else {
-            return;
-        };
+        let Some(request) = self.requests.get_mut(&id) else { return };
         let absent = match request.offer.take() {
             // It chose, and what it did not choose it may well have.
             Some(offer) if !ranges.is_empty() => {

@@ -79,6 +79,7 @@ pub(super) async fn receive(
         Crew::Holders(crowd) => (crowd, true),
         Crew::HoldersOfDirectory(crowd) => (crowd, false),
     };
+    options.alone = whole;
     let holders = crowd.holders(spent.clone()).map(move |holder| Source {
         peer: holder.peer,
         addresses: holder.addresses,

@@ -84,9 +84,13 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             buffers: Buffers::new(),
             proven: proven.shared(),
         };
+        let mut scheduler = Scheduler::new(options.salt);
+        if options.alone {
+            scheduler.go_alone();
+        }
         Driver {
             shared: Arc::new(shared),
-            scheduler: Scheduler::new(options.salt),
+            scheduler,
             options,
             observer,
             tree: None,

@@ -43,6 +43,15 @@ const MAX_PIECE: u64 = 2048;
 /// Requests to one source at a time: the second is there when the first ends.
 const MAX_PER_SOURCE: usize = 2;
 
+/// The same to the only source of the only fetch. Each request has a stream, whose window is small at first and is filled
+/// by what waits behind one lost packet: with fewer of them the connection has nothing to send while it finds out what
+/// the way bears, and takes that for all it bears. Half of what a source serves to one peer.
+const MAX_TO_THE_ONLY: usize = 4;
+
+/// Groups that are under way from the only source as soon as the size is proven: 6 MiB, what long ways bear in a few
+/// round trips. Asked for only as they come, one request that gets lost lets the source wait.
+const HEAD_START: u64 = 384;
+
 /// Rest of a request in groups that is repeated rather than split: splitting costs more than it saves.
 const REPEAT_UP_TO: u64 = 16;
 
@@ -85,14 +94,28 @@ impl Scheduler {
                 self.take_over(source, is_end, now);
             }
         }
-        for source in self.by_rank(now, 1) {
-            if self.is_full() {
-                return;
-            }
-            if self.is_due(source, now) {
-                self.ask_for_piece(source, &mut unasked, &rarity, now);
+        for active in 1..MAX_TO_THE_ONLY {
+            for source in self.by_rank(now, active) {
+                if self.is_full() {
+                    return;
+                }
+                if active < self.places(source, &rarity, now) && self.is_due(source, now) {
+                    self.ask_for_piece(source, &mut unasked, &rarity, now);
+                }
             }
         }
+    }
+
+    /// How many requests a source may have at a time.
+    fn places(&self, id: SourceId, rarity: &Rarity, now: Instant) -> usize {
+        let is_only = !rarity.has_crowd() && self.others(id, now) == 0;
+        if is_only && self.is_alone { MAX_TO_THE_ONLY } else { MAX_PER_SOURCE }
+    }
+
+    /// How many other sources are worth asking.
+    fn others(&self, id: SourceId, now: Instant) -> usize {
+        let others = self.sources.iter().filter(|(other, _)| **other != id);
+        others.filter(|(_, source)| source.may_ask(now) && source.rank(now) > 0).count()
     }
 
     /// Whether nobody could be asked for anything but what others were asked for already. Until then what an idle source
@@ -111,9 +134,7 @@ impl Scheduler {
         let mut found: Vec<(u64, SourceId)> = self
             .sources
             .iter()
-            .filter(|(_, source)| {
-                source.active == active && source.active < MAX_PER_SOURCE && source.may_ask(now)
-            })
+            .filter(|(_, source)| source.active == active && source.may_ask(now))
             .map(|(id, source)| (source.rank(now), *id))
             .collect();
         found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -182,7 +203,9 @@ impl Scheduler {
         };
         let todo: u64 =
             self.requests.values().filter(|request| request.source == id).map(Request::expected).sum();
-        todo <= piece(source, now) / 2 || todo <= 2 * source.growth()
+        // The last place is kept for what is asked when there is something to tell from what came.
+        let is_young = source.is_growing() && source.active < MAX_TO_THE_ONLY - 1 && todo < HEAD_START;
+        todo <= piece(source, now) / 2 || todo <= 2 * source.growth() || self.is_alone && is_young
     }
 
     fn ask_for_piece(
@@ -202,12 +225,11 @@ impl Scheduler {
         // What few partial holders have is rarer: ask for that first, and leave to them what they can give.
         held = rarity.rarest(held, source.partial(rarity.tree).is_some());
         let is_whole = source.partial(rarity.tree).is_none();
+        let others = self.others(id, now) as u64;
         let mut groups = piece(source, now);
         if !rarity.has_crowd() {
-            groups = groups.max(self.growing_piece(id, source)).min(MAX_PIECE);
+            groups = groups.max(self.growing_piece(id, source, others == 0)).min(MAX_PIECE);
         }
-        let others = self.sources.iter().filter(|(other, _)| **other != id);
-        let others = others.filter(|(_, source)| source.may_ask(now) && source.rank(now) > 0).count() as u64;
         if others > 0 {
             // Pieces shrink towards the end, so that all sources end together.
             groups = groups.min((unasked.len() / (2 * (others + 1))).max(MIN_PIECE));
@@ -228,11 +250,16 @@ impl Scheduler {
     /// The groups to ask next of a source that still becomes faster: its connection is finding out what the way bears, and
     /// brings in each round trip as much as in all before. When what is under way has come, which shares the connection
     /// with this piece, enough of this must be left for one more round trip, else the source has nothing to send.
-    fn growing_piece(&self, id: SourceId, source: &Source) -> u64 {
+    fn growing_piece(&self, id: SourceId, source: &Source, only: bool) -> u64 {
+        if !source.is_growing() {
+            return 0;
+        }
         let todo = self.requests.values().filter(|request| request.source == id).map(Request::expected);
+        let todo: u64 = todo.sum();
         match source.growth() {
+            came if only && self.is_alone && came + todo < HEAD_START => HEAD_START / 2,
             0 => 0,
-            came => 2 * came + 4 * todo.sum::<u64>(),
+            came => 2 * came + 4 * todo,
         }
     }
 

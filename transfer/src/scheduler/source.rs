@@ -121,6 +121,11 @@ impl Source {
         self.owes = true;
     }
 
+    /// Whether it may still become faster.
+    pub(crate) fn is_growing(&self) -> bool {
+        !self.speed.is_steady
+    }
+
     /// The groups that it has brought in all, as long as it becomes faster; then none.
     pub(crate) fn growth(&self) -> u64 {
         if self.speed.is_steady { 0 } else { self.speed.total / GROUP_LEN }

@@ -98,10 +98,20 @@ impl Sim {
         }
     }
 
-    fn run(mut self, limit: Duration) -> Outcome {
+    fn run(self, limit: Duration) -> Outcome {
+        self.run_with(Scheduler::new(12_345), limit)
+    }
+
+    /// The same for the only fetch that asks these sources.
+    fn run_alone(self, limit: Duration) -> Outcome {
+        let mut scheduler = Scheduler::new(12_345);
+        scheduler.go_alone();
+        self.run_with(scheduler, limit)
+    }
+
+    fn run_with(mut self, mut scheduler: Scheduler, limit: Duration) -> Outcome {
         let start = Instant::now();
         let mut now = start;
-        let mut scheduler = Scheduler::new(12_345);
         let all = GroupRanges::all(Tree::new(self.size).groups());
         let mut verified = GroupRanges::empty();
         let mut flights: BTreeMap<RequestId, Flight> = BTreeMap::new();
@@ -151,7 +161,8 @@ impl Sim {
             }
             for source in (0..self.peers.len()).map(|i| SourceId(i as u64)) {
                 let per_source = flights.values().filter(|flight| flight.source == source).count();
-                assert!(per_source <= 2, "more than two requests to one source");
+                let most = if scheduler.is_alone { 4 } else { 2 };
+                assert!(per_source <= most, "{per_source} requests to one source");
             }
             assert!(flights.len() <= MAX_REQUESTS);
             if scheduler.is_done() {
@@ -298,12 +309,14 @@ const LIMIT: Duration = Duration::from_secs(3600);
 
 #[test]
 fn one_source_brings_everything_once() {
-    let outcome = Sim::new(5000, vec![Peer::honest(500)]).run(LIMIT);
-    assert!(outcome.done);
-    assert_eq!(outcome.sent, 5000);
-    // Pieces of two seconds at 500 groups a second, and a few while the speed was unknown.
-    assert!(outcome.requests <= 20, "{} requests", outcome.requests);
-    assert!(outcome.took <= Duration::from_millis(10_500), "{:?}", outcome.took);
+    let sim = || Sim::new(5000, vec![Peer::honest(500)]);
+    for outcome in [sim().run(LIMIT), sim().run_alone(LIMIT)] {
+        assert!(outcome.done);
+        assert_eq!(outcome.sent, 5000);
+        // Pieces of two seconds at 500 groups a second, and a few while the speed was unknown.
+        assert!(outcome.requests <= 20, "{} requests", outcome.requests);
+        assert!(outcome.took <= Duration::from_millis(10_500), "{:?}", outcome.took);
+    }
 }
 
 #[test]
@@ -528,6 +541,7 @@ proptest! {
     fn any_crowd_ends_and_a_good_source_is_enough(
         groups in 1_u64..4000,
         peers in prop::collection::vec(any_peer(4000), 1..8),
+        alone in any::<bool>(),
     ) {
         let peers: Vec<Peer> = peers
             .into_iter()
@@ -542,7 +556,8 @@ proptest! {
         let slowest = peers.iter().filter(|peer| peer.is_good()).map(|peer| peer.speed).max().unwrap_or(1);
         let evil = peers.iter().filter(|peer| !peer.is_good()).count() as u64;
         let count = peers.len() as u64;
-        let outcome = Sim::new(groups, peers).run(LIMIT);
+        let sim = Sim::new(groups, peers);
+        let outcome = if alone { sim.run_alone(LIMIT) } else { sim.run(LIMIT) };
         prop_assert!(outcome.took < LIMIT, "did not end");
         if good {
             prop_assert!(outcome.done, "a good source was there: {:?}", outcome.dropped);
