@@ -16,6 +16,7 @@ mod reseed;
 mod run;
 mod security;
 mod shared;
+mod socket;
 mod tls;
 
 use std::{sync::Arc, time::Duration};

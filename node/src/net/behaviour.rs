@@ -19,6 +19,7 @@ use super::{
     guard::{Guard, Rules},
     head_start::{Ahead, HeadStart},
     port::AnyPort,
+    socket,
 };
 use crate::{
     config::{Builder, Limits, Transport},
@@ -140,7 +141,9 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
 }
 
 fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(Eager::new(AnyPort::new(tcp::tokio::Transport::new(tcp::Config::default())), key)?.boxed())
+    let sockets = socket::Settings::of_this_machine();
+    let streams = AnyPort::new(tcp::tokio::Transport::new(tcp::Config::default()));
+    Ok(Eager::new(streams.map(move |stream, _| sockets.set(stream)), key)?.boxed())
 }
 
 fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
