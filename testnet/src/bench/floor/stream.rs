@@ -8,9 +8,14 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::net::sockopt;
 use rustls::{ClientConnection, ServerConfig, ServerConnection, StreamOwned, pki_types::ServerName};
 
 use super::{Kind, tls};
+
+/// Bytes that may be on their way where nothing else is measured than how fast bytes move, of which Linux makes twice as
+/// many. By itself it stops at 4 MiB with the headers of packets, and 500 Mbit/s with 50 ms need more.
+const SEND_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Bytes both ways.
 pub(super) enum Stream {
@@ -23,6 +28,7 @@ impl Stream {
     pub(super) fn accept(kind: Kind, connection: TcpStream, config: &Arc<ServerConfig>) -> Result<Self> {
         connection.set_nodelay(true)?;
         if kind == Kind::Raw {
+            sockopt::set_socket_send_buffer_size(&connection, SEND_BUFFER)?;
             return Ok(Self::Plain(connection));
         }
         let tls = ServerConnection::new(Arc::clone(config))?;
