@@ -84,6 +84,6 @@ mod tests {
         let stream = settings.set(TcpStream(stream.unwrap()));
         assert_eq!(socket2::SockRef::from(&stream.0).tcp_notsent_lowat().unwrap(), UNSENT);
         let room = sockopt::socket_send_buffer_size(&stream.0).unwrap();
-        assert!(room < granted().unwrap(), "{room} bytes to this machine itself");
+        assert_ne!(room, granted().unwrap(), "this machine itself is near");
     }
 }
