@@ -323,33 +323,3 @@ async fn stock(seed: Seed, way: Way, options: &Options, out: &mut (dyn Write + S
     )?;
     Ok(Some(each))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::member::shoal;
-
-    /// Nodes that make few dials at once, so that announcing many keys would need more of them than there are.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn many_keys_are_told_to_those_nearest_to_them_by_a_node_that_dials_few_at_once() -> Result<()> {
-        let mut options = shoal::Options::default();
-        options.connections.pending = 12;
-        let way = Way { one_way: Duration::from_millis(10), handshake: 2 };
-        let mut network = Network::new(Seed(1), way);
-        for _ in 0..50 {
-            network.join_with(Region::Internet, |key, address| Shoal::with(key, address, &options)).await?;
-        }
-        network.settle().await;
-        let members = network.alive("roles");
-        let keys: Arc<[_]> = (0..100).map(|number| network.seed.key("item", number)).collect();
-        members[0].announce_to_the_last(keys.to_vec()).await?;
-        let (_, near) = copies(&members, &members[0], &keys).await?;
-        assert!(
-            near.mean() > 17.0 && near.percentile(5) >= 12.0,
-            "{} and {}",
-            near.mean(),
-            near.percentile(5)
-        );
-        Ok(())
-    }
-}
