@@ -39,8 +39,7 @@ impl Settings {
 
     /// Sets a connection. One that cannot be set works as well, only not as fast.
     pub(super) fn set(self, stream: TcpStream) -> TcpStream {
-        // To this machine itself nothing is ever on its way: what the other end has not read yet would wait there, and short
-        // answers behind it.
+        // To this machine itself hardly anything is ever on its way, and needs no room.
         let is_near = stream.0.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
         if let Some(room) = self.room.filter(|_| !is_near) {
             let _ = sockopt::set_socket_send_buffer_size(&stream.0, room);

@@ -3,12 +3,16 @@
 //! Yamux lets a window grow when half of it was read in less than two round trips, up to what a way bears that loses
 //! nothing. Where a packet is lost, all that comes after it waits one round trip more to be read, or two, and then is
 //! read at once; meanwhile the sender has filled the window and stops. So the answers to yamux's questions how long a
-//! round trip takes are held back here until it has taken [`ROUND_TRIPS`].
+//! round trip takes are held back here until it has taken [`ROUND_TRIPS`], unless the peer is [`NEAR`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What comes after a lost packet is read as many round trips after it was sent, if the packet is not lost again.
 const ROUND_TRIPS: u32 = 3;
+
+/// A round trip with which nothing is held back. To wait for a lost packet costs little then, and with larger windows more
+/// would be on its way, which short answers wait for.
+const NEAR: Duration = Duration::from_millis(10);
 
 /// Bytes before each frame. Yamux reads and writes them by themselves.
 const HEADER: usize = 12;
@@ -68,7 +72,11 @@ impl Echo {
             return Heard::PassOn;
         }
         let Some(asked) = self.asked.take() else { return Heard::PassOn };
-        let due = asked + now().saturating_duration_since(asked) * ROUND_TRIPS;
+        let took = now().saturating_duration_since(asked);
+        if took < NEAR {
+            return Heard::PassOn;
+        }
+        let due = asked + took * ROUND_TRIPS;
         self.held = Some((due, self.header));
         Heard::HoldBack
     }
@@ -90,8 +98,6 @@ fn is_ping(bytes: &[u8], flags: [u8; 2]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const ID: [u8; 4] = [0, 0, 0, 7];
@@ -118,6 +124,14 @@ mod tests {
         assert_eq!(echo.hears(&ping(ANSWER), at(121)), Heard::PassOn, "and looks like one");
         assert_eq!(echo.answer(HEADER, at(122)).map(Vec::from), Some(ping(ANSWER)));
         assert_eq!(echo.answer(HEADER, at(123)), None, "there was one");
+    }
+
+    #[test]
+    fn nothing_is_held_back_from_the_near() {
+        let (mut echo, start) = (Echo::default(), Instant::now());
+        echo.says(&ping(QUESTION), || start);
+        assert_eq!(echo.hears(&ping(ANSWER), || start + NEAR / 2), Heard::PassOn);
+        assert_eq!(echo.answer(HEADER, || start + NEAR), None);
     }
 
     #[test]
