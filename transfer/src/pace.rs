@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,13 @@ impl Limiter {
         self.queue().bucket.rate()
     }
 
+    /// Whether streams share it, or the next one would have to wait.
+    fn is_in_use(&self, now: Instant) -> bool {
+        let mut queue = self.queue();
+        let turn = queue.bucket.join();
+        queue.meters > 0 || !queue.bucket.wait(turn, now).is_zero()
+    }
+
     fn is_limited(&self) -> bool {
         self.0.limited.load(Ordering::Acquire)
     }
@@ -86,8 +93,9 @@ pub struct Pacer {
 #[derive(Debug, Default)]
 struct Each {
     rate: Option<Rate>,
-    /// Those with streams now.
-    peers: HashMap<PeerId, Weak<Shared>>,
+    /// Those with streams now, and those that have not waited yet for what they moved: else a peer could have as much more
+    /// as one turn brings by opening stream after stream.
+    peers: HashMap<PeerId, Limiter>,
 }
 
 impl Pacer {
@@ -102,7 +110,7 @@ impl Pacer {
         self.all.set(all);
         let mut of_peers = self.each();
         of_peers.rate = each;
-        let limiters: Vec<Limiter> = of_peers.peers.values().filter_map(Weak::upgrade).map(Limiter).collect();
+        let limiters: Vec<Limiter> = of_peers.peers.values().cloned().collect();
         drop(of_peers);
         for limiter in limiters {
             limiter.set(each);
@@ -116,14 +124,11 @@ impl Pacer {
 
     /// A place for a stream of `peer`.
     pub fn meter(&self, peer: PeerId) -> Meter {
+        let now = Instant::now();
         let mut each = self.each();
-        each.peers.retain(|_, limiter| limiter.strong_count() > 0);
-        let known = each.peers.get(&peer).and_then(Weak::upgrade).map(Limiter);
-        let of_peer = known.unwrap_or_else(|| {
-            let limiter = Limiter::new(each.rate);
-            each.peers.insert(peer, Arc::downgrade(&limiter.0));
-            limiter
-        });
+        each.peers.retain(|_, limiter| limiter.is_in_use(now));
+        let rate = each.rate;
+        let of_peer = each.peers.entry(peer).or_insert_with(|| Limiter::new(rate)).clone();
         drop(each);
         Meter::new(self.all.clone()).and(of_peer)
     }

@@ -78,8 +78,22 @@ fn one_more_limit_holds_for_its_streams_alone() {
 }
 
 #[test]
+fn stream_after_stream_gets_no_more_than_one() {
+    let pacer = Pacer::new(None, slow());
+    let (greedy, modest) = (PeerId::random(), PeerId::random());
+    let mut first = pacer.meter(greedy);
+    assert!(poll(&mut first).0.is_ready());
+    first.moved(HOUR);
+    drop(first);
+    assert!(poll(&mut pacer.meter(modest)).0.is_ready());
+    assert!(poll(&mut pacer.meter(greedy)).0.is_pending(), "it has not waited for what it had");
+    pacer.set(None, None);
+    assert!(poll(&mut pacer.meter(greedy)).0.is_ready());
+}
+
+#[test]
 fn a_stream_that_is_gone_leaves_nothing() {
-    let pacer = Pacer::new(slow(), slow());
+    let pacer = Pacer::new(slow(), None);
     for _ in 0..10 {
         let mut meter = pacer.meter(PeerId::random());
         meter.moved(HOUR);
