@@ -46,15 +46,18 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
         for size in steps(run.record.setting("size"), SIZE_FACTOR) {
             let path = run.dir.join("original/large.bin");
             sample::write_file(&path, run.seed, size)?;
-            get(run, Original::file(&path)?, &format!("{size} bytes"), &mut samples)?;
+            let what = format!("{size} bytes");
+            publish_twice(run, &path, &what, &mut samples)?;
+            get(run, Original::file(&path)?, &what, &mut samples)?;
             fs::remove_file(&path)?;
         }
         for files in steps(run.record.setting("files"), FILES_FACTOR) {
             let path = run.dir.join("original/many");
             sample::write_equal(&path, run.seed, files, EACH)?;
             let original = Original::directory(&path, files * EACH)?;
-            publish_twice(run, &path, files, &mut samples)?;
-            get(run, original, &format!("{files} files"), &mut samples)?;
+            let what = format!("{files} files");
+            publish_twice(run, &path, &what, &mut samples)?;
+            get(run, original, &what, &mut samples)?;
             fs::remove_dir_all(&path)?;
         }
         run.record.samples.append(samples)?;
@@ -80,12 +83,12 @@ fn get(run: &Run<'_>, original: Original, what: &str, samples: &mut Samples) -> 
     Ok(())
 }
 
-fn publish_twice(run: &Run<'_>, path: &Path, files: u64, samples: &mut Samples) -> Result<()> {
+fn publish_twice(run: &Run<'_>, path: &Path, content: &str, samples: &mut Samples) -> Result<()> {
     let home = run.dir.join("home");
     let daemon = Daemon::start(run.shoal, &home, &run.shoal.on_loopback())?;
     for what in ["publish", "again"] {
         let (_, wall) = publish::publish(run, &home, path)?;
-        samples.push(format!("{files} files {what}"), wall);
+        samples.push(format!("{content} {what}"), wall);
     }
     daemon.stop()?;
     fs::remove_dir_all(&home)?;
@@ -104,12 +107,14 @@ pub(crate) fn report(record: &Record) -> Report {
     let mut goals = Vec::new();
     let mut charts = Vec::new();
     for (steps, quantity, title, bound) in [
+        (&bytes, "publish", "seconds to publish a file", PROPORTIONAL),
         (&bytes, "wall", "seconds to get a file", PROPORTIONAL),
         (&bytes, "send peak", "peak MiB of the sender", FLAT),
         (&bytes, "receive peak", "peak MiB of the receiver", FLAT),
         (&trees, "publish", "seconds to publish a directory", PROPORTIONAL),
         (&trees, "again", "seconds to publish it again", PROPORTIONAL),
         (&trees, "wall", "seconds to get a directory", PROPORTIONAL),
+        (&trees, "receive peak", "peak MiB of the receiver of a directory", PROPORTIONAL),
     ] {
         let unit = if quantity.ends_with("peak") { MIB } else { 1.0 };
         let of = |key: &str| -> Vec<f64> {
@@ -124,8 +129,13 @@ pub(crate) fn report(record: &Record) -> Report {
         let points = steps.iter().filter_map(|(key, _, amount)| {
             stats::spread(&of(key)).map(|spread| (as_f64(*amount), spread.median))
         });
-        if let Some(slope) = stats::slope(&points.collect::<Vec<_>>()) {
+        let points: Vec<_> = points.collect();
+        if let Some(slope) = stats::slope(&points) {
             table.row(["exponent".to_owned(), number(slope)]);
+            // What every process costs makes the growth of small ones look slow.
+            if let Some(last) = points.last_chunk::<2>().and_then(|last| stats::slope(last)) {
+                table.row(["exponent of the last step".to_owned(), number(last)]);
+            }
             goals.push(Goal::new(format!("exponent: {title}"), &[slope], Bound::AtMost(bound)));
         }
         tables.push(table);

@@ -239,6 +239,11 @@ pub(crate) fn report(record: &Record) -> Report {
             chart.bar(quantity, of(quantity), Ours::Yes);
         }
     }
+    let idle = Goal::new(
+        "G11 idle: ms beyond one round trip",
+        &minus("first byte idle", "round trip"),
+        Bound::AtMost(5.0),
+    );
     let busy = Goal::new(
         "G11 busy: ms more than idle",
         &minus("first byte busy", "first byte idle"),
@@ -252,17 +257,13 @@ pub(crate) fn report(record: &Record) -> Report {
                 record.setting("rate") * 8 / 1_000_000
             ),
             tables: vec![table],
-            goals: busy.into_iter().collect(),
+            goals: [idle, busy].into_iter().flatten().collect(),
             charts: vec![chart],
         };
     }
     let memory: Vec<f64> = of("idle memory").iter().map(|bytes| bytes / MIB).collect();
     let goals = [
-        Goal::new(
-            "G11 idle: ms beyond one round trip",
-            &minus("first byte idle", "round trip"),
-            Bound::AtMost(5.0),
-        ),
+        idle,
         busy,
         Goal::new(
             "G12 cold: ms beyond `start`, to dial and ask",
