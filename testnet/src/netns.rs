@@ -1,8 +1,15 @@
 //! Two hosts on one cable: network namespaces joined by a veth pair. Needs root and `ip`.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs::File,
+    os::fd::AsFd as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+};
 
 use anyhow::{Context, Result, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// What the kernel allows for the name of an interface, without the closing zero.
 const MAX_INTERFACE_NAME: usize = 15;
@@ -72,6 +79,22 @@ impl Namespace {
     /// The words before a command that make it run in there.
     pub(crate) fn wrapper(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.0]
+    }
+
+    /// Does something on a thread of its own that is in there.
+    ///
+    /// # Errors
+    ///
+    /// As `work`, or the kernel refuses.
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let handle = File::open(Path::new("/run/netns").join(self.name()))?;
+        thread::scope(|scope| {
+            let worker = scope.spawn(move || {
+                move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))?;
+                work()
+            });
+            worker.join().unwrap_or_else(|_| bail!("the work in {} panicked", self.name()))
+        })
     }
 
     /// Runs `ip` in there.

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     bench,
     process::Launcher,
-    scenarios::{self, crowd, demo, flood, heal, hosts, kill, startup, up},
+    scenarios::{self, crowd, demo, flood, heal, hosts, kill, mdns_flood, startup, up},
     shoal::{AS_SHOAL, Shoal},
     sim,
     table::{self, parse_size},
@@ -107,6 +107,12 @@ enum Command {
         /// How long it is cut, in seconds
         #[arg(long, default_value_t = 60)]
         cut: u64,
+    },
+    /// Cry out invented neighbours to a daemon by multicast, and count whom it dials; needs root
+    MdnsFlood {
+        /// How many are invented
+        #[arg(long, default_value_t = 20_000)]
+        names: u32,
     },
     /// Burden a daemon with strangers that never speak, open streams, and lie about lengths, while others use it
     Flood {
@@ -214,6 +220,9 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
             &Command::Heal { cut } => {
                 let options = heal::Options { cut: Duration::from_secs(cut) };
                 heal::run(&shoal, dir, &options, out).map(drop)
+            }
+            &Command::MdnsFlood { names } => {
+                mdns_flood::run(&shoal, dir, &mdns_flood::Options { names }, out).map(drop)
             }
             &Command::Flood { connections, streams } => {
                 let options = flood::Options { connections, streams, ..flood::Options::default() };

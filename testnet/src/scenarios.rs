@@ -15,6 +15,7 @@ pub mod flood;
 pub mod heal;
 pub mod hosts;
 pub mod kill;
+pub mod mdns_flood;
 pub mod startup;
 pub mod up;
 
