@@ -20,6 +20,7 @@ mod absent;
 mod allowance;
 mod anchors;
 mod behaviour;
+mod causes;
 mod check;
 mod codec;
 mod config;
@@ -51,6 +52,7 @@ mod walk;
 mod wire;
 
 pub use behaviour::{Behaviour, MdnsError};
+pub use causes::causes;
 pub use codec::is_unsupported;
 pub use config::{Config, Defence, Defences, Limits};
 pub use disk::RecordChange;

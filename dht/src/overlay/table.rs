@@ -1,6 +1,5 @@
 //! Who is offered to the routing table of an overlay, and who is taken out of it.
 
-use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
 use super::{Event, Failures, MAX_DIAL_FAILURES, Overlay, SECOND_TRY};
+use crate::causes::causes;
 use crate::config::Defence;
 use crate::position::{Node, Position};
 use crate::refresh::Census;
@@ -260,21 +260,8 @@ fn is_refused_by_us(error: &DialError) -> bool {
     }
 }
 
-/// Whether a transport says that it has too much to do. What says so may be wrapped several times.
+/// Whether a transport says that it has too much to do.
 fn is_busy(error: &io::Error) -> bool {
-    if error.kind() == io::ErrorKind::ResourceBusy {
-        return true;
-    }
-    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|error| error as _);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ResourceBusy) {
-            return true;
-        }
-        cause = match io.and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
+    let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io.any(|io| io.kind() == io::ErrorKind::ResourceBusy)
 }

@@ -23,6 +23,8 @@ use libp2p::{
     identity::Keypair,
 };
 
+use shoal_dht::causes;
+
 use super::{mux, security, shared::Shared};
 
 type Connection = (PeerId, StreamMuxerBox);
@@ -104,16 +106,7 @@ impl Transport for Eager {
 
 /// Whether the peer does not speak what was proposed.
 fn is_refusal(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if matches!(error.downcast_ref(), Some(NegotiationError::Failed)) {
-            return true;
-        }
-        // An I/O error made of another one does not name that as its source.
-        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = within.map(|error| error as _).or_else(|| error.source());
-    }
-    false
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(NegotiationError::Failed)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! libp2p remember addresses too, and know nothing of our rules.
 
 use std::{
-    error::Error,
     io::{self, ErrorKind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +19,7 @@ use libp2p::{
         transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
     },
 };
+use shoal_dht::causes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::dialling::{Dialling, End, Refusal};
@@ -151,19 +151,8 @@ impl Transport for Guard {
 
 /// Whether a dial failed because this machine has no network to send it to.
 fn never_left(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown)) {
-            return true;
-        }
-        // What an error of this type holds is not its source, but what it is made of.
-        cause = match io.and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
+    let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io.any(|io| matches!(io.kind(), ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown))
 }
 
 /// A dial under way. However it ends, the rules hear of it.
