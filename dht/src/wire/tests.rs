@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::position::Node;
 
 fn keypair(seed: u8) -> Keypair {
     Keypair::ed25519_from_bytes([seed; 32]).expect("32 bytes")
@@ -25,7 +26,12 @@ fn open(bytes: &[u8]) -> Result<Sealed, OpenError> {
     Sealed::open(bytes.to_vec(), &network(), Scope::Lan)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn node(seed: u8, addresses: &[&str]) -> Node {
+    let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+    Node { peer: keypair(seed).public().to_peer_id(), addresses }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,16 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::scope::MAX_ADDRESS_LEN;
 use crate::wire::find::{MAX_ADDRESSES_TOLD, MAX_CLOSER, MAX_PROVIDERS};
-
-fn node(seed: u8, addresses: &[&str]) -> Node {
-    let keypair = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).expect("32 bytes");
-    let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-    Node { peer: keypair.public().to_peer_id(), addresses }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::wire::tests::{hex, node};
 
 #[test]
 fn questions_are_told_apart_by_their_kind() {
