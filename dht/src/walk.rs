@@ -340,10 +340,10 @@ impl Walk {
             return next.map(|(distance, _)| *distance);
         }
         // With everybody else gone, those that seem dead are tried after all.
+        let is_alone = self.effort.answers == 0 && all == 0;
         let is_hope = |candidate: &Candidate| {
-            candidate.state == State::Doubtful && self.effort.answers == 0 && all == 0
+            is_alone && candidate.state == State::Doubtful && may_ask(&candidate.node.peer)
         };
-        let is_hope = |candidate: &Candidate| is_hope(candidate) && may_ask(&candidate.node.peer);
         self.candidates.iter().find(|(_, candidate)| is_hope(candidate)).map(|(distance, _)| *distance)
     }
 
