@@ -10,6 +10,7 @@
 //! one of its keys is due takes along those that would be soon, so that however many things a node shares and however
 //! they came, it tells each node a few times in a period, at times that are spread over it.
 
+mod batch;
 mod ledger;
 mod mark;
 mod outbox;

@@ -8,29 +8,12 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
+use super::batch::{Batch, Content, remember, renew_after, stagger};
 use super::own::{BatchId, SharedKeys, State, place_of};
 use super::{Answer, JobId, RETRY};
 use crate::position::{Node, Position};
 use crate::scope::Scope;
 use crate::wire::Sealed;
-
-/// Nodes remembered as holders of a batch, over all its renewals. The oldest are forgotten first: their
-/// records expire by themselves.
-pub(super) const MAX_HOLDERS: usize = 64;
-
-/// The longest time between two tellings. However long a record lives, newcomers close to its key are to hold it too.
-const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
-
-/// When to tell again what lives for `ttl`: with time left for another try.
-pub(super) fn renew_after(ttl: Duration) -> Duration {
-    (ttl / 2).min(RENEWAL)
-}
-
-/// A part of `range` that depends on a place alone.
-pub(super) fn stagger(range: Duration, place: u64) -> Duration {
-    let [first, second, ..] = place.to_be_bytes();
-    range * u32::from(u16::from_be_bytes([first, second])) / (1 << u16::BITS)
-}
 
 /// The list of our own keys, which no store of records can shorten.
 #[derive(Debug)]
@@ -47,38 +30,6 @@ pub(super) struct Ledger {
     /// When a message was acknowledged last.
     pub(super) last_told: Option<Instant>,
     last_id: u32,
-}
-
-/// Keys that go to the same nodes in one message.
-#[derive(Debug)]
-pub(super) struct Batch {
-    job: Option<JobId>,
-    content: Content,
-    /// Who was sent this and may hold it; the latest last.
-    holders: Vec<Node>,
-    /// The message while it is being sent, once it was signed; none again when the keys change.
-    sealed: Option<Arc<Sealed>>,
-    /// Messages not yet answered, and how many were answered well.
-    pub(super) open: usize,
-    pub(super) taken: usize,
-    /// When to tell it again, and whether that is under way.
-    renew: Instant,
-    is_due: bool,
-    /// An earlier run of this node told it, nobody knows whom.
-    pub(super) is_restored: bool,
-    /// When it was opened; before the clock began when it is restored and older.
-    pub(super) opened: Option<Instant>,
-    /// Peers in the routing table when it was opened.
-    peers_then: usize,
-}
-
-/// What a batch says.
-#[derive(Debug)]
-enum Content {
-    /// So many of our keys within these places, for so long.
-    Own { first: u64, last: u64, count: usize, ttl: Duration },
-    /// These are ours no more.
-    Withdrawn(BTreeSet<ProviderKey>),
 }
 
 /// The content of a message.
@@ -128,6 +79,12 @@ impl Ledger {
     pub(super) fn told(&self) -> usize {
         let told = self.batches.values().filter(|batch| batch.is_told());
         told.filter_map(|batch| batch.content.own()).sum()
+    }
+
+    /// How many peers the routing table held when keys were told that are ours: the least, where it differs.
+    pub(super) fn least_peers(&self) -> usize {
+        let told = self.batches.values().filter(|batch| batch.is_told());
+        told.map(|batch| batch.peers_then).min().unwrap_or(self.peers)
     }
 
     /// How many keys are to be told without anybody waiting for it.
@@ -431,66 +388,5 @@ impl Ledger {
         if self.batches.get(&id).is_some_and(is_over) {
             self.batches.remove(&id);
         }
-    }
-}
-
-impl Content {
-    /// How many keys it announces; none if it takes them back.
-    fn own(&self) -> Option<usize> {
-        match self {
-            Self::Own { count, .. } => Some(*count),
-            Self::Withdrawn(_) => None,
-        }
-    }
-}
-
-impl Batch {
-    /// Whether some node has acknowledged that these keys are ours.
-    fn is_told(&self) -> bool {
-        self.taken > 0 && self.content.own().is_some()
-    }
-
-    /// For how long it announces.
-    pub(super) fn ttl(&self) -> Option<Duration> {
-        match self.content {
-            Content::Own { ttl, .. } => Some(ttl),
-            Content::Withdrawn(_) => None,
-        }
-    }
-
-    fn add(&mut self, place: u64) {
-        if let Content::Own { first, last, count, .. } = &mut self.content {
-            (*first, *last, *count) = ((*first).min(place), (*last).max(place), *count + 1);
-        }
-    }
-
-    /// Notes that so many of its keys are told by another batch, or not any more.
-    fn lost(&mut self, lost: usize) {
-        if let Content::Own { count, .. } = &mut self.content {
-            *count = count.saturating_sub(lost);
-        }
-        self.sealed = None;
-    }
-}
-
-/// Adds nodes to a list of holders, the latest last and each once.
-pub(super) fn remember<'a>(holders: &mut Vec<Node>, nodes: impl IntoIterator<Item = &'a Node>) {
-    for node in nodes {
-        holders.retain(|known| known.peer != node.peer);
-        holders.push(node.clone());
-    }
-    holders.drain(..holders.len().saturating_sub(MAX_HOLDERS));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_life_is_renewed_twice_a_day_all_the_same() {
-        let hour = Duration::from_secs(3600);
-        assert_eq!(renew_after(hour), hour / 2);
-        assert_eq!(renew_after(24 * hour), 12 * hour);
-        assert_eq!(renew_after(48 * hour), 12 * hour);
     }
 }

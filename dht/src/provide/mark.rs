@@ -10,7 +10,8 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::ledger::{Ledger, Told, renew_after, stagger};
+use super::batch::{renew_after, stagger};
+use super::ledger::{Ledger, Told};
 use super::own::{CELLS, State};
 use crate::record_store::MAX_AGE;
 use crate::scope::{AddressClass, MAX_ADDRESSES, Scope};
@@ -25,7 +26,7 @@ const NEARLY_OVER: Duration = Duration::from_secs(60);
 pub(crate) struct Mark {
     /// Addresses that each of those announcements names.
     pub(super) addresses: Vec<Multiaddr>,
-    /// Peers in the routing table then.
+    /// Peers in the routing table when that was done; the least, where it differs.
     peers: usize,
     cells: Vec<Option<Cell>>,
     /// How many batches had been opened in this run; not kept.
@@ -47,18 +48,19 @@ struct Cell {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     at: Instant,
-    wall: u64,
+    /// Since the Unix epoch. Not in whole seconds: what is ours since a second would seem to be so for up to one less.
+    wall: Duration,
 }
 
 impl Clock {
     pub(crate) fn new(at: Instant, wall: SystemTime) -> Self {
-        Self { at, wall: wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }
+        Self { at, wall: wall.duration_since(UNIX_EPOCH).unwrap_or_default() }
     }
 
     fn seconds(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.at).as_secs();
-        let before = self.at.saturating_duration_since(at).as_secs();
-        self.wall.saturating_add(since).saturating_sub(before)
+        let since = at.saturating_duration_since(self.at);
+        let before = self.at.saturating_duration_since(at);
+        self.wall.saturating_add(since).saturating_sub(before).as_secs()
     }
 }
 
@@ -94,7 +96,7 @@ impl Mark {
                 *cell = oldest.map(|(opened, until)| Cell { known, told: clock.seconds(opened), until });
             }
         }
-        self.peers = ledger.peers;
+        self.peers = ledger.least_peers();
         self.opened = ledger.opened();
     }
 

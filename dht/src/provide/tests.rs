@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use libp2p::identity::Keypair;
 use shoal_content::NetworkName;
 
-use super::ledger::{MAX_HOLDERS, remember};
+use super::batch::{MAX_HOLDERS, remember};
 use super::*;
 use crate::scope::Scope;
 use crate::wire::Term;

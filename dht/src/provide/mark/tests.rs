@@ -110,3 +110,16 @@ fn a_cell_with_something_to_tell_stays_as_it_was() {
         assert!(known.is_none_or(|cell| cell.known == wanted), "cell {at}");
     }
 }
+
+#[test]
+fn what_is_marked_a_second_after_a_key_became_ours_holds_for_it() {
+    let now = Instant::now();
+    let (since, almost) = (1_000_005, Duration::from_millis(990));
+    let clock = Clock::new(now, UNIX_EPOCH + Duration::from_secs(1_000_000) + almost);
+    // The key came at the first moment of its second.
+    let later = now + Duration::from_secs(since - 1_000_000 + 1) - almost;
+    assert_eq!(clock.seconds(later), since + 1);
+    assert_eq!(clock.seconds(later - Duration::from_millis(1)), since);
+    assert_eq!(clock.seconds(now - almost), 1_000_000);
+    assert_eq!(clock.seconds(now - almost - Duration::from_millis(1)), 999_999);
+}

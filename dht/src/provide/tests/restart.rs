@@ -54,6 +54,22 @@ fn a_restart_tells_nothing_that_was_just_told_and_goes_on_with_the_sweep() {
 }
 
 #[test]
+fn a_network_that_was_lost_before_the_stop_has_not_grown_since() {
+    for (lost, now, again) in [(1, 60, 0), (60, 119, 0), (60, 120, 1000)] {
+        let mut scene = told(1000);
+        scene.provide.table_size(lost, scene.now);
+        let mut next = restarted(&mut scene, Duration::from_secs(60));
+        next.keep(&keys(0..1000), HOUR);
+        next.provide.all_kept();
+        next.provide.table_size(now, next.now);
+        next.pass(SETTLED);
+        let told: BTreeSet<_> =
+            next.run(Answer::Stored).into_iter().flat_map(|message| message.keys).collect();
+        assert_eq!(told.len(), again, "{lost} peers at the stop, {now} after");
+    }
+}
+
+#[test]
 fn what_is_new_since_is_told_at_once() {
     let mut scene = told(2000);
     scene.keep(&keys(2000..2001), HOUR);
