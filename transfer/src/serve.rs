@@ -140,8 +140,9 @@ pub async fn serve<L: Library + Clone + 'static>(
 ) -> Result<(), ServeError> {
     let Inbound { mut stream, gate, .. } = inbound;
     loop {
-        let Some(first) = first_byte(&mut stream, limits).await? else {
-            Writer::new(&mut stream, limits).close().await?;
+        let Some(first) = first_byte(&mut stream, limits).await else {
+            // All that was asked for was answered, and the peer may have closed the connection already.
+            let _ = Writer::new(&mut stream, limits).close().await;
             return Ok(());
         };
         // Permits come before memory: a request may be long.
@@ -166,12 +167,12 @@ pub async fn serve<L: Library + Clone + 'static>(
     }
 }
 
-/// Waits for the next request; nothing when the peer has no more, or none for too long.
-async fn first_byte(stream: &mut RangeStream, limits: &Limits) -> Result<Option<u8>, ServeError> {
+/// Waits for the next request; nothing when the peer has no more, or none for too long, or is gone.
+async fn first_byte(stream: &mut RangeStream, limits: &Limits) -> Option<u8> {
     let mut byte = [0];
     match select(stream.read(&mut byte), Delay::new(limits.idle)).await {
-        Either::Left((read, _)) => Ok((read? > 0).then_some(byte[0])),
-        Either::Right(_) => Ok(None),
+        Either::Left((Ok(1), _)) => Some(byte[0]),
+        Either::Left(_) | Either::Right(_) => None,
     }
 }
 

@@ -13,7 +13,7 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, Transport, noise, yamux};
 use shoal_content::NetworkName;
 use shoal_store::Store;
-use shoal_transfer::{Behaviour, Incoming, Limits, Opener, Outcome, Pool, ServeEvent, serve};
+use shoal_transfer::{Behaviour, Incoming, Limits, Opener, Outcome, Pool, ServeError, ServeEvent, serve};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -130,6 +130,7 @@ pub(crate) struct Counts {
     pub(crate) streams: AtomicUsize,
     pub(crate) requests: AtomicUsize,
     pub(crate) changed: AtomicUsize,
+    /// Streams that did not end well, but for those that broke.
     pub(crate) failed: AtomicUsize,
 }
 
@@ -152,9 +153,11 @@ impl Provider {
                 transfers.spawn(async move {
                     counts.streams.fetch_add(1, Ordering::Relaxed);
                     let observe = |event| counts.count(event);
-                    if serve(inbound, &store, &*pool, &limits, observe).await.is_err() {
-                        counts.failed.fetch_add(1, Ordering::Relaxed);
-                    }
+                    match serve(inbound, &store, &*pool, &limits, observe).await {
+                        // A peer that has everything closes the connection without waiting for us.
+                        Ok(()) | Err(ServeError::Io(_)) => 0,
+                        Err(_) => counts.failed.fetch_add(1, Ordering::Relaxed),
+                    };
                 });
             }
         });
