@@ -150,9 +150,10 @@ impl Walk {
         if self.effort.messages >= MAX_MESSAGES {
             return None;
         }
-        let distance = match self.next_guide() {
+        let may_ask = |peer: &PeerId| patience(peer).is_some();
+        let distance = match self.next_guide(may_ask) {
             Some(guide) => guide,
-            None => self.next_of_frontier(|peer| patience(peer).is_some())?,
+            None => self.next_of_frontier(may_ask)?,
         };
         let candidate = self.candidates.get_mut(&distance)?;
         candidate.state = State::Asked { due: now + patience(&candidate.node.peer)? };
@@ -314,11 +315,12 @@ impl Walk {
         few.map_or(Distance::FARTHEST, |(distance, _)| *distance)
     }
 
-    /// The next node that is asked wherever it is.
-    fn next_guide(&mut self) -> Option<Distance> {
+    /// The next node that is asked wherever it is. One that is not connected any more is a node like all others.
+    fn next_guide(&mut self, may_ask: impl Fn(&PeerId) -> bool) -> Option<Distance> {
         loop {
             let guide = self.guides.pop()?;
-            if self.candidates.get(&guide).is_some_and(|known| known.state == State::Waiting) {
+            let waits = |known: &Candidate| known.state == State::Waiting && may_ask(&known.node.peer);
+            if self.candidates.get(&guide).is_some_and(waits) {
                 return Some(guide);
             }
         }

@@ -90,6 +90,17 @@ fn a_guide_is_asked_first_wherever_it_is_and_holds_up_nobody() {
 }
 
 #[test]
+fn a_guide_that_cannot_be_asked_any_more_keeps_nobody_else_waiting() {
+    let (mut walk, peers, now) = scene(40, 20);
+    let (lost, connected) = (peers[39], peers[3]);
+    walk.guide(node(lost));
+    let warm = |peer: &PeerId| (*peer == connected).then_some(WAIT);
+    assert_eq!(walk.next(now, warm).map(|node| node.peer), Some(connected));
+    assert!(walk.next(now, warm).is_none());
+    assert_eq!(ask(&mut walk, now), peers[..3], "it has no privilege left");
+}
+
+#[test]
 fn a_question_that_does_not_matter_any_more_holds_up_nobody() {
     let (_, peers, now) = scene(60, 20);
     let (near, far) = peers.split_at(20);
