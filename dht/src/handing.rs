@@ -6,9 +6,10 @@
 //! bytes allow; and a newcomer costs no more than [`MAX_MESSAGES`] and [`MAX_BYTES`].
 //!
 //! Of the nodes that hold a record only the few nearest to its key hand it on: the newcomer needs it once, and a
-//! second time in case the first of them is gone.
+//! second time in case the first of them is gone. Whoever handed something on passes its withdrawal on too: the provider
+//! does not know who else has its records.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use libp2p::PeerId;
 
 use crate::allowance::Allowance;
 use crate::position::{Node, Place};
-use crate::record_store::Handable;
+use crate::record_store::{Handable, Name};
 use crate::search::HOLDERS;
 
 /// How many of the nodes nearest to a key hand its records on. One alone may have died a moment ago.
@@ -53,6 +54,14 @@ const BURST: usize = 4;
 /// Newcomers remembered as served, so that one that comes and goes is sent only what is new to it.
 const MAX_SERVED: usize = 1024;
 
+/// Announcements remembered with one whom each was handed to. What is forgotten and then withdrawn stays with those who
+/// were handed it, until it expires.
+const MAX_HANDED: usize = 1024;
+
+/// Peers to whom withdrawals are to be passed on. A provider that takes everything back at once could otherwise make us
+/// keep a message for each of them.
+const MAX_TAKING_BACK: usize = 64;
+
 /// Who waits, and what is on its way.
 #[derive(Debug)]
 pub(crate) struct Handing {
@@ -61,6 +70,8 @@ pub(crate) struct Handing {
     served: HashMap<PeerId, Instant>,
     /// The served, the oldest first.
     order: VecDeque<PeerId>,
+    /// What was handed to whom, the oldest first.
+    handed: VecDeque<(Name, PeerId)>,
     messages: Allowance,
     bytes: Allowance,
 }
@@ -97,6 +108,7 @@ impl Handing {
             handouts: VecDeque::new(),
             served: HashMap::new(),
             order: VecDeque::new(),
+            handed: VecDeque::new(),
             messages: Allowance::new(per_second.saturating_mul(BURST), per_second, now),
             bytes: Allowance::new(BYTES_AT_ONCE, BYTES_PER_SECOND, now),
         }
@@ -127,11 +139,34 @@ impl Handing {
         let mut room = MAX_BYTES;
         let fitting = found.into_iter().take(MAX_MESSAGES).map_while(|handable| {
             room = room.checked_sub(handable.bytes.len())?;
-            Some(handable.bytes)
+            Some((handable.name, handable.bytes))
         });
-        let messages: VecDeque<_> = fitting.collect();
+        let (names, messages): (Vec<_>, VecDeque<_>) = fitting.unzip();
+        self.handed.extend(names.into_iter().map(|name| (name, node.peer)));
+        self.handed.drain(..self.handed.len().saturating_sub(MAX_HANDED));
         if !messages.is_empty() {
             self.handouts.push_back(Handout { node, messages, is_open: false });
+        }
+    }
+
+    /// Whom any of these announcements was handed to.
+    pub(crate) fn handed_to(&self, names: &BTreeSet<Name>) -> BTreeSet<PeerId> {
+        self.handed.iter().filter(|(name, _)| names.contains(name)).map(|(_, peer)| *peer).collect()
+    }
+
+    /// Notes that a peer should hear that something which it was handed is withdrawn, after what is still on its way.
+    pub(crate) fn take_back(&mut self, node: Node, withdrawal: &Arc<[u8]>) {
+        let is_full = self.handouts.len() >= MAX_TAKING_BACK;
+        let known = self.handouts.iter_mut().find(|handout| handout.node.peer == node.peer);
+        match known {
+            Some(handout) if handout.messages.len() < MAX_MESSAGES => {
+                handout.messages.push_back(withdrawal.clone());
+            }
+            None if !is_full => {
+                let messages = [withdrawal.clone()].into();
+                self.handouts.push_back(Handout { node, messages, is_open: false });
+            }
+            _ => {}
         }
     }
 

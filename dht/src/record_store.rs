@@ -26,8 +26,8 @@ use crate::position::Position;
 use crate::scope::Group;
 use crate::wire::Receipt;
 pub(crate) use keeping::{Kept, KeptChange};
-pub(crate) use proof::Handable;
 use proof::Proofs;
+pub(crate) use proof::{Handable, Name};
 pub(crate) use sender::Sender;
 
 /// How long a record may live. A stranger's clock or claim must not make us remember for ever.

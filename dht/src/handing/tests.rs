@@ -13,7 +13,13 @@ fn newcomer() -> Node {
 }
 
 fn found(count: usize, len: usize) -> Vec<Handable> {
-    (0..count).map(|_| Handable { bytes: vec![0; len].into(), keys: 1, nearest: 0 }).collect()
+    let handable = |number| Handable {
+        name: (PeerId::random(), number),
+        bytes: vec![0; len].into(),
+        keys: 1,
+        nearest: 0,
+    };
+    (0..count as u64).map(handable).collect()
 }
 
 /// Serves whoever waits, for so long, each with so much; what was sent.
@@ -114,6 +120,7 @@ fn whoever_cannot_be_reached_is_given_up() {
 fn what_brings_most_for_its_bytes_goes_first() {
     let (mut handing, start) = (Handing::new(PER_SECOND, Instant::now()), Instant::now());
     let all = [(4000, 100, 9), (300, 1, 5), (4000, 1, 1), (300, 1, 2)].map(|(len, keys, nearest)| Handable {
+        name: (PeerId::random(), 1),
         bytes: vec![0; len].into(),
         keys,
         nearest,
@@ -168,4 +175,44 @@ fn peers_remembered_are_bounded_and_nobody_is_served_when_that_is_wanted() {
         handing.handouts.clear();
     }
     assert_eq!((handing.served.len(), handing.order.len()), (MAX_SERVED, MAX_SERVED));
+}
+
+#[test]
+fn what_is_taken_back_goes_to_those_who_were_handed_it_after_that() {
+    let (mut handing, start) = (Handing::new(PER_SECOND, Instant::now()), Instant::now());
+    let nodes: Vec<_> = (0..3).map(|_| newcomer()).collect();
+    let (shared, alone) = (found(1, 10), found(1, 20));
+    handing.hand(nodes[0].clone(), [shared.clone(), alone.clone()].concat(), start);
+    handing.hand(nodes[1].clone(), shared.clone(), start);
+    handing.hand(nodes[2].clone(), alone, start);
+    let to = handing.handed_to(&BTreeSet::from([shared[0].name]));
+    assert_eq!(to, nodes[..2].iter().map(|node| node.peer).collect());
+    assert_eq!(handing.handed_to(&BTreeSet::from([(PeerId::random(), 1)])), BTreeSet::new());
+    handing.take_back(nodes[0].clone(), &vec![0; 30].into());
+    let mut lengths = Vec::new();
+    while let Some((node, bytes)) = handing.next_message(start) {
+        lengths.extend((node.peer == nodes[0].peer).then_some(bytes.len()));
+        handing.answered(&node.peer, true);
+    }
+    assert_eq!(lengths, [10, 20, 30]);
+}
+
+#[test]
+fn what_is_remembered_of_what_was_handed_on_is_bounded() {
+    let (mut handing, start) = (Handing::new(PER_SECOND, Instant::now()), Instant::now());
+    for _ in 0..MAX_HANDED / 10 {
+        handing.hand(newcomer(), found(20, 10), start);
+    }
+    assert_eq!(handing.handed.len(), MAX_HANDED);
+    handing.handouts.clear();
+    for _ in 0..2 * MAX_TAKING_BACK {
+        handing.take_back(newcomer(), &vec![0; 10].into());
+    }
+    let node = newcomer();
+    handing.handouts.pop_front();
+    for _ in 0..2 * MAX_MESSAGES {
+        handing.take_back(node.clone(), &vec![0; 10].into());
+    }
+    assert_eq!(handing.handouts.len(), MAX_TAKING_BACK);
+    assert_eq!(handing.handouts.iter().map(|handout| handout.messages.len()).max(), Some(MAX_MESSAGES));
 }

@@ -10,7 +10,8 @@ use shoal_content::ProviderKey;
 use super::Overlay;
 use crate::handing::Neighbourhood;
 use crate::position::{Node, Position};
-use crate::wire::Sealed;
+use crate::record_store::Offer;
+use crate::wire::{Receipt, Sealed};
 
 impl Overlay {
     /// Notes that a peer was offered to the table, on the proof that it is where it says.
@@ -30,6 +31,22 @@ impl Overlay {
         let wants = |key| neighbourhood.hands(key, place);
         let found = self.records.handable(wants, |came| newcomer.lacks(came), now);
         self.handing.hand(newcomer.node, found, now);
+    }
+
+    /// Takes a withdrawal, and lets those know whom we handed on what it takes back.
+    pub(super) fn take_back(&mut self, offer: Offer, sealed: &Sealed) -> Receipt {
+        let (signed, keys) = (sealed.as_bytes(), &sealed.announcement().keys);
+        let names = self.records.withdrawn_by(&offer, keys);
+        let provider = offer.provider;
+        let receipt = self.records.apply_signed(offer, keys, (signed, keys.len()));
+        let withdrawal = Arc::from(signed);
+        for peer in self.handing.handed_to(&names) {
+            let addresses = self.table.addresses(&peer).to_vec();
+            if peer != provider && !addresses.is_empty() {
+                self.handing.take_back(Node { peer, addresses }, &withdrawal);
+            }
+        }
+        receipt
     }
 
     /// Sends what may be sent now. True when something was sent.

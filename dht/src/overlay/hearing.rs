@@ -152,8 +152,11 @@ impl Overlay {
             received: now,
             ttl,
         };
+        if ttl.is_none() {
+            return self.take_back(offer, sealed);
+        }
         let signed = (sealed.as_bytes(), keys);
-        if announcement.provider == sender || ttl.is_none() {
+        if announcement.provider == sender {
             return self.records.apply_signed(offer, &announcement.keys, signed);
         }
         let near = self.near(&announcement.keys, now);

@@ -3,14 +3,14 @@
 //! Invariant: an announcement is kept only while it is short for the records that it is behind, so that what all of
 //! them take is within the limit on records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
-use super::{Offer, RecordStore};
+use super::{Offer, Record, RecordStore};
 use crate::position::Place;
 use crate::wire::Receipt;
 
@@ -24,7 +24,7 @@ const KEY_LEN: usize = 32;
 const LEAST_PART: usize = 4;
 
 /// Who made an announcement, and its number.
-type Name = (PeerId, u64);
+pub(crate) type Name = (PeerId, u64);
 
 /// All announcements.
 #[derive(Debug, Default)]
@@ -43,6 +43,7 @@ struct Proof {
 /// An announcement that somebody else should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Handable {
+    pub(crate) name: Name,
     pub(crate) bytes: Arc<[u8]>,
     /// How many of its keys are wanted.
     pub(crate) keys: usize,
@@ -107,6 +108,14 @@ impl RecordStore {
         receipt
     }
 
+    /// The announcements that live records of some keys came with, as far as this withdraws them.
+    pub(crate) fn withdrawn_by(&self, offer: &Offer, keys: &BTreeSet<ProviderKey>) -> BTreeSet<Name> {
+        let of_key = |key| self.find(key, &offer.provider);
+        let lose =
+            |record: &&Record| record.expires > offer.received && record.offer.sequence < offer.sequence;
+        keys.iter().filter_map(of_key).filter(lose).map(|record| name(&record.offer)).collect()
+    }
+
     /// The announcements behind live records that somebody wants: `wants` tells how far from it a key is, and `lacks`
     /// whether what came at some moment is new to it.
     pub(crate) fn handable(
@@ -125,6 +134,7 @@ impl RecordStore {
             }
             let Some(proof) = self.proofs.0.get(&name(offer)) else { continue };
             let handable = found.entry(name(offer)).or_insert_with(|| Handable {
+                name: name(offer),
                 bytes: proof.bytes.clone(),
                 keys: 0,
                 nearest: apart,

@@ -54,3 +54,27 @@ fn only_whom_we_met_is_handed_records() {
     wan.meet(met, &[GLOBAL], AddressClass::Global);
     assert_eq!(handed(&mut wan), None, "it is no newcomer any more");
 }
+
+#[test]
+fn whoever_was_handed_a_record_hears_once_that_it_was_withdrawn() {
+    let (mut wan, later) = (overlay(Scope::Wan), Instant::now() + Duration::from_secs(3600));
+    let (provider, newcomer) = (Keypair::generate_ed25519(), PeerId::random());
+    let peer = provider.public().to_peer_id();
+    assert_eq!(wan.hear_from(&provider, peer, &[GLOBAL], SOME_DAY, AddressClass::Global), STORED);
+    let withdraw = |wan: &mut Overlay, sequence| {
+        let withdrawal = wan.sealed(&provider, sequence, &[], Term::Withdrawn);
+        assert_eq!(wan.receive(peer, ConnectionId::new_unchecked(1), &withdrawal, Instant::now()), STORED);
+        withdrawal
+    };
+    wan.meet(newcomer, &[GLOBAL], AddressClass::Global);
+    wan.look_through(later);
+    assert_eq!(wan.handing.next_message(later).map(|(node, _)| node.peer), Some(newcomer));
+    wan.handing.answered(&newcomer, true);
+    let withdrawal = withdraw(&mut wan, 2);
+    let (node, bytes) = wan.handing.next_message(later).expect("it holds what is withdrawn");
+    assert_eq!((node.peer, &*bytes), (newcomer, withdrawal.as_bytes()));
+    wan.handing.answered(&newcomer, true);
+    withdraw(&mut wan, 2);
+    withdraw(&mut wan, 3);
+    assert_eq!(wan.handing.next_message(later), None, "there is nothing left to take back");
+}
