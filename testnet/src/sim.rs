@@ -61,12 +61,29 @@ enum Scenario {
         /// Seconds of rest before, in which idle connections end
         #[arg(long, default_value_t = 20)]
         rest: u64,
+        /// Milliseconds from one lookup to the next
+        #[arg(long, default_value_t = 50)]
+        every: u64,
         /// Whose overlay to measure
         #[arg(long, value_enum, default_value_t = Whose::Shoal)]
         whose: Whose,
         /// The largest network of stock Kademlia
         #[arg(long, default_value_t = 1000)]
         stock_up_to: usize,
+    },
+    /// One of the networks of `growth`, which starts this
+    #[command(hide = true)]
+    Grown {
+        #[arg(value_enum)]
+        whose: growth::One,
+        #[arg(long)]
+        nodes: usize,
+        #[arg(long)]
+        lookups: usize,
+        #[arg(long)]
+        rest: u64,
+        #[arg(long)]
+        every: u64,
     },
     /// Cold lookups in a network of which a part is dead, beside stock Kademlia
     Lookup {
@@ -82,9 +99,15 @@ enum Scenario {
         /// Seconds of rest before, in which idle connections end
         #[arg(long, default_value_t = 20)]
         rest: u64,
+        /// Milliseconds from one lookup to the next
+        #[arg(long, default_value_t = 50)]
+        every: u64,
         /// Whose overlay to measure
         #[arg(long, value_enum, default_value_t = Whose::Both)]
         whose: Whose,
+        /// Let stock nodes fill their tables by joining, which takes minutes, instead of telling them whom there is
+        #[arg(long)]
+        stock_joins: bool,
     },
     /// Nodes come and go, then a part of all is gone at once: what is found
     Churn {
@@ -199,7 +222,13 @@ impl Whose {
 pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
     let seed = Seed(args.seed.unwrap_or_else(rand::random));
     let way = Way { one_way: Duration::from_millis(args.rtt.into()) / 2, handshake: args.handshake };
-    writeln!(out, "seed {}, round trip {} ms, handshake {} round trips", seed.0, args.rtt, args.handshake)?;
+    if !matches!(args.scenario, Scenario::Grown { .. }) {
+        writeln!(
+            out,
+            "seed {}, round trip {} ms, handshake {} round trips",
+            seed.0, args.rtt, args.handshake
+        )?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(scenario(&args.scenario, seed, way, out))?;
     write!(out, "{report}")?;
@@ -216,14 +245,20 @@ pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
 
 async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Write + Send)) -> Result<Report> {
     match *scenario {
-        Scenario::Growth { ref sizes, lookups, rest, whose, stock_up_to } => {
-            let (sizes, rest) = (sizes.clone(), Duration::from_secs(rest));
-            let options = growth::Options { sizes, lookups, rest, whose, stock_up_to };
-            growth::run(seed, way, &options, out).await
+        Scenario::Growth { ref sizes, lookups, rest, every, whose, stock_up_to } => {
+            let plan = plan(lookups, rest, every);
+            let options = growth::Options { sizes: sizes.clone(), plan, whose, stock_up_to };
+            growth::run(seed, way, &options, out)
         }
-        Scenario::Lookup { nodes, dead, lookups, rest, whose } => {
-            let rest = Duration::from_secs(rest);
-            lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, whose }, out).await
+        Scenario::Grown { whose, nodes, lookups, rest, every } => {
+            growth::tell(whose, (seed, way), nodes, plan(lookups, rest, every), out).await?;
+            Ok(Report::default())
+        }
+        Scenario::Lookup { nodes, dead, lookups, rest, every, whose, stock_joins } => {
+            let (rest, every) = (Duration::from_secs(rest), Duration::from_millis(every));
+            let stock = if stock_joins { lookup::Tables::Own } else { lookup::Tables::Given };
+            lookup::run(seed, way, &lookup::Options { nodes, dead, lookups, rest, every, whose, stock }, out)
+                .await
         }
         Scenario::Churn { nodes, items, lasts, minute, dead, again, handed } => {
             let (lasts, minute) = (Duration::from_secs(lasts), Duration::from_millis(minute));
@@ -248,6 +283,10 @@ async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Writ
             lan::run(seed, way, &options, out).await
         }
     }
+}
+
+fn plan(lookups: usize, rest: u64, every: u64) -> growth::Plan {
+    growth::Plan { lookups, rest: Duration::from_secs(rest), every: Duration::from_millis(every) }
 }
 
 /// Bytes of memory that this process holds.

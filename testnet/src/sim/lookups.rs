@@ -83,8 +83,18 @@ pub(crate) async fn publish(publishers: &[Member], network: &Network, what: &str
 
 /// Lets each seeker look one of the items up, in turn.
 pub(crate) async fn look_up(seekers: &[Member], items: &[Item], network: &Network) -> Result<Found> {
+    look_up_every(PACE, seekers, items, network).await
+}
+
+/// The same, with so much time from the start of one to that of the next.
+pub(crate) async fn look_up_every(
+    pace: Duration,
+    seekers: &[Member],
+    items: &[Item],
+    network: &Network,
+) -> Result<Found> {
     let lookups = seekers.iter().zip(items.iter().cycle()).zip(0..).map(async |((seeker, item), number)| {
-        sleep(PACE * number).await;
+        sleep(pace * number).await;
         match timeout(PATIENCE, seeker.find(item.key, item.provider)).await {
             Ok(search) => search.map(Some),
             Err(_) => Ok(None),

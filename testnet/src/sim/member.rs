@@ -85,6 +85,9 @@ pub(crate) trait Behave: NetworkBehaviour + Sized + Send + 'static {
     /// Peers in the routing table.
     fn table(&mut self, books: &Self::Books) -> Vec<PeerId>;
 
+    /// Takes peers into its routing table that it has not met, as far as there is room.
+    fn acquaint(&mut self, _: &mut Self::Books, _: &[(PeerId, Multiaddr)]) {}
+
     /// Keeps keys announced that are the node's own since a second, with nobody who waits for it.
     fn keep(&mut self, _: &[OwnKey], _: Duration) {}
 
@@ -138,6 +141,7 @@ enum Until {
 
 enum Command {
     Dial(Multiaddr),
+    Acquaint(Vec<(PeerId, Multiaddr)>),
     Find { key: ProviderKey, wanted: PeerId, reply: oneshot::Sender<Search> },
     Announce { keys: Vec<ProviderKey>, until: Until, reply: oneshot::Sender<Publication> },
     Held { keys: Arc<[ProviderKey]>, provider: PeerId, reply: oneshot::Sender<Vec<bool>> },
@@ -194,6 +198,11 @@ impl Member {
 
     pub(crate) async fn dial(&self, other: &Self) -> Result<()> {
         self.send(Command::Dial(other.address())).await
+    }
+
+    /// Tells it of others, as if it had met them.
+    pub(crate) async fn acquaint(&self, others: Vec<(PeerId, Multiaddr)>) -> Result<()> {
+        self.send(Command::Acquaint(others)).await
     }
 
     /// Looks `key` up to the end, and notes when `wanted` was found.
@@ -331,6 +340,7 @@ impl<B: Behave> Driver<B> {
         match command {
             // A dial that cannot even begin ends like one that fails: the node stays alone, and that shows.
             Command::Dial(address) => drop(self.swarm.dial(address)),
+            Command::Acquaint(others) => self.swarm.behaviour_mut().acquaint(&mut self.books, &others),
             Command::Find { key, wanted, reply } => {
                 let id = self.work.next_id();
                 let before = self.host.counts.overlay();

@@ -135,6 +135,32 @@ impl Network {
         Ok(network)
     }
 
+    /// A network of `count` nodes that were told of all the others instead of joining: each has as much of a table as it
+    /// can have.
+    pub(crate) async fn acquainted<B: Behave>(
+        seed: Seed,
+        way: Way,
+        region: Region,
+        count: usize,
+        make: impl Fn(&Keypair) -> (B, B::Books),
+    ) -> Result<Self> {
+        let mut network = Self::new(seed, way);
+        for number in 0..count {
+            let (key, address) = (seed.identity("node", number as u64), region.address(number));
+            let member = network.start(make(&key), &key, &address)?;
+            network.members.push(member);
+        }
+        let addresses = |member: &Member| (member.host.peer, member.host.address.clone());
+        let all: Vec<_> = network.members.iter().map(addresses).collect();
+        for (number, member) in network.members.iter().enumerate() {
+            let order = seed.shuffled(&format!("acquaintances of {number}"), count);
+            let others = order.into_iter().filter(|other| *other != number);
+            member.acquaint(others.filter_map(|other| all.get(other).cloned()).collect()).await?;
+        }
+        network.rest = network.settle().await;
+        Ok(network)
+    }
+
     /// Lets one more node join, as fast as the machine can follow.
     pub(crate) async fn join<B: Behave>(&mut self, region: Region) -> Result<Member> {
         self.join_with(region, B::new).await

@@ -37,6 +37,8 @@ pub(crate) struct Books {
     announcements: HashMap<QueryId, u64>,
     /// Keys of each announcement that are not through.
     left: HashMap<u64, usize>,
+    /// Who it is, if its table is filled for it and it does not look around by itself.
+    settled: Option<PeerId>,
 }
 
 impl Books {
@@ -65,14 +67,10 @@ impl Books {
     }
 }
 
-impl Behave for Stock {
-    type Books = Books;
-
-    const NEGOTIATION: Version = Version::V1;
-
-    fn new(key: &Keypair, _: &Multiaddr) -> Self {
+impl Stock {
+    fn with(key: &Keypair, config: kad::Config) -> Self {
         let peer = key.public().to_peer_id();
-        let mut kad = kad::Behaviour::new(peer, MemoryStore::new(peer));
+        let mut kad = kad::Behaviour::with_config(peer, MemoryStore::new(peer), config);
         kad.set_mode(Some(kad::Mode::Server));
         Self {
             limits: shoal::limits(&shoal_node::Limits::default(), DIALS),
@@ -80,6 +78,23 @@ impl Behave for Stock {
             ping: shoal::ping(),
             kad: OnHeap::new(kad),
         }
+    }
+
+    /// One that never looks around, neither now and then nor when it meets somebody: it will be told whom there is.
+    pub(crate) fn settled(key: &Keypair) -> (Self, Books) {
+        let mut config = kad::Config::new(kad::PROTOCOL_NAME);
+        config.set_periodic_bootstrap_interval(None);
+        (Self::with(key, config), Books { settled: Some(key.public().to_peer_id()), ..Books::default() })
+    }
+}
+
+impl Behave for Stock {
+    type Books = Books;
+
+    const NEGOTIATION: Version = Version::V1;
+
+    fn new(key: &Keypair, _: &Multiaddr) -> Self {
+        Self::with(key, kad::Config::new(kad::PROTOCOL_NAME))
     }
 
     fn listens(swarm: &mut Swarm<Self>, _: &Books, address: &Multiaddr) {
@@ -104,6 +119,15 @@ impl Behave for Stock {
             StockEvent::Ping(ping::Event { connection, result: Err(_), .. }) => {
                 swarm.close_connection(connection);
             }
+            StockEvent::Kad(kad::Event::OutboundQueryProgressed {
+                id,
+                result: QueryResult::Bootstrap(_),
+                ..
+            }) if books.settled.is_some() => {
+                if let Some(mut next) = swarm.behaviour_mut().kad.query_mut(&id) {
+                    next.finish();
+                }
+            }
             StockEvent::Kad(kad::Event::OutboundQueryProgressed { id, result, step, .. }) => {
                 books.on_progress(id, result, step.last, told);
             }
@@ -126,6 +150,26 @@ impl Behave for Stock {
                 // Its store is full of strangers' keys, and nobody will find this one.
                 Err(_) => books.through(id, told),
             }
+        }
+    }
+
+    fn acquaint(&mut self, books: &mut Books, others: &[(PeerId, Multiaddr)]) {
+        let Some(own) = books.settled.map(kad::KBucketKey::from) else { return };
+        let mut held = HashMap::<_, usize>::new();
+        for (peer, address) in others {
+            // The bits that they share tell the bucket. A peer beyond what it holds would make the node try the others.
+            let held = held.entry(own.distance(&kad::KBucketKey::from(*peer)).ilog2()).or_default();
+            *held += 1;
+            if *held <= kad::K_VALUE.get() {
+                self.kad.add_address(peer, address.clone());
+            }
+        }
+        // Whom it just met would make it look around a moment later; to have begun already keeps it from that. What was
+        // begun ends before the first question, each part when the one before is told of.
+        if let Ok(query) = self.kad.bootstrap()
+            && let Some(mut query) = self.kad.query_mut(&query)
+        {
+            query.finish();
         }
     }
 

@@ -1,7 +1,8 @@
 //! Cold lookups in a network of which a part has just died, beside stock Kademlia on the same topology.
 //!
 //! Half of the dead refuse connections at once; the others never answer. The nodes that look something up have been
-//! idle for so long that their connections are closed, but their tables are full.
+//! idle for so long that their connections are closed, but their tables are full. Stock nodes take minutes to fill theirs
+//! by themselves, so they are told whom there is: no table of theirs could be fuller.
 
 use std::{
     io::Write,
@@ -14,10 +15,10 @@ use tokio::time::sleep;
 use crate::{
     sim::{
         Whose,
-        lookups::{Found, look_up, publish},
-        member::{Behave, shoal::Shoal, stock::Stock},
+        lookups::{Found, look_up_every, publish},
+        member::{shoal::Shoal, stock::Stock},
         network::{Network, Region},
-        report::{Report, Sheet, count, number, text, time},
+        report::{Cell, Report, Sheet, count, number, text, time},
         seed::Seed,
         wire::{Lag, Way},
     },
@@ -42,7 +43,19 @@ pub(crate) struct Options {
     pub(crate) dead: u8,
     pub(crate) lookups: usize,
     pub(crate) rest: Duration,
+    /// From the start of one lookup to that of the next.
+    pub(crate) every: Duration,
     pub(crate) whose: Whose,
+    pub(crate) stock: Tables,
+}
+
+/// How stock nodes come to have tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// They are told of all others, and take as many of each part as they have room for.
+    Given,
+    /// By joining, one after the other.
+    Own,
 }
 
 /// What was found in one network.
@@ -61,10 +74,16 @@ pub(crate) async fn run(
 ) -> Result<Report> {
     let mut measured = Vec::new();
     if options.whose.includes(Whose::Shoal) {
-        measured.push(measure::<Shoal>("Shoal", seed, way, options, out).await?);
+        let network = async || Network::settled::<Shoal>(seed, way, Region::Internet, options.nodes).await;
+        measured.push(measure("Shoal", network, options, out).await?);
     }
     if options.whose.includes(Whose::Stock) {
-        measured.push(measure::<Stock>("stock kad", seed, way, options, out).await?);
+        let (region, nodes) = (Region::Internet, options.nodes);
+        let network = async || match options.stock {
+            Tables::Given => Network::acquainted::<Stock>(seed, way, region, nodes, Stock::settled).await,
+            Tables::Own => Network::settled::<Stock>(seed, way, region, nodes).await,
+        };
+        measured.push(measure("stock kad", network, options, out).await?);
     }
     let title = format!(
         "Cold lookups in a network of {} nodes, {} % of them dead; times in round trips",
@@ -103,6 +122,9 @@ pub(crate) async fn run(
             number(lag.worst.as_secs_f64() * 1e3, 0),
         ]);
     }
+    if let [shoal, stock] = measured.as_slice() {
+        sheet.row(ratios(shoal, stock));
+    }
     let mut report = Report { sheets: vec![sheet], ..Report::default() };
     if let Some(shoal) = measured.iter().find(|measured| measured.name == "Shoal") {
         let Found { first, .. } = &shoal.found;
@@ -123,15 +145,14 @@ pub(crate) async fn run(
     Ok(report)
 }
 
-async fn measure<B: Behave>(
+async fn measure(
     name: &'static str,
-    seed: Seed,
-    way: Way,
+    network: impl AsyncFnOnce() -> Result<Network>,
     options: &Options,
     out: &mut (dyn Write + Send),
 ) -> Result<Measured> {
     let began = Instant::now();
-    let network = Network::settled::<B>(seed, way, Region::Internet, options.nodes).await?;
+    let network = network().await?;
     let up = began.elapsed().saturating_sub(network.rest.after);
     writeln!(out, "{name}: {} nodes up in {}, {}", options.nodes, table::time(up), network.rest)?;
     let mut publishers = network.alive("roles");
@@ -143,27 +164,47 @@ async fn measure<B: Behave>(
     seekers.retain(|seeker| items.iter().all(|item| item.provider != seeker.host.peer));
     seekers.truncate(options.lookups);
     network.internet.clock.take_lag();
-    let found = look_up(&seekers, &items, &network).await?;
+    let found = look_up_every(options.every, &seekers, &items, &network).await?;
     let lag = network.internet.clock.take_lag();
     Ok(Measured { name, found, lag, is_punctual: network.is_punctual(lag) })
 }
 
+/// A line of the table: ours by theirs.
+fn ratios(shoal: &Measured, stock: &Measured) -> [Cell; 12] {
+    let in_time = shoal.is_punctual && stock.is_punctual;
+    let ratio = |what: fn(&Found) -> f64| what(&shoal.found) / what(&stock.found);
+    let of_time = |what| time(ratio(what), 2, in_time);
+    let nothing = || number(f64::NAN, 0);
+    [
+        text("ratio"),
+        nothing(),
+        number(ratio(Found::percent), 2),
+        nothing(),
+        of_time(|found| found.first.percentile(50)),
+        of_time(|found| found.first.percentile(95)),
+        of_time(|found| found.whole.percentile(50)),
+        of_time(|found| found.whole.percentile(95)),
+        number(ratio(|found| found.first_requests.mean()), 2),
+        number(ratio(|found| found.requests.mean()), 2),
+        nothing(),
+        nothing(),
+    ]
+}
+
 fn compare(shoal: &Measured, stock: &Measured, report: &mut Report) {
     let ratio = |what: fn(&Found) -> f64| what(&shoal.found) / what(&stock.found);
-    let named = ratio(|found| found.first.percentile(50));
-    let requests = ratio(|found| found.requests.mean());
-    report.findings.push(format!(
-        "Shoal against stock: time to the provider p50 {named:.2}, p95 {:.2}, mean {:.2}; time to the end p50 {:.2}; \
-         requests to the provider {:.2}, to the end {requests:.2}.",
-        ratio(|found| found.first.percentile(95)),
-        ratio(|found| found.first.mean()),
-        ratio(|found| found.whole.percentile(50)),
-        ratio(|found| found.first_requests.mean()),
-    ));
+    let in_time = shoal.is_punctual && stock.is_punctual;
+    let halves = [ratio(|found| found.first.percentile(50)), ratio(|found| found.whole.percentile(50))];
+    let requests = [ratio(|found| found.first_requests.mean()), ratio(|found| found.requests.mean())];
+    let within = |ratios: [f64; 2], most: f64| ratios.iter().all(|ratio| *ratio <= most);
     report.goal(
-        format_args!("at most {TIME_OF_STOCK} of the time of stock Kademlia"),
-        shoal.is_punctual && stock.is_punctual && named <= TIME_OF_STOCK,
+        format_args!(
+            "at most {TIME_OF_STOCK} of stock Kademlia's time at p50, to the provider and to the end"
+        ),
+        in_time && within(halves, TIME_OF_STOCK),
     );
-    report
-        .goal(format_args!("at most {REQUESTS_OF_STOCK} times its requests"), requests <= REQUESTS_OF_STOCK);
+    report.goal(
+        format_args!("at most {REQUESTS_OF_STOCK} times its requests, to the provider and to the end"),
+        within(requests, REQUESTS_OF_STOCK),
+    );
 }
