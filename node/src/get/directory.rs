@@ -95,7 +95,8 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
 
 /// Fetches a directory to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
-    let manifest = manifest(task).await?;
+    // One copy, however often it is tried to open the folder: of a large directory it takes tens of megabytes.
+    let manifest = Arc::new(manifest(task).await?);
     let wanted: Vec<usize> = wanted(&manifest, order);
     if wanted.is_empty() {
         return Err(GetError::NothingMatches { cid: order.cid });

@@ -173,3 +173,62 @@ async fn who_closes_flushes() {
     heard.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, b"last words");
 }
+
+/// A peer that announces a frame of a stream that it opens, and then says nothing.
+struct Boaster {
+    header: Vec<u8>,
+    /// The most bytes that it was asked for at once: what was allocated for what it has announced.
+    room: usize,
+}
+
+impl Boaster {
+    fn announcing(len: u32) -> Self {
+        // Version, data, the flag of a new stream, its number.
+        let header = [&[0, 0, 0, 1, 0, 0, 0, 1], len.to_be_bytes().as_slice()].concat();
+        Self { header, room: 0 }
+    }
+}
+
+impl AsyncRead for Boaster {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.room = self.room.max(buf.len());
+        let said = self.header.len().min(buf.len());
+        if said == 0 {
+            return Poll::Pending;
+        }
+        buf.iter_mut().zip(self.header.drain(..said)).for_each(|(place, byte)| *place = byte);
+        Poll::Ready(Ok(said))
+    }
+}
+
+impl AsyncWrite for Boaster {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_frame_too_long_ends_the_connection_and_gets_no_room() {
+    const HEADER: usize = 12;
+    const LONGEST: u32 = 1 << 20;
+    for (len, is_too_long) in [(LONGEST, false), (LONGEST + 1, true), (u32::MAX, true)] {
+        let mut muxer = Config::new().upgrade_inbound(Boaster::announcing(len), PROTOCOL).await.unwrap();
+        let polled = poll_fn(|cx| Poll::Ready(muxer.poll_inbound_unpin(cx))).await;
+        let room = muxer.socket.lock().socket.room;
+        if is_too_long {
+            assert!(matches!(polled, Poll::Ready(Err(_))), "{len}: {polled:?}");
+            assert_eq!(room, HEADER, "{len}");
+        } else {
+            assert!(polled.is_pending(), "{len}: {polled:?}");
+            assert_eq!(room, len as usize, "it would not be seen that there was room");
+        }
+    }
+}
