@@ -63,8 +63,8 @@ impl Open for PacedOpener {
         Open::open(&self.opener, peer, addresses).map(|opened| Ok(opened?.paced_reads(meter))).boxed()
     }
 
-    fn rate(&self) -> Option<Rate> {
-        let (all, _) = self.down.rates();
-        all.into_iter().chain(self.own.rate()).min()
+    fn rates(&self) -> (Option<Rate>, Option<Rate>) {
+        let (all, each) = self.down.rates();
+        (all.into_iter().chain(self.own.rate()).min(), each)
     }
 }

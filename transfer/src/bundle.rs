@@ -20,13 +20,14 @@ use futures::future::BoxFuture;
 use futures::stream::{Fuse, FuturesUnordered};
 use futures::{FutureExt, StreamExt, select_biased};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::Digest;
+use shoal_content::{Digest, GROUP_LEN};
 use shoal_store::{FinishError, PartialDirectory};
 
 use self::receive::{Ended, Event, Order, Shared, receive};
 use self::scheduler::{Action, BundleId, Scheduler};
 use crate::fetch::{
-    Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, Reins, Source, SourceStream, Timer, reins, requests_at,
+    Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, Reins, RequestLimits, Source, SourceStream, Timer,
+    limits_at, reins,
 };
 use crate::scheduler::SourceId;
 use crate::{Pool, PoolClosed};
@@ -121,7 +122,13 @@ pub async fn fetch_bundles(
     let sources = job.sources.fuse();
     let (tell, events) = mpsc::channel(EVENT_QUEUE);
     let entries = job.directory.manifest().entries();
-    let files: Vec<usize> = job.files.into_iter().filter(|index| *index < entries.len()).collect();
+    let most = bytes_at(&limits_at(job.lines.rates())).unwrap_or(u64::MAX);
+    // By itself a file is received in parts, which a bundle cannot do.
+    let (files, long): (Vec<usize>, Vec<usize>) = job
+        .files
+        .into_iter()
+        .filter(|index| *index < entries.len())
+        .partition(|index| entries.get(*index).is_some_and(|entry| entry.size <= most));
     let sizes = files.iter().filter_map(|index| entries.get(*index)).map(|entry| entry.size);
     let driver = Driver {
         scheduler: Scheduler::new(sizes),
@@ -135,6 +142,7 @@ pub async fn fetch_bundles(
         }),
         timeout: job.options.timeout,
         observer,
+        long,
         peers: HashMap::new(),
         sources: Vec::new(),
         reins: HashMap::new(),
@@ -148,10 +156,17 @@ pub async fn fetch_bundles(
     driver.run(sources).await
 }
 
+/// How many bytes one bundle may be for, if that is limited.
+fn bytes_at(limits: &RequestLimits) -> Option<u64> {
+    limits.groups.map(|groups| groups.saturating_mul(GROUP_LEN))
+}
+
 struct Driver<F> {
     shared: Arc<Shared>,
     timeout: Duration,
     observer: F,
+    /// What is not to be asked for here.
+    long: Vec<usize>,
     scheduler: Scheduler,
     peers: HashMap<PeerId, SourceId>,
     /// Each at the place that its id says.
@@ -174,14 +189,16 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
         let mut timer = Timer::new(Instant::now(), IDLE);
         loop {
             let now = Instant::now();
-            self.scheduler.limit_bundles(requests_at(self.shared.lines.rate()));
+            let limits = limits_at(self.shared.lines.rates());
+            self.scheduler.limit_bundles(limits.requests, bytes_at(&limits));
             self.look_for_life(now);
             for action in self.scheduler.poll(now) {
                 self.apply(action, now);
             }
             if self.running.is_empty() && self.is_over(found.is_done()) {
                 let left = self.scheduler.left();
-                let left = left.into_iter().filter_map(|at| self.shared.files.get(at).copied()).collect();
+                let left = left.into_iter().filter_map(|at| self.shared.files.get(at).copied());
+                let left = left.chain(self.long).collect();
                 return Ok(Bundled { left, silent: self.silent.into_iter().collect() });
             }
             let timeout = self.progress_at.map(|at| at + self.timeout);

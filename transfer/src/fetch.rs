@@ -22,7 +22,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_store::{Partial, WriteError};
 
 use self::driver::Driver;
-pub(crate) use self::driver::{IDLE, MAX_REPORTED, requests_at};
+pub(crate) use self::driver::{IDLE, MAX_REPORTED, RequestLimits, limits_at};
 pub use self::lines::Lines;
 pub(crate) use self::lines::{Answered, broken};
 pub(crate) use self::reins::{Bit, Reins, reins};
@@ -43,9 +43,9 @@ pub trait Open: Send + Sync {
         addresses: Vec<Multiaddr>,
     ) -> BoxFuture<'static, Result<RangeStream, OpenError>>;
 
-    /// The rate that all its streams share, if they are held to one.
-    fn rate(&self) -> Option<Rate> {
-        None
+    /// The rate that all its streams share, and the one that those to each peer share, if they are held to any.
+    fn rates(&self) -> (Option<Rate>, Option<Rate>) {
+        (None, None)
     }
 }
 

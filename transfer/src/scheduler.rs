@@ -156,6 +156,8 @@ pub struct Scheduler {
     cursor: u64,
     /// Requests at a time, if fewer than [`MAX_REQUESTS`].
     max_requests: Option<usize>,
+    /// Groups of one request, if there is a limit.
+    max_groups: Option<u64>,
     /// Whether no other fetch asks the same sources.
     is_alone: bool,
     actions: Vec<Action>,
@@ -335,12 +337,6 @@ impl Scheduler {
         if let Some(request) = self.requests.get_mut(&id) {
             request.progress_at = now;
         }
-    }
-
-    /// Makes only so many requests at a time from now on, at most [`MAX_REQUESTS`], and at least two: one must be able to
-    /// take over from another.
-    pub fn limit_requests(&mut self, max: usize) {
-        self.max_requests = Some(max.clamp(2, MAX_REQUESTS));
     }
 
     /// A response ended as it should.

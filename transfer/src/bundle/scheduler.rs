@@ -91,6 +91,8 @@ pub(super) struct Scheduler {
     next_bundle: u64,
     /// Bundles at a time.
     most: usize,
+    /// Bytes of one.
+    most_bytes: u64,
     actions: Vec<Action>,
 }
 
@@ -136,6 +138,7 @@ impl Scheduler {
             bundles: BTreeMap::new(),
             next_bundle: 0,
             most: MAX_BUNDLES,
+            most_bytes: u64::MAX,
             actions: Vec::new(),
         }
     }
@@ -209,9 +212,10 @@ impl Scheduler {
         }
     }
 
-    /// Asks for so many bundles at a time, and no more than ever.
-    pub(super) fn limit_bundles(&mut self, most: usize) {
+    /// Asks for so many bundles at a time, and no more than ever; each is for no more than `bytes`, if that is given.
+    pub(super) fn limit_bundles(&mut self, most: usize, bytes: Option<u64>) {
         self.most = most.clamp(1, MAX_BUNDLES);
+        self.most_bytes = bytes.unwrap_or(u64::MAX);
     }
 
     /// When the first of the bundles under way will count as silent.
@@ -329,7 +333,7 @@ impl Scheduler {
 
     /// Asks a source for what nobody was asked for. False if there is nothing that it has not refused.
     fn ask(&mut self, index: usize, now: Instant) -> bool {
-        let budget = self.budget(index, now);
+        let budget = self.budget(index, now).min(self.most_bytes);
         let Some(slot) = self.sources.get_mut(index) else { return false };
         let wants = self.queue.take(index, &mut slot.next_odd, budget, MAX_WANTS);
         let found = !wants.is_empty();

@@ -49,9 +49,9 @@ impl Lines {
         Arc::new(Lines { opener, idle: Mutex::default() })
     }
 
-    /// The rate that its streams share, if there is a limit.
-    pub(crate) fn rate(&self) -> Option<Rate> {
-        self.opener.rate()
+    /// The rates that its streams share: all, and those to each peer.
+    pub(crate) fn rates(&self) -> (Option<Rate>, Option<Rate>) {
+        self.opener.rates()
     }
 
     /// Sends a request and reads the first header of its response.

@@ -69,6 +69,13 @@ pub(super) const TAKEOVER_CHECK: Duration = Duration::from_millis(250);
 const FIRST_GROUP_WITHIN: Duration = Duration::from_secs(2);
 
 impl Scheduler {
+    /// Makes only so many requests at a time from now on, at most [`MAX_REQUESTS`], and at least two: one must be able to
+    /// take over from another. Each is for no more than `max_groups`, if that is given.
+    pub fn limit_requests(&mut self, max: usize, max_groups: Option<u64>) {
+        self.max_requests = Some(max.clamp(2, MAX_REQUESTS));
+        self.max_groups = max_groups;
+    }
+
     pub(super) fn assign(&mut self, now: Instant) {
         let Some(tree) = self.tree else {
             return self.ask_for_proofs(now);
@@ -164,7 +171,9 @@ impl Scheduler {
             return self.request(id, last, None, now);
         }
         match claim {
-            Some(size) if size <= WHOLE_UP_TO => self.request(id, GroupRanges::all(u64::MAX), None, now),
+            Some(size) if Tree::new(size).groups() <= self.clip(WHOLE_UP_TO / GROUP_LEN) => {
+                self.request(id, GroupRanges::all(u64::MAX), None, now);
+            }
             Some(size) => {
                 self.request(id, last, None, now);
                 self.ask_on_a_claim(id, size, now);
@@ -173,11 +182,16 @@ impl Scheduler {
         }
     }
 
+    /// As many groups as one request may be for.
+    fn clip(&self, groups: u64) -> u64 {
+        self.max_groups.map_or(groups, |max| groups.min(max))
+    }
+
     /// Asks for the first piece before the size is proven, so that the proof costs no round trip.
     fn ask_on_a_claim(&mut self, id: SourceId, size: u64, now: Instant) {
         let last = Tree::new(size).groups() - 1;
         let from = if size > SALTED_FROM { self.cursor % (last + 1) } else { 0 };
-        let asked = GroupRanges::from(from..last.min(from.saturating_add(FIRST_PIECE)));
+        let asked = GroupRanges::from(from..last.min(from.saturating_add(self.clip(FIRST_PIECE))));
         let held = self.sources.get(&id).map(|source| source.held_of(&asked)).unwrap_or_default();
         let held: GroupRanges = held.iter().take(MAX_RANGES).collect();
         if !held.is_empty() {
@@ -234,6 +248,7 @@ impl Scheduler {
             // Pieces shrink towards the end, so that all sources end together.
             groups = groups.min((unasked.len() / (2 * (others + 1))).max(MIN_PIECE));
         }
+        groups = self.clip(groups);
         if is_whole && rarity.has_crowd() {
             return self.leave_the_choice(id, &held, groups, now);
         }
@@ -302,7 +317,7 @@ impl Scheduler {
         let keep = if repeats { 0 } else { share(left, their_speed, our_speed) };
         let tail = source.held_of(&slow.todo.difference(&slow.todo.first_groups(keep)));
         let tail: GroupRanges = tail.iter().take(MAX_RANGES).collect();
-        if tail.is_empty() {
+        if tail.is_empty() || tail.len() > self.clip(tail.len()) {
             return;
         }
         if let Some(slow) = self.requests.get_mut(&slow_id).filter(|_| !repeats) {

@@ -120,8 +120,8 @@ impl Open for Slow {
         async move { Ok(opened.await?.paced_reads(meter)) }.boxed()
     }
 
-    fn rate(&self) -> Option<Rate> {
-        self.pacer.rates().0
+    fn rates(&self) -> (Option<Rate>, Option<Rate>) {
+        self.pacer.rates()
     }
 }
 
@@ -143,6 +143,30 @@ async fn one_who_may_read_only_slowly_gets_everything_from_a_server_without_pati
     result.unwrap();
     check_whole(&partial, &data);
     assert!(provider.served.failed.load(Ordering::Relaxed) > 0, "the server had enough at least once");
+}
+
+/// Such a server ends a response that is not taken for as long as a third of it takes here.
+#[tokio::test]
+async fn a_rate_for_each_peer_is_shared_by_no_more_than_it_bears() {
+    let rate = Rate::per_second(120_000);
+    for (all, each) in [(None, rate), (rate, None)] {
+        let (theirs, ours, pool) = (Library::new(), Library::new(), Threads::start());
+        let mut config = Config::default();
+        config.limits.write_stall = std::time::Duration::from_millis(300);
+        let provider = Provider::start_with(config, &theirs.store, &pool).await;
+        let (node, _) = Node::start(Config::default()).await;
+        // More than a window, and little enough to be asked for at once.
+        let data = bytes(5 * MIB / 8, 1);
+        let digest = theirs.publish("a", &data);
+        let partial = ours.partial(&digest);
+        let opener = Arc::new(Slow { opener: node.opener.clone(), pacer: Pacer::new(all, each) });
+        let mut options = FetchOptions::default();
+        options.size_hint = Some(data.len() as u64);
+        let (result, _) = soon(get(&partial, opener, &pool, vec![source(&provider.node)], options)).await;
+        result.unwrap();
+        check_whole(&partial, &data);
+        assert_eq!(provider.served.failed.load(Ordering::Relaxed), 0, "the server had enough");
+    }
 }
 
 #[tokio::test]
