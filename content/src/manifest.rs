@@ -68,6 +68,8 @@ impl Manifest {
         let total_size = entries.iter().try_fold(0, |sum: u64, entry| sum.checked_add(entry.size));
         let total_size = total_size.ok_or(ManifestError::TotalSize)?;
         pages::check_len(&entries)?;
+        // It is kept for long, and what the list grew by in advance is as long as itself.
+        entries.shrink_to_fit();
         Ok(Self { entries, total_size })
     }
 

@@ -7,13 +7,15 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    io, panic,
+    io,
+    os::unix::ffi::OsStrExt,
+    panic,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use shoal_content::{Digest, Encoded, Kind, Root};
+use shoal_content::{Digest, Encoded, Entry, Kind, Root};
 
 use crate::{
     StoreError,
@@ -49,6 +51,16 @@ pub(crate) enum NewOutboard {
     },
 }
 
+impl NewBlob {
+    fn row(&self) -> BlobRow {
+        let outboard = match &self.outboard {
+            NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
+            NewOutboard::File { .. } => Outboard::File,
+        };
+        BlobRow { size: self.stamp.size, outboard }
+    }
+}
+
 /// A transaction, and the outboard files to remove after it.
 pub(crate) struct Change<'a, 'txn> {
     pub(crate) write: &'a mut Write<'txn>,
@@ -78,9 +90,7 @@ impl Inner {
         let publishing = lock(&self.publishing).clone();
         let (value, freed) = self.db.write(|write| {
             let mut under_way = Change { write, publishing: &publishing, freed: Vec::new() };
-            for (path, blob) in blobs {
-                under_way.put_source(path, blob)?;
-            }
+            under_way.put_sources(blobs)?;
             let value = change(&mut under_way)?;
             Ok((value, under_way.freed))
         })?;
@@ -114,31 +124,82 @@ impl Inner {
 }
 
 impl Change<'_, '_> {
-    fn put_source(&mut self, path: &Path, blob: &NewBlob) -> Result<(), StoreError> {
-        let outboard = match &blob.outboard {
-            NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
-            NewOutboard::File { .. } => Outboard::File,
-        };
-        let blob_row = BlobRow { size: blob.stamp.size, outboard };
-        let state = if blob.is_fresh { SourceState::Fresh } else { SourceState::Good };
-        self.set_source(path, &SourceRow { digest: blob.digest, stamp: blob.stamp, state }, &blob_row)
+    /// Notes files in place, each table by itself and in the order of its keys: however large a table is, each page of
+    /// it is read and written once.
+    fn put_sources(&mut self, blobs: &[(PathBuf, NewBlob)]) -> Result<(), StoreError> {
+        let mut sources: Vec<(&Path, &NewBlob)> =
+            blobs.iter().map(|(path, blob)| (path.as_path(), blob)).collect();
+        sources.sort_by_key(|(path, _)| path.as_os_str().as_bytes());
+        // Of one path the last is true.
+        sources.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                *kept = *later;
+            }
+            is_same
+        });
+        let mut replaced = Vec::new();
+        for (path, blob) in &sources {
+            let state = if blob.is_fresh { SourceState::Fresh } else { SourceState::Good };
+            let row = SourceRow { digest: blob.digest, stamp: blob.stamp, state };
+            let old = self.write.set_source(path, &row)?.filter(|old| old.digest != row.digest);
+            replaced.extend(old.map(|old| (old.digest, *path)));
+        }
+        sources.sort_by_key(|(_, blob)| blob.digest);
+        let mut unknown = Vec::new();
+        for (path, blob) in sources {
+            if self.write.set_blob(&blob.digest, &blob.row(), Holder::Source(path))? {
+                unknown.push(blob.digest);
+            }
+        }
+        self.write.set_keys(&unknown)?;
+        self.release_sources(replaced)
     }
 
-    fn set_source(&mut self, path: &Path, row: &SourceRow, blob: &BlobRow) -> Result<(), StoreError> {
-        let old = self.write.set_source(path, row)?;
-        self.write.hold(&row.digest, blob, Holder::Source(path))?;
-        match old {
-            Some(old) if old.digest != row.digest => self.release(&old.digest, Holder::Source(path)),
-            _ => Ok(()),
-        }
+    /// Drops files in place as reasons to keep blobs.
+    fn release_sources<P: AsRef<Path>>(&mut self, mut sources: Vec<(Digest, P)>) -> Result<(), StoreError> {
+        sources.sort_by_key(|(digest, _)| *digest);
+        sources.iter().try_for_each(|(digest, path)| self.release(digest, Holder::Source(path.as_ref())))
     }
 
-    /// Notes a known file at a new path.
-    pub(crate) fn move_source(&mut self, to: &Path, row: &SourceRow) -> Result<(), StoreError> {
-        match self.write.blob(&row.digest)? {
-            Some(blob) => self.set_source(to, row, &blob),
-            None => Ok(()),
+    /// Notes those files of `entries` that are known in the folder `from` where they lie now, in the folder `to`, each
+    /// with the stamp that `look` finds there.
+    pub(crate) fn move_sources(
+        &mut self,
+        entries: &[Entry],
+        from: &Path,
+        to: &Path,
+        look: impl Fn(&Path, Stamp) -> Stamp,
+    ) -> Result<(), StoreError> {
+        let path_in = |folder: &Path, entry: &Entry| folder.join(entry.path.as_str());
+        let mut moved = Vec::new();
+        let mut replaced = Vec::new();
+        for entry in entries {
+            let Some(mut row) = self.write.remove_source(&path_in(from, entry))? else { continue };
+            let path = path_in(to, entry);
+            row.stamp = look(&path, row.stamp);
+            let old = self.write.set_source(&path, &row)?.filter(|old| old.digest != row.digest);
+            replaced.extend(old.map(|old| (old.digest, path)));
+            moved.push((row.digest, entry));
         }
+        moved.sort_by_key(|(digest, _)| *digest);
+        for (digest, entry) in moved {
+            let (old, new) = (path_in(from, entry), path_in(to, entry));
+            self.write.move_holder(&digest, Holder::Source(&old), Holder::Source(&new))?;
+        }
+        self.release_sources(replaced)
+    }
+
+    /// Forgets those files of `entries` that are known in the folder `from`.
+    pub(crate) fn forget_sources(&mut self, entries: &[Entry], from: &Path) -> Result<(), StoreError> {
+        let mut forgotten = Vec::new();
+        for entry in entries {
+            let path = from.join(entry.path.as_str());
+            if let Some(row) = self.write.remove_source(&path)? {
+                forgotten.push((row.digest, path));
+            }
+        }
+        self.release_sources(forgotten)
     }
 
     /// Forgets files in place, unless something needs them: a share, a download, or a publish that is under way,
@@ -155,15 +216,16 @@ impl Change<'_, '_> {
         if let Some(own) = own {
             needed.remove(own);
         }
+        let mut removed = Vec::new();
         for path in paths {
             if path.ancestors().any(|ancestor| needed.contains(ancestor)) {
                 continue;
             }
             if let Some(old) = self.write.remove_source(path)? {
-                self.release(&old.digest, Holder::Source(path))?;
+                removed.push((old.digest, path));
             }
         }
-        Ok(())
+        self.release_sources(removed)
     }
 
     /// Notes what is published at `path`, in place of what was.
@@ -205,8 +267,17 @@ impl Change<'_, '_> {
             .try_for_each(|page| self.put_owned(&Digest::of(page), page, Holder::Manifest(&root)))
     }
 
+    /// Keeps a manifest that is here already for one more reason. False if it is not.
+    pub(crate) fn keep_manifest(&mut self, root: &Digest, holder: Holder<'_>) -> Result<bool, StoreError> {
+        let Some(bytes) = self.write.owned(root)? else { return Ok(false) };
+        self.write.hold(root, &owned::row(&bytes), holder)?;
+        Ok(true)
+    }
+
     fn put_owned(&mut self, digest: &Digest, bytes: &[u8], holder: Holder<'_>) -> Result<(), StoreError> {
-        self.write.own(digest, bytes)?;
+        if !self.write.owns(digest, bytes)? {
+            self.write.own(digest, bytes)?;
+        }
         self.write.hold(digest, &owned::row(bytes), holder)
     }
 

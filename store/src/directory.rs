@@ -48,7 +48,7 @@ const BATCH_BYTES: u64 = 64 * 1024 * 1024;
 pub struct PartialDirectory {
     store: Store,
     cid: Cid,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     path: PathBuf,
     parent: Dir,
     name: OsString,
@@ -95,11 +95,12 @@ impl Store {
     /// [`PartialError::Foreign`].
     pub fn partial_directory(
         &self,
-        manifest: Manifest,
+        manifest: impl Into<Arc<Manifest>>,
         part: &Path,
     ) -> Result<PartialDirectory, PartialError> {
         let io = |source| PartialError::Io { path: part.to_owned(), source };
         let foreign = || PartialError::Foreign { path: part.to_owned() };
+        let manifest = manifest.into();
         let inner = &self.inner;
         let Name { dir: parent, name, path } = Name::new(&inner.files, part).map_err(io)?;
         let encoded = manifest.encode();

@@ -173,6 +173,12 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(self.owned.get(digest.as_bytes().as_slice())?.map(|row| row.value().to_vec()))
     }
 
+    /// Whether these bytes of a blob lie in the database.
+    pub(crate) fn owns(&self, digest: &Digest, bytes: &[u8]) -> Result<bool, StoreError> {
+        let row = self.owned.get(digest.as_bytes().as_slice())?;
+        Ok(row.is_some_and(|row| row.value() == bytes))
+    }
+
     /// The files in place that have the bytes of a blob, as far as is known; at most `limit`.
     pub(crate) fn places(&self, digest: &Digest, limit: usize) -> Result<Vec<PathBuf>, StoreError> {
         let prefix = Holder::Source(Path::new("")).key(digest);
@@ -348,12 +354,45 @@ impl<'txn> Write<'txn> {
         row: &BlobRow,
         holder: Holder<'_>,
     ) -> Result<(), StoreError> {
-        let bytes = digest.as_bytes().as_slice();
-        if self.blobs.insert(bytes, row.encode().as_slice())?.is_none() {
-            let key = ProviderKey::derive(&self.network, digest);
-            self.keys.insert(key.as_bytes().as_slice(), bytes)?;
+        if self.set_blob(digest, row, holder)? {
+            self.set_keys(&[*digest])?;
         }
+        Ok(())
+    }
+
+    /// As [`hold`](Self::hold). Gives true for a blob that was not here: then its [key](Self::set_keys) is still to be
+    /// noted.
+    pub(crate) fn set_blob(
+        &mut self,
+        digest: &Digest,
+        row: &BlobRow,
+        holder: Holder<'_>,
+    ) -> Result<bool, StoreError> {
+        let is_new = self.blobs.insert(digest.as_bytes().as_slice(), row.encode().as_slice())?.is_none();
         self.holders.insert(holder.key(digest).as_slice(), [].as_slice())?;
+        Ok(is_new)
+    }
+
+    /// Notes the provider keys of blobs.
+    pub(crate) fn set_keys(&mut self, digests: &[Digest]) -> Result<(), StoreError> {
+        let derive = |digest: &Digest| (*ProviderKey::derive(&self.network, digest).as_bytes(), *digest);
+        let mut keys: Vec<_> = digests.iter().map(derive).collect();
+        keys.sort_unstable();
+        for (key, digest) in keys {
+            self.keys.insert(key.as_slice(), digest.as_bytes().as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a blob for another reason than before.
+    pub(crate) fn move_holder(
+        &mut self,
+        digest: &Digest,
+        from: Holder<'_>,
+        to: Holder<'_>,
+    ) -> Result<(), StoreError> {
+        self.holders.insert(to.key(digest).as_slice(), [].as_slice())?;
+        self.holders.remove(from.key(digest).as_slice())?;
         Ok(())
     }
 

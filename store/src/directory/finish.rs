@@ -10,7 +10,7 @@ use std::{
 use super::{Missing, PartialDirectory, Placed, open_parent};
 use crate::{
     FinishError, FinishOptions, Replace, Share, ShareState, StoreError,
-    commit::{Change, NewBlob, NewOutboard},
+    commit::{NewBlob, NewOutboard},
     db::Holder,
     disk::ShareRow,
     files::Dir,
@@ -173,13 +173,18 @@ impl PartialDirectory {
             let is_last = batches.peek().is_none();
             let blobs = if is_last { rows.blobs.as_slice() } else { &[] };
             inner.commit(blobs, |change| {
-                for entry in batch {
-                    let (from, to) = (self.path_of(&entry.path), target.join(entry.path.as_str()));
-                    self.move_row(change, &from, share.map(|_| to.as_path()), rows.moved)?;
+                match share {
+                    Some(_) => change.move_sources(batch, &self.path, target, |path, stamp| {
+                        self.stamp_at(path, stamp, rows.moved)
+                    })?,
+                    None => change.forget_sources(batch, &self.path)?,
                 }
                 if is_last {
                     if let Some(row) = share {
-                        change.put_share(target, row, Some(&self.manifest.encode()))?;
+                        // It was kept when the folder was made, and encoding all of it again takes time and memory.
+                        let is_kept = change.keep_manifest(&self.cid.digest(), Holder::Share(target))?;
+                        let encoded = (!is_kept).then(|| self.manifest.encode());
+                        change.put_share(target, row, encoded.as_ref())?;
                     }
                     change.write.remove_download(&self.path)?;
                     change.release_manifest(&self.cid.digest(), Holder::Download(&self.path))?;
@@ -192,25 +197,15 @@ impl PartialDirectory {
         }
     }
 
-    fn move_row(
-        &self,
-        change: &mut Change<'_, '_>,
-        from: &Path,
-        to: Option<&Path>,
-        moved: Moved,
-    ) -> Result<(), StoreError> {
-        let Some(mut row) = change.write.remove_source(from)? else {
-            return Ok(());
-        };
-        if let Some(to) = to {
-            // Moving a file moves its time of change; moving the folder around it does not.
-            let now = self.store.inner.files.stat(to).map(|metadata| Stamp::of(&metadata));
-            if let (Moved::Files, Ok(now)) = (moved, now) {
-                row.stamp.ctime_ns = now.ctime_ns;
-            }
-            change.move_source(to, &row)?;
+    /// The stamp of a file that was moved to `path`: moving a file moves its time of change; moving the folder around it
+    /// does not.
+    fn stamp_at(&self, path: &Path, mut stamp: Stamp, moved: Moved) -> Stamp {
+        if let Moved::Files = moved
+            && let Ok(now) = self.store.inner.files.stat(path)
+        {
+            stamp.ctime_ns = Stamp::of(&now).ctime_ns;
         }
-        change.release(&row.digest, Holder::Source(from))
+        stamp
     }
 }
 

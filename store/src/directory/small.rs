@@ -15,6 +15,9 @@ use crate::{
     stamp::Stamp,
 };
 
+/// Files whose rows are read at once: those of a whole directory could be as many as a manifest may have.
+const STANDINGS_AT_ONCE: usize = 4096;
+
 /// How far a file of a directory is, as far as that can be told without beginning to receive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -48,6 +51,14 @@ impl Store {
 impl PartialDirectory {
     /// Finds out how far the files with these numbers are. Begins nothing.
     pub fn standing(&self, indexes: &[usize]) -> Result<Vec<Standing>, PartialError> {
+        let mut standings = Vec::with_capacity(indexes.len());
+        for indexes in indexes.chunks(STANDINGS_AT_ONCE) {
+            standings.extend(self.standing_of_some(indexes)?);
+        }
+        Ok(standings)
+    }
+
+    fn standing_of_some(&self, indexes: &[usize]) -> Result<Vec<Standing>, PartialError> {
         let known = self.store.inner.db.read(|read| {
             let of = |index: &usize| match self.entry(*index) {
                 Some(entry) => {
