@@ -11,8 +11,10 @@ mod directory;
 mod error;
 mod file;
 mod flights;
+mod place;
 mod progress;
 mod target;
+mod task;
 
 use std::{
     future::{Future, IntoFuture},
@@ -22,39 +24,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
 use globset::GlobSet;
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{Cid, Kind, Link, safe_file_name};
-use shoal_store::{Cancel, PartialError, PublishOptions};
-use shoal_transfer::{Limiter, Lines, Rate};
+use shoal_content::{Cid, Link, safe_file_name};
+use shoal_transfer::Rate;
 use tokio::sync::watch;
 
 pub(crate) use self::flights::Flights;
-use self::{
-    crowd::{Crowd, crowd},
-    progress::Reporter,
-};
 pub use self::{
     directory::{Contents, ContentsEntry},
     error::GetError,
     progress::{Dropped, GetProgress, SourceStat, Stage},
     target::Replace,
 };
-use crate::{
-    config::DEFAULT_TIMEOUT,
-    events::Event,
-    hint::Hint,
-    inner::Inner,
-    job::{CancelOnDrop, Job},
-    node::Node,
-    rates::PacedOpener,
-    seek::Finding,
-};
-
-/// How long a get waits for another one to let go of the same part.
-const PART_IN_USE: Duration = Duration::from_secs(3);
-const PART_RETRY: Duration = Duration::from_millis(20);
+use self::{place::place, progress::Reporter, task::Task};
+use crate::{config::DEFAULT_TIMEOUT, events::Event, hint::Hint, inner::Inner, job::Job, node::Node};
 
 /// A get under way: snapshots of its progress, then what was fetched.
 pub type Get = Job<GetProgress, Result<Fetched, GetError>>;
@@ -221,113 +205,6 @@ impl IntoFuture for GetRequest {
     }
 }
 
-/// What every step of one get needs.
-struct Task {
-    inner: Arc<Inner>,
-    cid: Cid,
-    crowd: Crowd,
-    offered: Arc<OnceLock<String>>,
-    gather: std::sync::Mutex<Option<crowd::Gather>>,
-    reporter: Reporter,
-    /// The streams to holders, shared by all its files.
-    lines: Arc<Lines>,
-    timeout: Duration,
-    hints: Vec<Hint>,
-}
-
-impl Task {
-    fn new(inner: &Arc<Inner>, order: &Order, reporter: Reporter) -> Self {
-        let (gather, crowd) = crowd();
-        Self {
-            inner: inner.clone(),
-            cid: order.cid,
-            crowd,
-            offered: order.offered.clone(),
-            gather: std::sync::Mutex::new(Some(gather)),
-            reporter,
-            lines: Lines::new(Arc::new(PacedOpener {
-                opener: inner.opener.clone(),
-                down: inner.pacers.down.clone(),
-                own: Limiter::new(order.down),
-            })),
-            timeout: order.timeout,
-            hints: order.hints.clone(),
-        }
-    }
-
-    /// Runs `work` while the search for holders goes on beside it.
-    async fn while_gathering<T>(&self, work: impl Future<Output = T>) -> T {
-        let gather = self.gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let search = self.inner.seek(self.cid.digest(), self.hints.clone()).start();
-        let told = search.inspect(|finding| match finding {
-            Finding::Unreached { peer, provider: false } => self.reporter.unreached(peer.clone()),
-            Finding::Holder(holder) => {
-                if let Some(name) = holder.holding.name.as_deref().and_then(safe_file_name) {
-                    let _ = self.offered.set(name);
-                }
-            }
-            _ => {}
-        });
-        let gathering = async {
-            if let Some(gather) = gather {
-                gather.run(told).await;
-            }
-            std::future::pending::<std::convert::Infallible>().await
-        };
-        tokio::select! {
-            done = work => done,
-            never = gathering => match never {},
-        }
-    }
-
-    /// Everyone who was asked for content, or whether they have it, and had time to say something and did not.
-    fn silent(&self, seen: &GetProgress) -> Vec<PeerId> {
-        let unanswered = self.crowd.silent(Instant::now());
-        let mut silent = seen.silent();
-        silent.extend(unanswered.into_iter().filter(|peer| !seen.mentions(peer)));
-        silent
-    }
-
-    /// Runs a blocking piece of work that may take long.
-    async fn long<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, GetError> {
-        self.inner.tasks.long(work).await.ok_or(GetError::Stopped)
-    }
-
-    /// What stands at `path`, if that is the content; `expected` are its bytes and files, if they are known.
-    async fn compare(&self, path: &Path, expected: Option<(u64, u64)>) -> Result<Option<Placed>, GetError> {
-        let (path, cid, cancel) = (path.to_owned(), self.cid, Cancel::new());
-        let _cancel = CancelOnDrop(cancel.clone());
-        self.long(move || target::compare(&path, &cid, expected, &cancel)).await
-    }
-
-    /// Runs a short blocking piece of work.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, GetError> {
-        self.inner.tasks.blocking(work).await.ok_or(GetError::Stopped)
-    }
-}
-
-/// Opens a part. A get that was dropped a moment ago may still be bringing its own to disk, so one in use gets a while.
-async fn open_part<T: Send + 'static>(
-    task: &Task,
-    open: impl Fn() -> Result<T, PartialError> + Clone + Send + 'static,
-) -> Result<T, GetError> {
-    let patience = Instant::now() + PART_IN_USE;
-    loop {
-        match task.long(open.clone()).await? {
-            Err(PartialError::InUse { .. }) if Instant::now() < patience => {
-                tokio::time::sleep(PART_RETRY).await;
-            }
-            opened => return opened.map_err(error::of_partial),
-        }
-    }
-}
-
 async fn get(
     inner: Arc<Inner>,
     order: Order,
@@ -354,123 +231,4 @@ async fn get(
         already_there: placed.already_there,
         merged: placed.merged,
     })
-}
-
-/// Content under its final name.
-struct Placed {
-    path: PathBuf,
-    size: u64,
-    files: u64,
-    already_there: bool,
-    merged: bool,
-}
-
-async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
-    let mut target = choose_target(task, order).await?;
-    if order.include.is_none()
-        && let Some(placed) = already_there(task, order, &target).await?
-    {
-        if order.seed {
-            share(task, order, &placed.path).await?;
-        }
-        return Ok(placed);
-    }
-    let mut merged = false;
-    if target.symlink_metadata().is_ok() {
-        target = match order.replace {
-            Replace::Never => return Err(GetError::Exists { path: target }),
-            Replace::Overwrite if target::replaceable(&target, order.cid.kind()) => target,
-            Replace::Overwrite => return Err(GetError::Exists { path: target }),
-            Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target })?,
-        };
-        merged = target.is_dir();
-    }
-    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let folder = folder.to_owned();
-        task.blocking(move || target::make_folder(&folder)).await??;
-    }
-    let placed = match order.cid.kind() {
-        Kind::File => file::place(task, order, target).await?,
-        Kind::Directory => directory::place(task, order, target).await?,
-    };
-    if order.seed {
-        announce(task, order.cid).await;
-    }
-    Ok(Placed { merged, ..placed })
-}
-
-/// Shares what was there already, as what is fetched is. What is shared there is not read again.
-async fn share(task: &Task, order: &Order, path: &Path) -> Result<(), GetError> {
-    let (store, path, cancel) = (task.inner.store.clone(), path.to_owned(), Cancel::new());
-    let _cancel = CancelOnDrop(cancel.clone());
-    let options = PublishOptions {
-        name: order.share_as(&path),
-        exclude: vec![task.inner.paths.home.clone()],
-        ..PublishOptions::default()
-    };
-    match task.long(move || store.publish(&path, &options, &(), &cancel)).await? {
-        Ok(published) => announce(task, published.cid).await,
-        // It is where it was wanted, and that was the work.
-        Err(error) => tracing::warn!(%error, "what is there already cannot be shared"),
-    }
-    Ok(())
-}
-
-/// What stands at the target, if that is the content already. Where a folder was named to save a directory in, that may
-/// be the directory itself: a get that is repeated must not save a second copy in the first.
-async fn already_there(task: &Task, order: &Order, target: &Path) -> Result<Option<Placed>, GetError> {
-    if target.symlink_metadata().is_ok()
-        && let Some(placed) = task.compare(target, None).await?
-    {
-        return Ok(Some(placed));
-    }
-    if order.cid.kind() == Kind::File || target == order.to || !order.to.is_dir() {
-        return Ok(None);
-    }
-    let manifest = directory::manifest(task).await?;
-    let (size, files) = (manifest.total_size(), u64::try_from(manifest.entries().len()).unwrap_or(u64::MAX));
-    let folder = order.to.clone();
-    if task.blocking(move || target::looks_like(&folder, &manifest)).await? {
-        task.compare(&order.to, Some((size, files))).await
-    } else {
-        Ok(None)
-    }
-}
-
-/// Announces what was fetched, in its own time: the caller has its content already.
-async fn announce(task: &Task, cid: Cid) {
-    if task.inner.config.transient {
-        return;
-    }
-    drop(task.inner.announcer.announce_share(cid).await);
-}
-
-/// The final path. Only a name that nobody gave is worth waiting for a holder that knows one.
-async fn choose_target(task: &Task, order: &Order) -> Result<PathBuf, GetError> {
-    let held = held_name(task, order.cid).await?;
-    if let Some(name) = held.as_deref().and_then(safe_file_name) {
-        let _ = order.offered.set(name);
-    }
-    let exact = target::resolve(&order.to, "\0");
-    if exact == order.to {
-        return Ok(exact);
-    }
-    let name = match (&order.name, order.offered.get()) {
-        (Some(name), _) => safe_file_name(name),
-        (None, Some(name)) => Some(name.clone()),
-        (None, None) if held.is_some() => None,
-        (None, None) => first_holder(task).await?.holding.name.and_then(|name| safe_file_name(&name)),
-    };
-    Ok(target::resolve(&order.to, &name.unwrap_or_else(|| order.cid.to_string())))
-}
-
-/// The name under which this node shares the content itself.
-async fn held_name(task: &Task, cid: Cid) -> Result<Option<String>, GetError> {
-    let store = task.inner.store.clone();
-    let label = task.blocking(move || store.label(&cid.digest())).await?;
-    Ok(label.ok().flatten().map(|label| label.name))
-}
-
-async fn first_holder(task: &Task) -> Result<crate::seek::Holder, GetError> {
-    task.crowd.first().await.ok_or_else(|| task.crowd.nobody(task.cid))
 }

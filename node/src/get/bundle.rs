@@ -9,7 +9,7 @@ use shoal_transfer::{
     BundleError, BundleEvent, BundleJob, FetchOptions, Source, fetch_bundles, have::Request,
 };
 
-use super::{GetError, Task, crowd::Spent, error, file};
+use super::{GetError, crowd::Spent, error, file, task::Task};
 
 /// How the files that are not here are to be received.
 pub(super) struct Sorted {

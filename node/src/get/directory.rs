@@ -8,14 +8,15 @@ use shoal_store::{FinishOptions, Member, PartialDirectory};
 use tokio::sync::Semaphore;
 
 use super::{
-    GetError, Order, Placed, Task,
+    GetError, Order,
     bundle::{self, Sorted},
     crowd::crowd,
     error,
     file::{self, Crew},
-    open_part,
+    place::{self, Placed},
     progress::Stage,
     target,
+    task::{Task, open_part},
 };
 use crate::hint::Unreached;
 
@@ -75,7 +76,7 @@ impl From<&Entry> for ContentsEntry {
 /// Describes a content without fetching any file.
 pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError> {
     if cid.kind() == Kind::File {
-        let holder = super::first_holder(task).await?;
+        let holder = place::first_holder(task).await?;
         let name = holder.holding.name;
         let size = holder.holding.size;
         let path = name.as_deref().and_then(|name| RelPath::parse(name).ok());
@@ -85,7 +86,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
         return Ok(Contents { cid, name, size, entries, unreached });
     }
     let manifest = manifest(task).await?;
-    let name = match super::held_name(task, cid).await? {
+    let name = match place::held_name(task, cid).await? {
         Some(name) => Some(name),
         None => task.crowd.name(),
     };

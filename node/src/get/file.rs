@@ -11,11 +11,13 @@ use shoal_transfer::{
 };
 
 use super::{
-    GetError, Order, Placed, Task,
+    GetError, Order,
     crowd::{Crowd, Spent},
-    error, open_part,
+    error,
+    place::Placed,
     progress::{Reporter, Stage},
     target,
+    task::{Task, open_part},
 };
 use crate::job::CancelOnDrop;
 

@@ -9,7 +9,7 @@ use std::{
 use shoal_content::{Cid, Kind, Manifest};
 use shoal_store::{Cancel, PublishObserver, PublishOptions, hash_only};
 
-use super::{GetError, Placed};
+use super::{GetError, place::Placed};
 
 /// Longest name of one file on the systems that this runs on, in bytes.
 const MAX_NAME_LEN: usize = 255;
