@@ -54,11 +54,21 @@ pub(crate) struct Refresh {
     last: Option<Instant>,
     /// Nodes in the table when we were last through.
     known: usize,
+    /// We are to look around anew once the walk that runs is over: it began somewhere else.
+    anew: bool,
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        Self { running: None, queue: VecDeque::new(), next: None, pause: FIRST_PAUSE, last: None, known: 0 }
+        Self {
+            running: None,
+            queue: VecDeque::new(),
+            next: None,
+            pause: FIRST_PAUSE,
+            last: None,
+            known: 0,
+            anew: false,
+        }
     }
 }
 
@@ -68,6 +78,7 @@ impl Refresh {
         self.pause = FIRST_PAUSE;
         self.last = None;
         self.next = Some(now);
+        self.anew = self.running.is_some();
     }
 
     /// Notes that the table gained a peer and has so many now.
@@ -104,7 +115,7 @@ impl Refresh {
     pub(crate) fn ended(&mut self, aim: Aim, census: &Census, now: Instant) {
         self.running = None;
         self.known = census.peers;
-        if aim != Aim::Ourselves {
+        if std::mem::take(&mut self.anew) || aim != Aim::Ourselves {
             return;
         }
         self.last = Some(now);
@@ -208,5 +219,18 @@ mod tests {
         assert_eq!(refresh.next(later), None);
         refresh.grew(120, later);
         assert_eq!(refresh.next(later), Some(Aim::Ourselves), "strangers have come to us");
+    }
+
+    #[test]
+    fn what_is_asked_for_while_it_looks_around_is_not_forgotten() {
+        let (mut refresh, now) = (Refresh::default(), Instant::now());
+        refresh.begin_anew(now);
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves));
+        refresh.begin_anew(now);
+        let later = now + Duration::from_secs(30);
+        refresh.ended(Aim::Ourselves, &census(500, &[500], 1), later);
+        assert_eq!(refresh.next(later), Some(Aim::Ourselves), "where it began is not where it is now");
+        refresh.ended(Aim::Ourselves, &census(500, &[500], 1), later);
+        assert_eq!(refresh.next(later), None);
     }
 }
