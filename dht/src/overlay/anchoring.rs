@@ -41,7 +41,7 @@ impl Overlay {
                 }
                 dials -= 1;
                 let addresses = self.table.addresses(peer).to_vec();
-                self.check.offer(Node { peer: *peer, addresses });
+                self.check.offer_own(Node { peer: *peer, addresses });
             }
             self.anchors.tried(place, now);
         }

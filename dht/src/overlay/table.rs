@@ -64,7 +64,8 @@ impl Overlay {
         }
         let known = self.table.addresses(&peer);
         claimed.retain(|address| !known.contains(address));
-        if !claimed.is_empty() && (self.table.contains(&peer) || self.has_room(&peer, now)) {
+        let may_enter = || self.has_room(&peer, now) && !self.is_crowded(&peer, &claimed);
+        if !claimed.is_empty() && (self.table.contains(&peer) || may_enter()) {
             self.check.offer(Node { peer, addresses: claimed });
         }
     }
@@ -166,7 +167,7 @@ impl Overlay {
             self.dial_failures.iter().filter(|(_, known)| is_due(known)).map(|(peer, _)| *peer).collect();
         for peer in due {
             let addresses = self.table.addresses(&peer).to_vec();
-            self.check.offer(Node { peer, addresses });
+            self.check.offer_own(Node { peer, addresses });
         }
         self.dial_failures.values_mut().filter(|known| is_due(known)).for_each(|known| known.last = now);
     }
