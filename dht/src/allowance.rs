@@ -17,20 +17,27 @@ impl Allowance {
         Self { left: most, most, per_second, since: now }
     }
 
+    /// Whether `amount` is left.
+    pub(crate) fn covers(&mut self, amount: usize, now: Instant) -> bool {
+        self.earn(now);
+        amount <= self.left
+    }
+
     /// Takes `amount` out; false when that is more than is left.
     pub(crate) fn spend(&mut self, amount: usize, now: Instant) -> bool {
+        let covers = self.covers(amount, now);
+        if covers {
+            self.left -= amount;
+        }
+        covers
+    }
+
+    fn earn(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.since).as_secs();
         if seconds > 0 {
             let earned = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(self.per_second);
             self.left = self.left.saturating_add(earned).min(self.most);
             self.since = now;
-        }
-        match self.left.checked_sub(amount) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
         }
     }
 }

@@ -38,7 +38,7 @@ const MAX_NEWCOMERS: usize = 64;
 /// Newcomers served at once.
 const MAX_HANDOUTS: usize = 4;
 
-/// Announcements sent to one newcomer: half of what it takes of one connection at once.
+/// Announcements sent to one newcomer: half of what it takes of one sender at once.
 const MAX_MESSAGES: usize = 128;
 
 /// Bytes sent to one newcomer: identities cost nothing, and with any number of them one could make us send for ever.
@@ -174,12 +174,11 @@ impl Handing {
     pub(crate) fn next_message(&mut self, now: Instant) -> Option<(Node, Arc<[u8]>)> {
         let handout = self.handouts.iter_mut().find(|handout| !handout.is_open)?;
         let length = handout.messages.front()?.len();
-        if !self.messages.spend(1, now) {
+        // Bytes that are wanting must not cost a message each time that they are asked for.
+        if !self.bytes.covers(length, now) || !self.messages.spend(1, now) {
             return None;
         }
-        if !self.bytes.spend(length, now) {
-            return None;
-        }
+        self.bytes.spend(length, now);
         handout.is_open = true;
         Some((handout.node.clone(), handout.messages.pop_front()?))
     }
