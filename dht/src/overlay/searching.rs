@@ -36,6 +36,10 @@ const WANTED_TO_ANNOUNCE: usize = 6;
 /// Answers that a walk to a thin part of our table ends with.
 const WANTED_TO_REFRESH: usize = 3;
 
+/// Nodes that wait to be dialled ahead of what they will be told. While there is no room for such dials, walks find
+/// more of them; the oldest are told without it.
+const MAX_AHEAD: usize = 128;
+
 /// A search that takes longer hangs, and would keep others waiting. Lookups have a deadline of their own.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -330,6 +334,7 @@ impl Overlay {
                 dials.push_back(node);
             }
         }
+        dials.drain(..dials.len().saturating_sub(MAX_AHEAD));
     }
 
     /// Takes the nodes that a peer connected over `over` named: others than ourselves, with the addresses of this
