@@ -10,6 +10,7 @@ mod answering;
 mod handing;
 mod hearing;
 mod keeping;
+mod purses;
 mod remote;
 mod searching;
 mod table;
@@ -46,6 +47,7 @@ use crate::stay;
 use crate::table::Table;
 use crate::under_way::UnderWay;
 use crate::walk::Effort;
+use purses::Purses;
 use remote::Remote;
 use searching::Searches;
 
@@ -105,6 +107,7 @@ pub struct Overlay {
     /// When a full part of the table may take somebody new.
     next_replacement: Instant,
     connections: HashMap<ConnectionId, Remote>,
+    purses: Purses,
     dial_failures: HashMap<PeerId, Failures>,
     last_sequence: u64,
     next_sweep: Instant,
@@ -199,6 +202,7 @@ impl Overlay {
             anchors: Anchors::default(),
             next_replacement: now,
             connections: HashMap::new(),
+            purses: Purses::default(),
             dial_failures: HashMap::new(),
             last_sequence: 0,
             next_sweep: now,

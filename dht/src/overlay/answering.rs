@@ -22,8 +22,8 @@ impl Overlay {
         question: Question,
         now: Instant,
     ) -> Option<Reply> {
-        let remote = self.connections.get_mut(&connection)?;
-        if !remote.may_ask(now) {
+        let remote = self.connections.get(&connection)?;
+        if !self.purses.may_ask(remote.sender, now) {
             return None;
         }
         let (scope, over) = (self.scope, remote.class);

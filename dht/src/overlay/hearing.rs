@@ -127,8 +127,8 @@ impl Overlay {
         let announcement = sealed.announcement();
         let keys = announcement.keys.len();
         let refusal = Receipt { stored: 0, refused: u32::try_from(keys).unwrap_or(u32::MAX) };
-        let Some(remote) = self.connections.get_mut(&connection) else { return refusal };
-        if !remote.may_send(now) {
+        let Some(remote) = self.connections.get(&connection) else { return refusal };
+        if !self.purses.may_send(remote.sender, now) {
             return refusal;
         }
         let addresses = self.scope.usable(&announcement.addresses, remote.class);
@@ -138,7 +138,8 @@ impl Overlay {
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
         };
         // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced.
-        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !remote.may_announce(keys, now)) {
+        let mut may_announce = || self.purses.may_announce(remote.sender, keys, now);
+        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !may_announce()) {
             return refusal;
         }
         if announcement.provider == self.local {

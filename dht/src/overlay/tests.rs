@@ -1,6 +1,7 @@
 //! What enters an overlay, what leaves it, and who is believed.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::task::{Context, Waker};
 use std::time::SystemTime;
 
@@ -70,7 +71,7 @@ impl Overlay {
     fn meet_at(&mut self, peer: PeerId, place: &Multiaddr, way: Endpoint, listen: &[&str]) -> Vec<String> {
         let protocols = [self.protocols.kademlia.protocol().clone()];
         let connection = ConnectionId::new_unchecked(1000 + self.connections.len());
-        self.connections.insert(connection, Remote::new(peer, place, way, Instant::now()));
+        self.connections.insert(connection, Remote::new(peer, place, way));
         self.identified(peer, &protocols, &addresses(listen), place);
         self.connections.remove(&connection);
         self.settle();
@@ -101,7 +102,7 @@ impl Overlay {
         over: AddressClass,
     ) -> Receipt {
         let connection = ConnectionId::new_unchecked(1);
-        let remote = Remote::new(sender, &place(over), Endpoint::Listener, Instant::now());
+        let remote = Remote::new(sender, &place(over), Endpoint::Listener);
         self.connections.insert(connection, remote);
         let sealed = self.sealed(provider, 1, said, term);
         self.receive(sender, connection, &sealed, Instant::now())
@@ -247,7 +248,7 @@ fn a_withdrawal_needs_no_address() {
 
 /// A dial that met nobody, at an address that is not the peer's only one.
 fn refused() -> DialError {
-    let refused = TransportError::Other(std::io::ErrorKind::ConnectionRefused.into());
+    let refused = TransportError::Other(io::ErrorKind::ConnectionRefused.into());
     DialError::Transport(vec![("/ip4/192.168.0.9/tcp/1".parse().expect("an address"), refused)])
 }
 
@@ -259,8 +260,7 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
         lan.on_dial_failure(dead, &refused(), Instant::now());
     }
     assert_eq!(lan.peers(), 1, "without any connection it is our own network that is down");
-    let remote =
-        Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener, Instant::now());
+    let remote = Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener);
     lan.connections.insert(ConnectionId::new_unchecked(1), remote);
     lan.on_dial_failure(dead, &DialError::Aborted, Instant::now());
     for failure in 1..=MAX_DIAL_FAILURES {
@@ -275,8 +275,7 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
 #[test]
 fn whose_address_is_not_known_yet_is_not_taken_for_dead() {
     let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
-    let remote =
-        Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener, Instant::now());
+    let remote = Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener);
     lan.connections.insert(ConnectionId::new_unchecked(1), remote);
     let now = Instant::now();
     lan.on_dial_failure(peer, &DialError::NoAddresses, now);

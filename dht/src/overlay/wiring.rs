@@ -104,7 +104,7 @@ impl NetworkBehaviour for Overlay {
             FromSwarm::ConnectionEstablished(established) => {
                 let address = established.endpoint.get_remote_address();
                 let way = established.endpoint.to_endpoint();
-                let remote = Remote::new(established.peer_id, address, way, Instant::now());
+                let remote = Remote::new(established.peer_id, address, way);
                 self.connections.insert(established.connection_id, remote);
                 for address in established.failed_addresses {
                     self.not_found_at(&established.peer_id, address);
@@ -120,6 +120,7 @@ impl NetworkBehaviour for Overlay {
                     self.table.linked(&closed.peer_id, Link::Disconnected);
                 }
                 self.anchors.lost(closed.connection_id, Instant::now());
+                self.searches.wake();
             }
             FromSwarm::DialFailure(failure) => {
                 if let Some(peer) = failure.peer_id {

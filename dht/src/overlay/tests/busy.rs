@@ -37,8 +37,7 @@ fn busy() -> Overlay {
     // Walks around ourselves have nothing to do with it, and what they dial would be counted too.
     lan.searches = Searches::default();
     lan.under_way = UnderWay::new(4, 1000);
-    let remote =
-        Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener, Instant::now());
+    let remote = Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener);
     lan.connections.insert(ConnectionId::new_unchecked(1), remote);
     let keys: Vec<_> = (0..64).map(|number| ProviderKey::from_bytes([number; 32])).collect();
     lan.announce(Task::Announce(AnnounceId(1)), &keys, Duration::from_secs(3600));

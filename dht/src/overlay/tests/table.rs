@@ -79,7 +79,7 @@ fn nobody_enters_the_table_of_the_internet_who_was_not_dialled() {
     assert!(wan.meet_at(caller, &from, Endpoint::Listener, &[GLOBAL]).is_empty());
     let mut wan = overlay(Scope::Wan);
     let connection = ConnectionId::new_unchecked(1);
-    wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
+    wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener));
     wan.identified(caller, &[wan.protocols.kademlia.protocol().clone()], &addresses(&[GLOBAL]), &from);
     assert_eq!(dialled(&mut wan), [caller], "it is called back");
     assert_eq!(wan.peers(), 0);
@@ -114,7 +114,7 @@ fn a_flood_of_callers_is_called_back_at_a_rate() {
         let address = format!("/ip4/8.8.{}.{}/tcp/1", number / 250, number % 250);
         let connection = ConnectionId::new_unchecked(1);
         let (caller, from) = (PeerId::random(), at("/ip4/8.8.8.8/tcp/50000"));
-        wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener, Instant::now()));
+        wan.connections.insert(connection, Remote::new(caller, &from, Endpoint::Listener));
         let protocols = [wan.protocols.kademlia.protocol().clone()];
         wan.identified(caller, &protocols, &addresses(&[&address]), &from);
         called += dialled(&mut wan).len();
@@ -135,7 +135,7 @@ fn a_full_part_of_the_table_looks_at_few_newcomers() {
         wan.meet_at(far().expect("endless"), &at(&address), Endpoint::Dialer, &[&address]);
         if wan.peers() >= 20 {
             let (caller, from) = (far().expect("endless"), at("/ip4/8.8.8.8/tcp/50000"));
-            let remote = Remote::new(caller, &from, Endpoint::Listener, Instant::now());
+            let remote = Remote::new(caller, &from, Endpoint::Listener);
             wan.connections.insert(ConnectionId::new_unchecked(1), remote);
             let (protocols, listen) = (
                 [wan.protocols.kademlia.protocol().clone()],
