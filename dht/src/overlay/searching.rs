@@ -96,6 +96,11 @@ impl Searches {
         self.asked.iter().find(|(_, asked)| announces(asked)).map(|(request, _)| *request)
     }
 
+    /// Notes that there may be room for another question.
+    pub(super) fn wake(&mut self) {
+        self.is_stale = true;
+    }
+
     fn add(&mut self, why: Why, search: Search, until: Instant) {
         self.last_id += 1;
         self.running.insert(self.last_id, Running { why, search, until, awaited: HashSet::new() });
@@ -107,7 +112,7 @@ impl Overlay {
     /// Notes that a dial is over: there is room for another one.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) {
         self.under_way.ended(peer);
-        self.searches.is_stale = true;
+        self.searches.wake();
     }
 
     /// Begins a lookup's search.
@@ -282,7 +287,7 @@ impl Overlay {
                 }
                 // A dial that failed has been noted by itself.
                 if matches!(error, OutboundFailure::Timeout) || is_unsupported(&error) {
-                    self.missed(peer, now);
+                    self.silent(peer, now);
                 }
                 self.searches.is_stale = true;
             }

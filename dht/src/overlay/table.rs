@@ -129,15 +129,28 @@ impl Overlay {
         match error {
             DialError::WrongPeerId { address, .. } => self.is_not_at(&peer, address),
             DialError::Transport(failed) => {
-                failed.iter().for_each(|(address, _)| self.not_found_at(&peer, address));
+                let tried = failed.iter().filter(|(_, failure)| !was_not_tried(failure));
+                tried.for_each(|(address, _)| self.not_found_at(&peer, address));
             }
             _ => {}
         }
         // One who is connected is there, wherever else it says that it is.
         let is_there = self.protocols.find.is_connected(&peer);
         // That somebody of whom we know no address could not be dialled says nothing of it.
-        let is_telling = matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. });
+        let is_telling = match error {
+            DialError::Transport(failed) => !failed.iter().any(|(_, failure)| was_not_tried(failure)),
+            DialError::WrongPeerId { .. } => true,
+            _ => false,
+        };
         if is_telling && !is_there {
+            self.missed(peer, now);
+        }
+    }
+
+    /// Notes that a peer that is connected did not answer. Several questions may wait through one stall, so that together
+    /// they count once: the dial that follows shows whether it is gone.
+    pub(super) fn silent(&mut self, peer: PeerId, now: Instant) {
+        if !self.dial_failures.contains_key(&peer) {
             self.missed(peer, now);
         }
     }
@@ -249,20 +262,24 @@ impl Overlay {
     }
 }
 
-/// Whether it was this node that did not want to dial, which says nothing about who lives there.
+/// Whether it was this node that has too much to do to dial, which says nothing about who lives there.
 fn is_refused_by_us(error: &DialError) -> bool {
     match error {
         DialError::Denied { cause } => cause.downcast_ref::<connection_limits::Exceeded>().is_some(),
-        DialError::Transport(failures) => failures.iter().any(|(_, failure)| match failure {
-            TransportError::Other(error) => is_busy(error),
-            TransportError::MultiaddrNotSupported(_) => false,
-        }),
+        DialError::Transport(failures) => {
+            failures.iter().any(|(_, failure)| says(failure, io::ErrorKind::ResourceBusy))
+        }
         _ => false,
     }
 }
 
-/// Whether a transport says that it has too much to do.
-fn is_busy(error: &io::Error) -> bool {
+/// Whether an address was not tried, because too many dials to its machine failed: others live there too.
+fn was_not_tried(failure: &TransportError<io::Error>) -> bool {
+    says(failure, io::ErrorKind::QuotaExceeded)
+}
+
+fn says(failure: &TransportError<io::Error>, kind: io::ErrorKind) -> bool {
+    let TransportError::Other(error) = failure else { return false };
     let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
-    io.any(|io| io.kind() == io::ErrorKind::ResourceBusy)
+    io.any(|io| io.kind() == kind)
 }

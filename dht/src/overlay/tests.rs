@@ -273,6 +273,47 @@ fn a_peer_that_fails_again_and_again_leaves_unless_we_are_offline() {
 }
 
 #[test]
+fn one_stall_is_one_failure_however_many_questions_wait_through_it() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    lan.meet(peer, &[PRIVATE, "/ip4/192.168.0.2/tcp/1"], AddressClass::Private);
+    let remote = Remote::new(peer, &place(AddressClass::Private), Endpoint::Listener);
+    lan.connections.insert(ConnectionId::new_unchecked(1), remote);
+    let now = Instant::now();
+    for _ in 0..10 {
+        lan.silent(peer, now);
+    }
+    assert_eq!(lan.peers(), 1);
+    assert!(lan.absent.contains(&peer, now), "walks leave it alone");
+    lan.on_dial_failure(peer, &refused(), now);
+    assert_eq!(lan.peers(), 0, "it is gone indeed");
+}
+
+#[test]
+fn whose_address_was_not_tried_is_not_taken_for_dead() {
+    let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
+    lan.meet(peer, &[PRIVATE, "/ip4/192.168.0.2/tcp/1"], AddressClass::Private);
+    let remote = Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener);
+    lan.connections.insert(ConnectionId::new_unchecked(1), remote);
+    let not_tried = |address: &str| {
+        let error = io::Error::other(io::Error::new(io::ErrorKind::QuotaExceeded, "too many dials failed"));
+        (address.parse().expect("an address"), TransportError::Other(error))
+    };
+    let failed = |address: &str| {
+        let error = io::ErrorKind::ConnectionRefused.into();
+        (address.parse().expect("an address"), TransportError::Other(error))
+    };
+    let now = Instant::now();
+    for _ in 0..10 {
+        lan.on_dial_failure(peer, &DialError::Transport(vec![not_tried(PRIVATE)]), now);
+    }
+    assert_eq!((lan.peers(), lan.known_at(&peer).len()), (1, 2));
+    let one_failed = vec![not_tried(PRIVATE), failed("/ip4/192.168.0.2/tcp/1")];
+    lan.on_dial_failure(peer, &DialError::Transport(one_failed), now);
+    assert_eq!(lan.known_at(&peer), [PRIVATE]);
+    assert!(!lan.absent.contains(&peer, now) && lan.dial_failures.is_empty());
+}
+
+#[test]
 fn whose_address_is_not_known_yet_is_not_taken_for_dead() {
     let (mut lan, peer) = (overlay(Scope::Lan), PeerId::random());
     let remote = Remote::new(PeerId::random(), &place(AddressClass::Private), Endpoint::Listener);

@@ -67,6 +67,7 @@ impl Rules {
 fn refused(refusal: Refusal) -> io::Error {
     match refusal {
         Refusal::Busy => io::Error::new(ErrorKind::ResourceBusy, refusal),
+        Refusal::Failing | Refusal::Unknown => io::Error::new(ErrorKind::QuotaExceeded, refusal),
         _ => io::Error::other(refusal),
     }
 }
