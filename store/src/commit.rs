@@ -11,7 +11,10 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -41,13 +44,13 @@ pub(crate) struct NewBlob {
 }
 
 /// Its hash tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum NewOutboard {
     Inline(Vec<u8>),
     /// A file in `partials`, not synced yet.
     File {
         name: OsString,
-        handle: Handle,
+        handle: Arc<Handle>,
     },
 }
 
@@ -305,7 +308,7 @@ impl Change<'_, '_> {
 }
 
 fn sync_outboards(blobs: &[(PathBuf, NewBlob)]) -> io::Result<()> {
-    let files: Vec<&Handle> = blobs
+    let files: Vec<&Arc<Handle>> = blobs
         .iter()
         .filter_map(|(_, blob)| match &blob.outboard {
             NewOutboard::File { handle, .. } => Some(handle),

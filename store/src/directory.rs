@@ -17,7 +17,7 @@ use shoal_content::{Cid, Digest, Entry, Manifest, RelPath};
 
 use crate::{
     FinishError, Partial, PartialError, Store,
-    commit::{NewBlob, NewOutboard},
+    commit::NewOutboard,
     db::Holder,
     disk::{DownloadRow, Outboard},
     files::Dir,
@@ -36,10 +36,14 @@ mod tests;
 use small::Parents;
 pub use small::{SmallFile, Standing};
 
-/// Files noted at once, and bytes: each time costs a sync of all that was written, and a transaction. More would be read
-/// again after a crash, and take memory until then.
-const BATCH_FILES: usize = 16 * 1024;
-const BATCH_BYTES: u64 = 64 * 1024 * 1024;
+/// Small files that wait to be noted, and bytes of all that wait. Each time costs a sync of all that was written, and rows
+/// that move when the directory gets its name; so an ordinary directory is noted once, where it lies then. More would be
+/// read again after a crash, and take memory until then: some 150 bytes each.
+const BATCH_FILES: usize = 128 * 1024;
+const BATCH_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Long files that wait: each is an open file until then.
+const BATCH_LONG_FILES: usize = 64;
 
 /// A folder in which a directory is being put together. All methods may be called from several threads.
 ///
@@ -59,19 +63,31 @@ pub struct PartialDirectory {
 }
 
 /// Files that are whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Placed {
+    manifest: Arc<Manifest>,
+    /// Where they are.
+    path: PathBuf,
     /// Whether each entry of the manifest is.
     done: Vec<bool>,
     /// Those that are not noted yet.
-    unnoted: Vec<(PathBuf, NewBlob)>,
+    unnoted: Vec<Unnoted>,
     unnoted_bytes: u64,
-    /// Where among these each content is.
-    by_digest: HashMap<Digest, usize>,
+    /// Where among these each content is, by the beginning of its digest.
+    by_digest: HashMap<u64, u32>,
     /// Whether rows may speak of files in the folder.
     any_noted: bool,
     /// Records that are of no use once these are noted.
     stems: Vec<String>,
+}
+
+/// A file that is whole and not noted yet. There may be very many: what the manifest says of it is not repeated here.
+#[derive(Debug)]
+pub(crate) struct Unnoted {
+    /// Its number in the manifest.
+    index: usize,
+    pub(crate) stamp: Stamp,
+    pub(crate) outboard: NewOutboard,
 }
 
 /// How far a file of a directory is.
@@ -129,8 +145,8 @@ impl Store {
                 })?;
             }
         }
-        let done = vec![false; manifest.entries().len()];
-        let placed = Arc::new(Mutex::new(Placed { done, any_noted, ..Placed::default() }));
+        let placed = Placed { any_noted, ..Placed::new(Arc::clone(&manifest), path.clone()) };
+        let placed = Arc::new(Mutex::new(placed));
         let mut all = lock(&inner.placed);
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&placed));
@@ -185,14 +201,15 @@ impl PartialDirectory {
         };
         state.finished = true;
         drop(state);
-        let (digest, stamp, outboard) = (entry.digest, settled.stamp, settled.outboard);
         let mut placed = lock(&self.placed);
-        placed.push(index, path, NewBlob { digest, stamp, is_fresh: false, outboard }, stem);
+        placed.push(Unnoted { index, stamp: settled.stamp, outboard: settled.outboard }, stem);
         self.note_if_due(&mut placed)
     }
 
     fn note_if_due(&self, placed: &mut Placed) -> Result<(), FinishError> {
-        let is_due = placed.unnoted.len() >= BATCH_FILES || placed.unnoted_bytes >= BATCH_BYTES;
+        let is_due = placed.unnoted.len() >= BATCH_FILES
+            || placed.unnoted_bytes >= BATCH_BYTES
+            || placed.stems.len() >= BATCH_LONG_FILES;
         if is_due { self.note(placed) } else { Ok(()) }
     }
 
@@ -207,14 +224,30 @@ impl PartialDirectory {
 }
 
 impl Placed {
-    /// A file that is whole and not noted yet.
-    pub(crate) fn unnoted(&self, digest: &Digest) -> Option<&(PathBuf, NewBlob)> {
-        self.unnoted.get(*self.by_digest.get(digest)?)
+    fn new(manifest: Arc<Manifest>, path: PathBuf) -> Self {
+        Self {
+            done: vec![false; manifest.entries().len()],
+            manifest,
+            path,
+            unnoted: Vec::new(),
+            unnoted_bytes: 0,
+            by_digest: HashMap::new(),
+            any_noted: false,
+            stems: Vec::new(),
+        }
+    }
+
+    /// A file that is whole and not noted yet, and where it is.
+    pub(crate) fn unnoted(&self, digest: &Digest) -> Option<(PathBuf, &Unnoted)> {
+        let at = self.by_digest.get(&beginning(digest))?;
+        let unnoted = self.unnoted.get(usize::try_from(*at).ok()?)?;
+        let entry = self.manifest.entries().get(unnoted.index).filter(|entry| entry.digest == *digest)?;
+        Some((self.path.join(entry.path.as_str()), unnoted))
     }
 
     /// Takes all that is not noted yet.
-    fn take_unnoted(&mut self) -> Vec<(PathBuf, NewBlob)> {
-        self.by_digest.clear();
+    fn take_unnoted(&mut self) -> Vec<Unnoted> {
+        self.by_digest = HashMap::new();
         self.unnoted_bytes = 0;
         std::mem::take(&mut self.unnoted)
     }
@@ -225,13 +258,23 @@ impl Placed {
         }
     }
 
-    fn push(&mut self, index: usize, path: PathBuf, blob: NewBlob, stem: Option<String>) {
-        self.mark(index);
-        self.unnoted_bytes += blob.stamp.size;
-        self.by_digest.insert(blob.digest, self.unnoted.len());
-        self.unnoted.push((path, blob));
+    fn push(&mut self, unnoted: Unnoted, stem: Option<String>) {
+        self.mark(unnoted.index);
+        self.unnoted_bytes += unnoted.stamp.size;
+        if let (Some(entry), Ok(at)) =
+            (self.manifest.entries().get(unnoted.index), u32::try_from(self.unnoted.len()))
+        {
+            self.by_digest.insert(beginning(&entry.digest), at);
+        }
+        self.unnoted.push(unnoted);
         self.stems.extend(stem);
     }
+}
+
+/// Enough of a digest to find it by.
+fn beginning(digest: &Digest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// What to do about folders that are missing on the way to a file.
@@ -255,7 +298,7 @@ fn open_parent(folder: &Dir, path: &RelPath, missing: Missing) -> io::Result<(Di
 }
 
 /// Looks for a small file that was placed before a crash and not noted: hashing it costs next to nothing.
-fn found_whole(dir: &Dir, name: &OsStr, entry: &Entry) -> io::Result<Option<NewBlob>> {
+fn found_whole(dir: &Dir, name: &OsStr, entry: &Entry) -> io::Result<Option<(Stamp, NewOutboard)>> {
     if entry.size > SMALL_LEN {
         return Ok(None);
     }
@@ -278,6 +321,5 @@ fn found_whole(dir: &Dir, name: &OsStr, entry: &Entry) -> io::Result<Option<NewB
     let Outboard::Inline(pairs) = owned::row(&bytes).outboard else {
         return Ok(None);
     };
-    let (stamp, outboard) = (Stamp::of(&file.metadata()?), NewOutboard::Inline(pairs));
-    Ok(Some(NewBlob { digest: entry.digest, stamp, is_fresh: false, outboard }))
+    Ok(Some((Stamp::of(&file.metadata()?), NewOutboard::Inline(pairs))))
 }

@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -230,7 +231,7 @@ pub(crate) fn settle(
             let handle = record::open_pairs(store, &disk.stem, digest)?;
             let stamp = Stamp::of(&disk.data.metadata()?);
             let name = record::pairs_name(&disk.stem);
-            Ok(Settled { stamp, outboard: NewOutboard::File { name, handle } })
+            Ok(Settled { stamp, outboard: NewOutboard::File { name, handle: Arc::new(handle) } })
         }
     }
 }

@@ -126,7 +126,7 @@ impl Inner {
         directories.iter().find_map(|placed| {
             let placed = lock(placed);
             let (path, blob) = placed.unnoted(digest)?;
-            let (file, stamp) = (self.files.open_source(path).ok()?, blob.stamp);
+            let (file, stamp) = (self.files.open_source(&path).ok()?, blob.stamp);
             if Stamp::of(&file.metadata().ok()?) != stamp {
                 return None;
             }
@@ -138,7 +138,7 @@ impl Inner {
                 }
             };
             let tree = Tree::new(stamp.size);
-            let body = Body::Source { path: path.clone(), file, stamp, is_fresh: false, pairs };
+            let body = Body::Source { path, file, stamp, is_fresh: false, pairs };
             Some(Blob { tree, ranges: GroupRanges::all(tree.groups()), body })
         })
     }

@@ -4,10 +4,11 @@ use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
-use super::{Missing, PartialDirectory, Placed, open_parent};
+use super::{Missing, PartialDirectory, Placed, Unnoted, open_parent};
 use crate::{
     FinishError, FinishOptions, Replace, Share, ShareState, StoreError,
     commit::{NewBlob, NewOutboard},
@@ -21,8 +22,9 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Rows moved in one transaction.
-const BATCH_ROWS: usize = 10_000;
+/// Files noted or moved in one transaction. With fewer, each page of the tables is written by more of them; with more,
+/// other writers wait for longer.
+const BATCH_ROWS: usize = 64 * 1024;
 
 impl PartialDirectory {
     /// Gives the directory its final name in one step, and shares it there if asked to.
@@ -60,17 +62,15 @@ impl PartialDirectory {
             published_at: seconds(SystemTime::now()),
         });
         // What is not noted yet is noted where it is now.
-        let mut blobs = placed.take_unnoted();
-        for (path, _) in &mut blobs {
-            if let Ok(inside) = path.strip_prefix(&self.path) {
-                *path = final_name.path.join(inside);
-            }
-        }
-        if share.is_none() {
-            blobs.clear();
-        }
-        let rows = Rows { moved, blobs, any_noted: placed.any_noted };
-        self.move_rows(&final_name.path, share.as_ref(), &rows)?;
+        let unnoted = if share.is_some() { placed.take_unnoted() } else { Vec::new() };
+        let (first, last) = unnoted.split_at(unnoted.len().saturating_sub(BATCH_ROWS));
+        self.note_in(&final_name.path, first)?;
+        let blobs = self.blobs_in(&final_name.path, last);
+        self.move_rows(
+            &final_name.path,
+            share.as_ref(),
+            &Rows { moved, blobs, any_noted: placed.any_noted },
+        )?;
         if let Some(row) = &share {
             self.store.inner.journal.note(&final_name.path, Some(row.cid)).map_err(StoreError::Io)?;
         }
@@ -80,7 +80,7 @@ impl PartialDirectory {
     /// Removes what was placed, and the folder if there is nothing else in it.
     pub fn abandon(&self) -> Result<(), FinishError> {
         let mut placed = lock(&self.placed);
-        *placed = Placed { done: vec![false; placed.done.len()], ..Placed::default() };
+        *placed = Placed::new(Arc::clone(&self.manifest), self.path.clone());
         for entry in self.manifest.entries() {
             if let Ok((dir, name)) = open_parent(&self.folder, &entry.path, Missing::Fail) {
                 dir.remove(&name).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
@@ -96,14 +96,30 @@ impl PartialDirectory {
         self.sync(placed).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;
         let inner = &self.store.inner;
         placed.any_noted = true;
-        inner.commit(&placed.unnoted, |_| Ok(()))?;
+        self.note_in(&self.path, &placed.unnoted)?;
+        placed.take_unnoted();
         for stem in placed.stems.drain(..) {
             if let Err(error) = record::forget(&inner.partials, &stem) {
                 tracing::debug!(%error, "could not remove a record that is not needed");
             }
         }
-        placed.take_unnoted();
         Ok(())
+    }
+
+    /// Notes files where they lie, in this folder.
+    fn note_in(&self, folder: &Path, unnoted: &[Unnoted]) -> Result<(), StoreError> {
+        unnoted
+            .chunks(BATCH_ROWS)
+            .try_for_each(|some| self.store.inner.commit(&self.blobs_in(folder, some), |_| Ok(())))
+    }
+
+    fn blobs_in(&self, folder: &Path, unnoted: &[Unnoted]) -> Vec<(PathBuf, NewBlob)> {
+        let blob = |unnoted: &Unnoted| {
+            let entry = self.entry(unnoted.index)?;
+            let (digest, stamp, outboard) = (entry.digest, unnoted.stamp, unnoted.outboard.clone());
+            Some((folder.join(entry.path.as_str()), NewBlob { digest, stamp, is_fresh: false, outboard }))
+        };
+        unnoted.iter().filter_map(blob).collect()
     }
 
     /// Makes everything in the folder durable: with one call where there is such a call.
@@ -111,8 +127,8 @@ impl PartialDirectory {
         if self.folder.sync_filesystem()? {
             return Ok(());
         }
-        for (path, _) in &placed.unnoted {
-            self.store.inner.files.open_source(path)?.sync_data()?;
+        for entry in placed.unnoted.iter().filter_map(|unnoted| self.entry(unnoted.index)) {
+            self.store.inner.files.open_source(&self.path_of(&entry.path))?.sync_data()?;
         }
         self.folders().iter().try_for_each(|path| self.store.inner.files.dir(path)?.sync())?;
         self.folder.sync()
@@ -221,8 +237,8 @@ struct Rows {
 impl Placed {
     /// Whether everything that is not noted would be found again after a crash: a small file is, by hashing it.
     fn is_found_again(&self) -> bool {
-        let is_small = |blob: &NewBlob| matches!(blob.outboard, NewOutboard::Inline(_));
-        self.stems.is_empty() && self.unnoted.iter().all(|(_, blob)| is_small(blob))
+        let is_small = |unnoted: &Unnoted| matches!(unnoted.outboard, NewOutboard::Inline(_));
+        self.stems.is_empty() && self.unnoted.iter().all(is_small)
     }
 }
 

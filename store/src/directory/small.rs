@@ -4,10 +4,10 @@ use std::{ffi::OsStr, io, path::Path};
 
 use shoal_content::{Entry, RelPath, Tree};
 
-use super::{Missing, PartialDirectory, found_whole, open_parent};
+use super::{Missing, PartialDirectory, Unnoted, found_whole, open_parent};
 use crate::{
     FinishError, PartialError, Store,
-    commit::{NewBlob, NewOutboard},
+    commit::NewOutboard,
     disk::{SourceRow, SourceState},
     files::{Dir, Handle},
     lock::lock,
@@ -114,10 +114,10 @@ impl PartialDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io(error)),
         };
-        let Some(blob) = found_whole(dir, name, entry).map_err(io)? else {
+        let Some((stamp, outboard)) = found_whole(dir, name, entry).map_err(io)? else {
             return Ok(None);
         };
-        lock(&self.placed).push(index, path, blob, None);
+        lock(&self.placed).push(Unnoted { index, stamp, outboard }, None);
         Ok(Some(entry.size))
     }
 
@@ -130,7 +130,7 @@ impl PartialDirectory {
         let mut result = Ok(());
         for file in files {
             match self.write_small(&file, &mut parents) {
-                Ok(blob) => placed.push((file.index, blob)),
+                Ok(unnoted) => placed.push(unnoted),
                 Err(error) => {
                     result = Err(error);
                     break;
@@ -138,16 +138,14 @@ impl PartialDirectory {
             }
         }
         let mut all = lock(&self.placed);
-        for (index, blob) in placed {
-            if let Some(entry) = self.entry(index) {
-                all.push(index, self.path_of(&entry.path), blob, None);
-            }
+        for unnoted in placed {
+            all.push(unnoted, None);
         }
         result?;
         self.note_if_due(&mut all)
     }
 
-    fn write_small(&self, file: &SmallFile, parents: &mut Parents<'_>) -> Result<NewBlob, FinishError> {
+    fn write_small(&self, file: &SmallFile, parents: &mut Parents<'_>) -> Result<Unnoted, FinishError> {
         let entry = self.entry(file.index);
         let entry = entry.ok_or_else(|| FinishError::Foreign { path: self.path.clone() })?;
         let path = || self.path_of(&entry.path);
@@ -168,8 +166,7 @@ impl PartialDirectory {
         };
         let written = parents.of(&entry.path).and_then(|dir| write(dir, name_of(&entry.path)));
         let stamp = written.map_err(|source| FinishError::Io { path: path(), source })?;
-        let outboard = NewOutboard::Inline(file.pairs.clone());
-        Ok(NewBlob { digest: entry.digest, stamp, is_fresh: false, outboard })
+        Ok(Unnoted { index: file.index, stamp, outboard: NewOutboard::Inline(file.pairs.clone()) })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{self, SyncSender},
     },
@@ -203,7 +203,7 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn keep(mut self) -> NewOutboard {
         match (std::mem::replace(&mut self.sink, Sink::Nowhere), self.file.take()) {
-            (Sink::File(handle), Some((_, name))) => NewOutboard::File { name, handle },
+            (Sink::File(handle), Some((_, name))) => NewOutboard::File { name, handle: Arc::new(handle) },
             (Sink::Memory(pairs), _) => {
                 NewOutboard::Inline(pairs.into_inner().unwrap_or_else(PoisonError::into_inner))
             }
