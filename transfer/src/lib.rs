@@ -54,4 +54,6 @@ pub use pace::{Limiter, Meter, Pacer};
 pub use pool::{Pool, PoolClosed};
 pub use rate::Rate;
 pub use scheduler::Failure;
+#[doc(hidden)]
+pub use serve::encode;
 pub use serve::{Library, Outcome, ServeError, ServeEvent, Served, serve};

@@ -123,6 +123,19 @@ pub enum ServeError {
     PoolClosed(#[from] PoolClosed),
 }
 
+/// Encodes the whole answer to a request, batch by batch, and gives its length: what a server does but for moving it.
+#[doc(hidden)]
+pub fn encode<L: Library + Clone>(library: L, request: Request) -> u64 {
+    let mut len = 0;
+    let (mut rest, mut out) = (Some(Answers::new(library, Spread::default(), request)), Out::default());
+    while let Some(answers) = rest {
+        let batch = answers.fill(out);
+        len += batch.out.ready().len() as u64;
+        (rest, out) = (batch.rest, batch.out);
+    }
+    len
+}
+
 /// Answers the requests on an admitted substream until the peer has no more, telling `observer` how it goes as it goes:
 /// most streams end early, when the peer has what it wants or is gone.
 ///

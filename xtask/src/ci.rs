@@ -13,6 +13,7 @@ const STEPS: &[Step] = &[
     ("tidy", tidy::check_workspace),
     ("clippy", clippy),
     ("test", test),
+    ("bench", bench),
     ("doc", doc),
     ("layers", layers::check),
     ("deny", deny::check),
@@ -48,6 +49,11 @@ fn clippy() -> Outcome {
 /// Runs the examples in the documentation too, which `--all-targets` would leave out.
 fn test() -> Outcome {
     run(cargo().args(["test", "--locked", "--workspace"]))
+}
+
+/// Runs each benchmark once, so that none rots: how long it takes says nothing.
+fn bench() -> Outcome {
+    run(cargo().args(["test", "--locked", "--workspace", "--bench", "*"]))
 }
 
 fn doc() -> Outcome {
