@@ -117,3 +117,63 @@ fn a_rate_too_low_to_be_of_use_is_none() {
     assert_eq!(Rate::per_second(Rate::MIN - 1), None);
     assert_eq!(Rate::per_second(Rate::MIN).map(Rate::bytes), Some(Rate::MIN));
 }
+
+/// Streams of several peers on simulated time, held to a limit for all and to one for each peer, as a pacer has them.
+/// Gives what each peer moved in `time`, after a first second for the burst.
+fn moved_by_peers(
+    all: Option<u64>,
+    each: Option<u64>,
+    peers: usize,
+    streams: usize,
+    time: Duration,
+) -> Vec<u64> {
+    let mut now = Instant::now();
+    let mut all = Bucket::new(all.map(rate), now);
+    let mut each: Vec<Bucket> = (0..peers).map(|_| Bucket::new(each.map(rate), now)).collect();
+    let mut turns: Vec<(usize, Turn, Turn)> = Vec::new();
+    for peer in (0..peers).cycle().take(peers * streams) {
+        turns.push((peer, all.join(), each[peer].join()));
+    }
+    let begins = now + Duration::from_secs(1);
+    let mut moved = vec![0; peers];
+    while now < begins + time {
+        let mut soonest = Duration::MAX;
+        for (peer, of_all, of_peer) in &mut turns {
+            let own = &mut each[*peer];
+            let wait = all.wait(*of_all, now).max(own.wait(*of_peer, now));
+            soonest = soonest.min(wait);
+            if wait.is_zero() {
+                let piece = all.piece(peers * streams).min(own.piece(streams)).min(64 << 10) as u64;
+                (*of_all, *of_peer) = (all.pass(piece, now), own.pass(piece, now));
+                if now >= begins {
+                    moved[*peer] += piece;
+                }
+            }
+        }
+        now += soonest;
+    }
+    moved
+}
+
+#[test]
+fn a_limit_is_used_to_the_full_and_not_exceeded() {
+    const SECONDS: u64 = 10;
+    for (all, each, peers, streams) in [
+        (Some(1_000_000), None, 1, 1),
+        (Some(12_500_000), None, 4, 2),
+        (None, Some(1_000_000), 1, 4),
+        (None, Some(50_000), 3, 2),
+        (Some(1_000_000), Some(100_000), 3, 2),
+        (Some(1_000_000), Some(600_000), 4, 2),
+        (Some(20_000), Some(20_000), 2, 1),
+    ] {
+        let moved = moved_by_peers(all, each, peers, streams, Duration::from_secs(SECONDS));
+        let what = format!("{all:?} for all, {each:?} for each of {peers}: {moved:?} in {SECONDS} s");
+        let each_may = each.unwrap_or(u64::MAX);
+        let may = all.unwrap_or(u64::MAX).min(each_may.saturating_mul(peers as u64)) * SECONDS;
+        let sum: u64 = moved.iter().sum();
+        assert!(sum * 100 >= may * 95 && sum * 100 <= may * 105, "{what}");
+        let most = each_may.saturating_mul(SECONDS);
+        assert!(moved.iter().all(|of_peer| u128::from(*of_peer) * 100 <= u128::from(most) * 105), "{what}");
+    }
+}
