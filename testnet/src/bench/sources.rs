@@ -81,13 +81,13 @@ fn measure_one(run: &mut Run<'_>, case: Case, count: usize, file: &PathBuf) -> R
     let size = fs::metadata(file)?.len();
     let start = Instant::now();
     let get = run.shoal.start(&dir.join("getter"), &args)?;
-    let mut ideal = as_f64(size) / as_f64(UPLINK) / as_f64(count as u64);
+    let mut ideal = least(size, count);
     if matches!(case, Case::Killed) {
         let there = progress_to(&get, size / 2)?;
         // Dropping it kills it.
         drop(sources.pop());
-        let left = as_f64(size.saturating_sub(there));
-        ideal = start.elapsed().as_secs_f64() + left / as_f64(UPLINK) / as_f64(sources.len() as u64);
+        let left = size.saturating_sub(there);
+        ideal = least(there, count) + least(left, sources.len());
     }
     let fetched = fetched(&get)?;
     let wall = start.elapsed().as_secs_f64();
@@ -112,6 +112,11 @@ fn measure_one(run: &mut Run<'_>, case: Case, count: usize, file: &PathBuf) -> R
     drop(sources);
     fs::remove_dir_all(&dir)?;
     Ok(())
+}
+
+/// The least that so many bytes take from so many sources, all of which send what they may from the first moment on.
+fn least(bytes: u64, sources: usize) -> f64 {
+    as_f64(bytes) / as_f64(UPLINK) / as_f64(sources as u64)
 }
 
 /// Waits until so many bytes are there, and tells how many exactly.
