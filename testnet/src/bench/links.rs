@@ -1,7 +1,9 @@
 //! One file over links as the internet has them: slow, long, and with losses. Needs root.
 
 mod forward;
+mod frame;
 mod shaper;
+mod tally;
 mod wire;
 
 use std::{env, time::Duration};
@@ -9,7 +11,7 @@ use std::{env, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use self::forward::{Args as WireArgs, run as run_wire};
-use self::{shaper::Quality, wire::Wire};
+use self::{shaper::Quality, tally::Tally, wire::Wire};
 use super::{
     Run,
     contender::{Check, as_f64},
@@ -35,6 +37,12 @@ const CONTENDERS: [&str; 6] = [SHOAL, OVER_QUIC, RAW, "curl https", "sendme", "r
 /// What a link's speed and delay may differ from what they should be.
 const TOLERANCE: f64 = 0.1;
 
+/// What its losses may differ: chance alone makes it a twentieth for the fewest packets that are measured.
+const LOSS_TOLERANCE: f64 = 0.2;
+
+/// What plain TCP leaves of a link: headers, and that a process carries it. Where it is less, the link is another one.
+const FILLED: f64 = 0.9;
+
 /// Connects that are timed before anything is measured; the fastest is the round trip.
 const CONNECTS: usize = 5;
 
@@ -57,7 +65,15 @@ fn measure(run: &mut Run<'_>, usual: &str) -> Result<()> {
     let entries: Vec<_> = ALL.iter().filter(|entry| CONTENDERS.contains(&entry.name)).collect();
     let contenders = race::start(run, &link.scene, &entries)?;
     link.gate(run)?;
-    race::race(run, &link.scene, contenders)
+    let before = link.tally();
+    race::race(run, &link.scene, contenders)?;
+    let Tally { packets, lost, dropped, late, latest } = link.tally().since(before);
+    run.record.note(format!(
+        "of {packets} packets to the client, {lost} were lost and {dropped} found no room; the link itself was more than \
+         1 ms late with {late}, and at most {:.1} ms",
+        as_f64(latest) / 1e3
+    ));
+    Ok(())
 }
 
 /// Two hosts and the link between them, as the settings of the run want it. Dropping it removes all of it.
@@ -65,7 +81,7 @@ pub(super) struct Link {
     /// What runs on the two hosts.
     pub(super) scene: Scene,
     quality: Quality,
-    _carrier: Server,
+    carrier: Server,
     _wire: Wire,
 }
 
@@ -85,10 +101,15 @@ impl Link {
             queue: round_trip,
             lost_ppm: u32::try_from(run.record.setting("lost ppm"))?,
         };
-        let wire = Wire::lay(congestion, quality)?;
+        let wire = Wire::lay(congestion)?;
         let scene = Scene::set(run.launcher, run.shoal, wire.place(), original, run.dir)?;
         let carrier = wire.carry(&scene, quality, run.seed)?;
-        Ok(Self { scene, quality, _carrier: carrier, _wire: wire })
+        Ok(Self { scene, quality, carrier, _wire: wire })
+    }
+
+    /// What has happened so far to the packets that the client is sent.
+    fn tally(&self) -> Tally {
+        Tally::last_printed(0, &self.carrier.printed())
     }
 
     /// Checks that the link is what it should be, with nothing on it but connects and plain TCP.
@@ -109,19 +130,19 @@ impl Link {
         let (found, nominal) = (fastest / 1e3, quality.delay.as_secs_f64() * 2e3);
         run.record.note(format!("a connect takes {found:.1} ms"));
         ensure!((found / nominal - 1.0).abs() < TOLERANCE, "a connect takes {found:.1} ms, not {nominal} ms");
-        if quality.lost_ppm == 0 {
-            let raw = ALL.iter().find(|entry| entry.name == RAW).context("there is no raw floor")?;
-            let cost = raw.start(scene)?.fetch(scene, Check::Nothing)?;
+        let raw = ALL.iter().find(|entry| entry.name == RAW).context("there is no raw floor")?;
+        let before = self.tally();
+        let cost = raw.start(scene)?.fetch(scene, Check::Nothing)?;
+        let Tally { packets, lost, .. } = self.tally().since(before);
+        if quality.lost_ppm > 0 {
+            let (found, nominal) = (as_f64(lost) / as_f64(packets), f64::from(quality.lost_ppm) / 1e6);
+            run.record.note(format!("of {packets} packets {lost} were lost"));
+            ensure!((found / nominal - 1.0).abs() < LOSS_TOLERANCE, "of {packets} packets {lost} were lost");
+        } else if let Some(rate) = cost.late_rate() {
             // What is over sooner says nothing about the link.
-            if let Some(rate) = cost.late_rate() {
-                let share = rate / as_f64(quality.rate);
-                run.record.note(format!("plain TCP fills {:.1} % of the link", share * 100.0));
-                ensure!(
-                    (share - 1.0).abs() < TOLERANCE,
-                    "plain TCP fills {:.1} % of the link",
-                    share * 100.0
-                );
-            }
+            let share = rate / as_f64(quality.rate);
+            run.record.note(format!("plain TCP fills {:.1} % of the link", share * 100.0));
+            ensure!((FILLED..=1.0).contains(&share), "plain TCP fills {:.1} % of the link", share * 100.0);
         }
         Ok(())
     }

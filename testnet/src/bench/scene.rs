@@ -176,10 +176,15 @@ impl Server {
     /// It ended, or does not in time.
     pub(crate) fn wait_for_line(&self, find: impl Fn(&str) -> Option<String>) -> Result<String> {
         self.wait(|| {
-            let printed = fs::read_to_string(&self.log).unwrap_or_default();
+            let printed = self.printed();
             let whole = printed.rfind('\n').map_or("", |end| printed.get(..end).unwrap_or_default());
             whole.lines().find_map(&find)
         })
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     fn wait<T>(&self, ready: impl Fn() -> Option<T>) -> Result<T> {
@@ -190,7 +195,7 @@ impl Server {
             }
             let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
-                let printed = fs::read_to_string(&self.log).unwrap_or_default();
+                let printed = self.printed();
                 bail!("it does not serve (ended: {ended:?}): {}", printed.trim());
             }
             thread::sleep(LOOK_EVERY);

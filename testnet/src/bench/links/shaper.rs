@@ -15,6 +15,15 @@ pub(crate) struct Quality {
     pub(crate) lost_ppm: u32,
 }
 
+/// Why a packet does not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Nobody knows.
+    Chance,
+    /// As many as there is room for wait before it.
+    NoRoom,
+}
+
 /// One direction of a link.
 #[derive(Debug)]
 pub(crate) struct Shaper {
@@ -29,17 +38,20 @@ impl Shaper {
         Self { quality, free_at: None }
     }
 
-    /// When a packet of `len` bytes arrives at the other end; `None` when it never does. `luck` is a number below a
-    /// million, each as likely as the others.
-    pub(crate) fn arrival(&mut self, now: Instant, len: u64, luck: u32) -> Option<Instant> {
+    /// When a packet of `len` bytes arrives at the other end, if it does. `luck` is a number below a million, each as
+    /// likely as the others.
+    pub(crate) fn arrival(&mut self, now: Instant, len: u64, luck: u32) -> Result<Instant, Loss> {
         let start = self.free_at.map_or(now, |free_at| free_at.max(now));
-        if luck < self.quality.lost_ppm || start.duration_since(now) > self.quality.queue {
-            return None;
+        if luck < self.quality.lost_ppm {
+            return Err(Loss::Chance);
+        }
+        if start.duration_since(now) > self.quality.queue {
+            return Err(Loss::NoRoom);
         }
         let nanos = len.saturating_mul(1_000_000_000) / self.quality.rate.max(1);
         let left = start + Duration::from_nanos(nanos);
         self.free_at = Some(left);
-        Some(left + self.quality.delay)
+        Ok(left + self.quality.delay)
     }
 }
 
@@ -62,22 +74,23 @@ mod tests {
             link.arrival(sent, 1000, LUCKY).map(|at| at.duration_since(now).as_millis())
         });
         // A millisecond each to send, the second one after the first; the third finds the link free.
-        assert_eq!(arrivals, [Some(26), Some(27), Some(31)]);
+        assert_eq!(arrivals, [Ok(26), Ok(27), Ok(31)]);
     }
 
     #[test]
     fn what_does_not_fit_the_buffer_is_lost() {
         let (mut link, now) = (shaper(0), Instant::now());
-        let arrived = (0..100).filter(|_| link.arrival(now, 1000, LUCKY).is_some()).count();
+        let arrived = (0..100).filter(|_| link.arrival(now, 1000, LUCKY).is_ok()).count();
+        assert_eq!(link.arrival(now, 1000, LUCKY), Err(Loss::NoRoom));
         assert_eq!(arrived, 11, "ten wait while one is sent");
-        assert!(link.arrival(now + Duration::from_millis(2), 1000, LUCKY).is_some(), "there is room again");
+        assert!(link.arrival(now + Duration::from_millis(2), 1000, LUCKY).is_ok(), "there is room again");
     }
 
     #[test]
     fn luck_decides_as_often_as_it_should() {
         let (mut link, now) = (shaper(10_000), Instant::now());
-        assert_eq!(link.arrival(now, 1000, 9_999), None);
+        assert_eq!(link.arrival(now, 1000, 9_999), Err(Loss::Chance));
         let arrival = link.arrival(now, 1000, 10_000);
-        assert_eq!(arrival, Some(now + Duration::from_millis(26)), "the lost one took no time of the link");
+        assert_eq!(arrival, Ok(now + Duration::from_millis(26)), "the lost one took no time of the link");
     }
 }

@@ -4,7 +4,7 @@ use std::{env, fs, net::Ipv4Addr, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::shaper::Quality;
+use super::{forward::READY, shaper::Quality};
 use crate::{
     bench::scene::{Place, Scene, Server},
     netns::{Namespace, ip},
@@ -16,11 +16,9 @@ const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 67, 0, 1), Ipv4Addr::new(10,
 /// The word that makes this program carry packets.
 const WIRE: &str = "wire";
 
-/// Bytes of a packet on a link that loses some of them.
-const USUAL_MTU: &str = "1500";
-
-/// The same where none are lost. With the usual ones, two cores are busy carrying them at 300 Mbit/s.
-const LARGE_MTU: &str = "30000";
+/// Bytes of a packet, as on nearly every long link. With larger ones a kernel does not let the window of a receiver grow as
+/// it should, and each loss is a large one: with 30,000 curl gets a hundredth of the link.
+const MTU: &str = "1500";
 
 /// Two hosts, and what lies between them. Dropping it removes all of it.
 pub(crate) struct Wire {
@@ -35,8 +33,7 @@ impl Wire {
     /// # Errors
     ///
     /// This process is not root, there is no `ip`, or the kernel lacks `veth` or `macvtap`.
-    pub(crate) fn lay(congestion: &str, quality: Quality) -> Result<Self> {
-        let mtu = if quality.lost_ppm == 0 { LARGE_MTU } else { USUAL_MTU };
+    pub(crate) fn lay(congestion: &str) -> Result<Self> {
         let name = |end: &str| format!("shoal{}{end}", std::process::id());
         let hosts = [Namespace::add(name("a"))?, Namespace::add(name("b"))?];
         let mut wire = Self { hosts, middle: Namespace::add(name("m"))?, taps: Vec::new() };
@@ -47,17 +44,16 @@ impl Wire {
             // Tap devices of all namespaces share one folder, where they are called by their number.
             let index = std::process::id() * 2 + number + 1000;
             ip(&["link", "add", end, "netns", end, "type", "veth", "peer", "name", &near, "netns", middle])?;
-            ip(&["-n", middle, "link", "set", &near, "mtu", mtu, "up"])?;
+            ip(&["-n", middle, "link", "set", &near, "mtu", MTU, "up"])?;
             #[rustfmt::skip]
             ip(&[
                 "-n", middle, "link", "add", "link", &near, "name", &tap, "index", &index.to_string(),
                 "type", "macvtap", "mode", "passthru",
             ])?;
-            ip(&["-n", middle, "link", "set", &tap, "mtu", mtu, "up"])?;
+            ip(&["-n", middle, "link", "set", &tap, "mtu", MTU, "up"])?;
             host.ip(&["link", "set", "lo", "up"])?;
             host.ip(&["address", "add", &format!("{address}/24"), "dev", end])?;
-            // Merged packets would be lost and delayed as one, which no link does.
-            host.ip(&["link", "set", end, "gso_max_segs", "1", "mtu", mtu, "up"])?;
+            host.ip(&["link", "set", end, "mtu", MTU, "up"])?;
             set_congestion(host, congestion)?;
             wire.taps.push(format!("/dev/tap{index}"));
         }
@@ -84,7 +80,7 @@ impl Wire {
         command.arg(quality.queue.as_micros().to_string()).arg(quality.lost_ppm.to_string());
         command.arg(seed.to_string());
         let process = scene.serve(WIRE, command)?;
-        process.wait_for_line(|line| (line == "forwarding").then(String::new))?;
+        process.wait_for_line(|line| (line == READY).then(String::new))?;
         Ok(process)
     }
 }
