@@ -7,6 +7,7 @@
 
 mod batch;
 mod driver;
+mod line;
 mod lines;
 mod reins;
 mod timer;

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
@@ -21,6 +21,8 @@ pub struct RangeStream {
     /// What holds reading and writing to a rate.
     reads: Option<Meter>,
     writes: Option<Meter>,
+    /// Bytes that were read.
+    brought: Arc<AtomicU64>,
     _held: Held,
 }
 
@@ -40,7 +42,8 @@ enum Held {
 impl RangeStream {
     /// Wraps any byte stream, so that a source need not be a libp2p peer.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        RangeStream { io: Box::pin(io), reads: None, writes: None, _held: Held::Nothing }
+        let brought = Arc::default();
+        RangeStream { io: Box::pin(io), reads: None, writes: None, brought, _held: Held::Nothing }
     }
 
     pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
@@ -63,6 +66,11 @@ impl RangeStream {
         RangeStream { writes: Some(meter), ..self }
     }
 
+    /// Bytes that were read from it since it was opened: the more, the more its peer may have under way on it.
+    pub(crate) fn brought(&self) -> &Arc<AtomicU64> {
+        &self.brought
+    }
+
     /// Whether it waits for its turn under a limit of ours, so that nobody else is to blame for its silence.
     pub(crate) fn is_held_back(&self) -> bool {
         [&self.reads, &self.writes].into_iter().flatten().any(Meter::is_held_back)
@@ -77,11 +85,12 @@ impl std::fmt::Debug for RangeStream {
 
 impl AsyncRead for RangeStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(meter) = &mut self.reads else {
-            return self.io.as_mut().poll_read(cx, buf);
+        let piece = match &mut self.reads {
+            Some(meter) => ready!(meter.poll_turn(cx)).min(buf.len()),
+            None => buf.len(),
         };
-        let piece = ready!(meter.poll_turn(cx)).min(buf.len());
         let read = ready!(self.io.as_mut().poll_read(cx, buf.get_mut(..piece).unwrap_or_default()))?;
+        self.brought.fetch_add(read as u64, Ordering::Relaxed);
         if let Some(meter) = &mut self.reads {
             meter.moved(read);
         }

@@ -223,7 +223,8 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                     (None, Some(claim)) => Size::Claimed(claim),
                     (None, None) => Size::Unknown,
                 };
-                let order = Order { id, peer, addresses, ranges, most, size };
+                let is_only = self.sources.len() == 1;
+                let order = Order { id, peer, addresses, ranges, most, size, is_only };
                 let (reins, bit) = reins();
                 self.reins.insert(id, reins);
                 self.progress_at.get_or_insert(now);

@@ -26,6 +26,9 @@ pub(crate) struct Bit {
     shared: Arc<Shared>,
 }
 
+/// Tells of life for a request that waits for the stream of another.
+pub(crate) struct Pulse(Arc<Shared>);
+
 struct Shared {
     before: AtomicU64,
     /// Bytes that came, verified or not.
@@ -72,7 +75,34 @@ impl Reins {
     }
 }
 
+impl Pulse {
+    /// So many bytes came.
+    pub(crate) fn came(&self, bytes: usize) {
+        self.0.came(bytes);
+    }
+
+    /// It waits because of a limit of ours, or does not.
+    pub(crate) fn held_back(&self, held_back: bool) {
+        self.0.held_back(held_back);
+    }
+}
+
+impl Shared {
+    fn came(&self, bytes: usize) {
+        self.came.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn held_back(&self, held_back: bool) {
+        self.held_back.store(held_back, Ordering::Relaxed);
+    }
+}
+
 impl Bit {
+    /// For whoever brings this request its signs of life until it has a stream.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(self.shared.clone())
+    }
+
     /// The first group that is not wanted.
     pub(crate) fn before(&self) -> u64 {
         self.shared.before.load(Ordering::Relaxed)
@@ -80,12 +110,12 @@ impl Bit {
 
     /// So many bytes came.
     pub(crate) fn came(&self, bytes: usize) {
-        self.shared.came.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.came(bytes);
     }
 
     /// It waits because of a limit of ours, or does not.
     pub(crate) fn held_back(&self, held_back: bool) {
-        self.shared.held_back.store(held_back, Ordering::Relaxed);
+        self.shared.held_back(held_back);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -10,18 +9,19 @@ use std::time::{Duration, Instant};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{self, Either, select};
 use futures::stream::FuturesUnordered;
-use futures::{AsyncRead, FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Step, Tree};
 use shoal_store::{Partial, WriteError};
 
 use super::batch::{Batch, Buffers};
-use super::lines::{Answered, Lines, broken};
-use super::reins::Bit;
+use super::line::Line;
+use super::lines::{Lines, broken};
+use super::reins::{Bit, Pulse};
 use crate::pool::{OnPool, on_pool};
 use crate::scheduler::{Failure, RequestId};
 use crate::wire::{Body, Header, Mark, Request, Want};
-use crate::{Pool, PoolClosed, RangeStream};
+use crate::{Pool, PoolClosed};
 
 /// Batches of one request on their way to the disk. Beyond them the network waits for the disk. One of them may be
 /// long, for it syncs; the others go on.
@@ -69,6 +69,8 @@ pub(super) struct Order {
     /// So many of them, those that the source chooses.
     pub(super) most: Option<u64>,
     pub(super) size: Size,
+    /// Whether there is no other source: then it may wait behind what the same one was asked before.
+    pub(super) is_only: bool,
 }
 
 /// What the driver is told while a request runs.
@@ -117,8 +119,8 @@ pub(super) async fn transfer(
     events: mpsc::Sender<Event>,
     mut bit: Bit,
 ) -> Result<(), Ended> {
-    let asking = Box::pin(ask(&shared, &order));
-    let (stream, size, follows) = match select(&mut bit, asking).await {
+    let asking = Box::pin(ask(&shared, &order, bit.pulse()));
+    let (line, size, follows) = match select(&mut bit, asking).await {
         Either::Left(_) => return Ok(()),
         Either::Right((asked, _)) => asked?,
     };
@@ -158,7 +160,7 @@ pub(super) async fn transfer(
         peer: order.peer,
         events,
         bit,
-        stream,
+        line: Some(line),
         chunk_left: 0,
         decoder: Decoder::new(shared.digest, tree, &follows),
         proof: (!is_proven).then_some(size),
@@ -174,6 +176,9 @@ pub(super) async fn transfer(
         receiver.tell(Event::Follows(order.id, follows)).await;
     }
     let received = receiver.receive().await;
+    if receiver.is_answered {
+        receiver.pass_on().await;
+    }
     if received.is_ok() {
         receiver.wait_for_proof().await;
     }
@@ -181,20 +186,24 @@ pub(super) async fn transfer(
     while !receiver.writes.is_empty() {
         receiver.await_write().await?;
     }
-    if receiver.is_answered {
-        receiver.shared.lines.give_back(receiver.peer, receiver.stream);
-    }
     received
 }
 
 /// Sends the request and reads the header.
-async fn ask(shared: &Shared, order: &Order) -> Result<(RangeStream, u64, Option<GroupRanges>), Ended> {
+async fn ask(
+    shared: &Shared,
+    order: &Order,
+    pulse: Pulse,
+) -> Result<(Line, u64, Option<GroupRanges>), Ended> {
     let want = Want { digest: shared.digest, ranges: order.ranges.clone(), most: order.most };
     let request = Request { wants: vec![want], body: Body::Content, credential: shared.credential.clone() };
-    let answered = shared.lines.ask(order.peer, order.addresses.clone(), &request).await?;
-    let Answered { stream, header } = answered;
+    // What its source is to choose, it chooses when it hears of it.
+    let may_wait = order.is_only && matches!(order.size, Size::Proven(_)) && order.most.is_none();
+    let (addresses, pulse) = (order.addresses.clone(), may_wait.then_some(pulse));
+    let asking = shared.lines.ask_on_line(order.peer, addresses, &request, shared.digest, pulse);
+    let (line, header) = asking.await?;
     let refusal = match header {
-        Header::Follows { size, ranges } => return Ok((stream, size, ranges)),
+        Header::Follows { size, ranges } => return Ok((line, size, ranges)),
         Header::NotFound => Failure::NotFound,
         Header::Busy => Failure::Busy,
         Header::Changed => Failure::Changed,
@@ -211,7 +220,8 @@ struct Receiver {
     peer: PeerId,
     events: mpsc::Sender<Event>,
     bit: Bit,
-    stream: RangeStream,
+    /// The stream, until its answer was read to its end.
+    line: Option<Line>,
     /// Bytes left of the chunk that is being read.
     chunk_left: usize,
     decoder: Decoder,
@@ -347,8 +357,9 @@ impl Receiver {
                         space.get_mut(..len).unwrap_or_default()
                     }
                 };
-                let polled = Pin::new(&mut self.stream).poll_read(cx, space);
-                self.bit.held_back(self.stream.is_held_back());
+                let Some(line) = &mut self.line else { return Poll::Ready(Woken::Read(Ok(0))) };
+                let polled = line.poll_read(cx, space);
+                self.bit.held_back(line.is_held_back());
                 match polled {
                     Poll::Ready(read) => Poll::Ready(Woken::Read(read)),
                     Poll::Pending
@@ -381,6 +392,15 @@ impl Receiver {
                     return Ok(Some(read));
                 }
             }
+        }
+    }
+
+    /// Leaves the stream to the next request.
+    async fn pass_on(&mut self) {
+        if let Some(line) = self.line.take()
+            && let Some(stream) = line.pass_on().await
+        {
+            self.shared.lines.give_back(self.peer, stream);
         }
     }
 
