@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, pin_mut};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{Link, Tree};
+use shoal_content::{Cid, Link, Tree};
 use tokio::sync::watch;
 
 use crate::{
+    error::ErrorKind,
     hint::{Hint, Unreached},
     inner::Inner,
     job::Job,
@@ -42,9 +43,11 @@ pub struct Holder {
 pub struct FindSummary {
     /// Everyone who answered that it has the content.
     pub holders: Vec<Holder>,
-    /// Peers that were named as providers and did not answer, or have it no more.
+    /// Peers that were named as providers and say that they do not have it, or not any more.
+    pub gone: usize,
+    /// Peers that were named as providers and did not answer.
     pub silent: usize,
-    /// Nodes of the overlay that were asked.
+    /// Nodes of the overlay that answered.
     pub asked: usize,
     /// Referrals that led to the first node that knew a provider: 0 when this node did, 1 when one of its table did.
     /// When nobody knew one, those that led to the farthest answer.
@@ -79,7 +82,8 @@ pub(crate) fn find(inner: &Inner, link: &Link, peers: Vec<Multiaddr>) -> Find {
                 Finding::Unreached { peer, provider: false } => summary.unreached.push(peer),
                 Finding::Unreached { .. } | Finding::Asking(_) | Finding::Without(_) => continue,
                 Finding::Round(round) => {
-                    summary.silent = round.named.saturating_sub(summary.holders.len());
+                    summary.gone = round.gone;
+                    summary.silent = round.named.saturating_sub(summary.holders.len() + round.gone);
                     let Walk { asked, hops, messages, timeouts } = round.walk;
                     (summary.asked, summary.hops) = (asked, hops);
                     (summary.messages, summary.timeouts) = (messages, timeouts);
@@ -93,7 +97,87 @@ pub(crate) fn find(inner: &Inner, link: &Link, peers: Vec<Multiaddr>) -> Find {
     Job::start(&inner.tasks, "find", FindSummary::default(), FindSummary::default, work)
 }
 
+/// Why a search found nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NobodyError {
+    /// There was nobody to ask, or nobody who answers.
+    #[error("nobody offers {cid}: no other node of this network {}", if *timeouts == 0 { "is known" } else { "answers" })]
+    Alone {
+        /// What was looked for.
+        cid: Cid,
+        /// Questions that were not answered in time.
+        timeouts: u32,
+    },
+    /// None of those asked has heard of it.
+    #[error("nobody offers {cid}: {}", unheard(*asked))]
+    Unknown {
+        /// What was looked for.
+        cid: Cid,
+        /// Nodes that answered.
+        asked: usize,
+    },
+    /// Those who are said to have it do not.
+    #[error("nobody offers {cid} any more: who is said to have it says that it does not")]
+    Gone {
+        /// What was looked for.
+        cid: Cid,
+    },
+    /// Those who are said to have it do not answer.
+    #[error("{cid} is said to be offered, and nobody who does answers")]
+    Silent {
+        /// What was looked for.
+        cid: Cid,
+    },
+}
+
+fn unheard(asked: usize) -> String {
+    match asked {
+        1 => "the only node that was asked has not heard of it".to_owned(),
+        _ => format!("none of {asked} nodes that were asked has heard of it"),
+    }
+}
+
+impl NobodyError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Silent { .. } => ErrorKind::Unreachable,
+            Self::Alone { .. } | Self::Unknown { .. } | Self::Gone { .. } => ErrorKind::NotFound,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Alone { timeouts: 0, .. } => "name one with --peer, or use a ticket",
+            Self::Alone { .. } => {
+                "is this machine online, and the network the right one? `shoal status` shows both"
+            }
+            Self::Unknown { .. } => {
+                "its publisher may be offline, on another --network, or not announce it: its ticket leads to it all the same"
+            }
+            Self::Gone { .. } => {
+                "its file was changed, moved or unpublished there: ask its publisher to publish it again"
+            }
+            Self::Silent { .. } => "try again later: they may be offline, or cannot be reached from here",
+        }
+    }
+}
+
 impl FindSummary {
+    /// Why nobody was found, if nobody was, in a search for `cid`.
+    pub fn nobody(&self, cid: Cid) -> Option<NobodyError> {
+        let Self { asked, timeouts, .. } = *self;
+        Some(match self {
+            Self { holders, .. } if !holders.is_empty() => return None,
+            Self { silent: 1.., .. } => NobodyError::Silent { cid },
+            Self { gone: 1.., .. } => NobodyError::Gone { cid },
+            Self { asked: 0, .. } => NobodyError::Alone { cid, timeouts },
+            _ => NobodyError::Unknown { cid, asked },
+        })
+    }
+
     /// Adds a holder, or replaces what an earlier answer of the same peer said.
     fn add(&mut self, found: seek::Holder) {
         let tree = Tree::new(found.holding.size);
@@ -112,5 +196,27 @@ impl FindSummary {
         };
         self.holders.retain(|known| known.peer != holder.peer);
         self.holders.push(holder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_content::{Digest, Kind};
+
+    use super::*;
+
+    #[test]
+    fn why_nobody_was_found_is_said_by_what_was_heard() {
+        let cid = Cid::new(Kind::File, Digest::of(b"wanted"));
+        let why = |gone, silent, asked, timeouts| {
+            FindSummary { gone, silent, asked, timeouts, ..FindSummary::default() }.nobody(cid).unwrap()
+        };
+        assert_eq!(why(0, 0, 0, 0), NobodyError::Alone { cid, timeouts: 0 });
+        assert_eq!(why(0, 0, 0, 3), NobodyError::Alone { cid, timeouts: 3 });
+        assert_eq!(why(0, 0, 7, 3), NobodyError::Unknown { cid, asked: 7 });
+        assert_eq!(why(1, 0, 7, 0), NobodyError::Gone { cid });
+        assert_eq!(why(1, 1, 7, 0), NobodyError::Silent { cid }, "one of them may have it still");
+        assert!(why(0, 0, 0, 0).to_string().ends_with("no other node of this network is known"));
+        assert!(why(0, 0, 0, 3).to_string().ends_with("no other node of this network answers"));
     }
 }

@@ -61,7 +61,7 @@ pub use self::{
     config::{Builder, DEFAULT_ANNOUNCED_FILES, DEFAULT_PORT, DEFAULT_TIMEOUT, Limits, Transport},
     error::{ErrorKind, StartError, StoreError},
     events::{Event, Events},
-    find::{Find, FindSummary, Holder},
+    find::{Find, FindSummary, Holder, NobodyError},
     get::{
         Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace,
         SourceStat, Stage,

@@ -97,6 +97,8 @@ pub(crate) enum Finding {
 pub(crate) struct Round {
     /// Peers that were named as providers.
     pub(crate) named: usize,
+    /// Those of them that say that they do not have it.
+    pub(crate) gone: usize,
     /// Peers that answered.
     pub(crate) answered: usize,
     /// What the walk through the overlay took.
@@ -264,6 +266,7 @@ impl Seek {
         let (providers, walk) = self.net.find(self.key).await;
         pin_mut!(providers);
         let mut walking = true;
+        let mut without = HashSet::new();
         // Whoever is named in several ways is one provider, and this node knows best what it has itself.
         let (mut named, nameless) = self.named_by_hints();
         asking.extend(self.hints.iter().cloned().map(|hint| self.ask_hint(hint).boxed()));
@@ -326,7 +329,10 @@ impl Seek {
                         let Candidate { peer, addresses, via } = candidate;
                         let holder = Holder { peer, addresses, holding, via, round_trip };
                         tell.send(Finding::Holder(holder)).await.ok()?;
-                    } else if candidate.via != Via::Neighbour {
+                        continue;
+                    }
+                    without.insert(candidate.peer);
+                    if candidate.via != Via::Neighbour {
                         tell.send(Finding::Without(candidate.peer)).await.ok()?;
                     }
                 }
@@ -335,6 +341,7 @@ impl Seek {
         }
         named.remove(&self.me);
         round.named = named.len() + nameless;
+        round.gone = named.intersection(&without).count();
         round.walk = walk.await.unwrap_or_default();
         Some((round, found_any))
     }

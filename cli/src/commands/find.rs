@@ -75,8 +75,11 @@ fn show_summary(cx: &Context, looked: &Looked) {
         count(looked.hops, "hop"),
         elapsed(Duration::from_millis(looked.elapsed_ms))
     );
+    if looked.gone > 0 {
+        text.push_str(&format!("; {} without it any more", count(looked.gone, "other")));
+    }
     if looked.silent > 0 {
-        text.push_str(&format!("; {} without it, or without an answer", count(looked.silent, "other")));
+        text.push_str(&format!("; {} without an answer", count(looked.silent, "other")));
     }
     if let Some(directory) = &looked.directory {
         text.push_str(&format!(

@@ -174,6 +174,25 @@ fn find_tells_what_is_in_a_directory() {
 }
 
 #[test]
+fn find_says_why_nobody_was_found() {
+    const NOBODYS: &str = "bafkr4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.daemon("daemon", None);
+    let file = sandbox.file("file", b"first");
+    let cid = sandbox.run("daemon", "publish file").exits(0).word();
+    let says = |line: &str, code: i32, words: [&str; 2]| {
+        let ran = sandbox.run("finder", line).exits(code);
+        assert!(words.iter().all(|words| ran.stderr.contains(words)), "{line}: {}", ran.stderr);
+    };
+    let peer = &daemon.address;
+    says(&format!("find {NOBODYS}"), 3, ["no other node of this network is known", "--peer"]);
+    says(&format!("find {NOBODYS} --peer {peer}"), 3, ["the only node that was asked", "its ticket"]);
+    // What the daemon still announces.
+    fs::write(file, b"other").unwrap();
+    says(&format!("find {cid} --peer {peer}"), 3, ["says that it does not", "publish it again"]);
+}
+
+#[test]
 fn flag_beats_environment_beats_file() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.home("home")).unwrap();

@@ -181,6 +181,7 @@ impl From<&FindSummary> for Looked {
     fn from(summary: &FindSummary) -> Self {
         Self {
             holders: count(summary.holders.len()),
+            gone: count(summary.gone),
             silent: count(summary.silent),
             asked: count(summary.asked),
             hops: summary.hops.into(),

@@ -129,6 +129,7 @@ fn events_of_find_and_shares() {
     golden(
         &Event::Looked(Looked {
             holders: 1,
+            gone: 1,
             silent: 2,
             asked: 14,
             hops: 2,
@@ -137,7 +138,7 @@ fn events_of_find_and_shares() {
             directory: Some(Directory { files: 3, size: 9 }),
             elapsed_ms: 300,
         }),
-        r#"{"v":1,"event":"looked","holders":1,"silent":2,"asked":14,"hops":2,"messages":17,"timeouts":1,"directory":{"files":3,"size":9},"elapsed_ms":300}"#,
+        r#"{"v":1,"event":"looked","holders":1,"gone":1,"silent":2,"asked":14,"hops":2,"messages":17,"timeouts":1,"directory":{"files":3,"size":9},"elapsed_ms":300}"#,
     );
     let share = Share {
         cid: text("bafk"),

@@ -108,17 +108,13 @@ pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::F
             looked.directory = listed.ok().and_then(Result::ok).as_ref().map(Into::into);
         }
         out.event(Event::Looked(looked)).await;
-        match (summary.holders.is_empty(), summary.silent) {
-            (false, _) => Ok(()),
-            (true, 0) if node.holds(&cid).await => {
+        match summary.nobody(cid) {
+            None => Ok(()),
+            Some(_) if summary.silent == 0 && node.holds(&cid).await => {
                 let message = format!("nobody else offers {cid}: this node has it itself");
                 Err(Failure::new(ErrorKind::NotFound, message))
             }
-            (true, 0) => Err(Failure::new(ErrorKind::NotFound, format!("nobody offers {cid}"))),
-            (true, _) => {
-                let message = format!("{cid} is said to be offered, and nobody who does answers");
-                Err(Failure::new(ErrorKind::Unreachable, message).hint("try again later"))
-            }
+            Some(why) => Err(Failure::new(why.kind(), why.to_string()).hint(why.hint())),
         }
     })
 }

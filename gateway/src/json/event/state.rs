@@ -45,9 +45,11 @@ pub struct Holder {
 pub struct Looked {
     /// Holders found.
     pub holders: u64,
-    /// Peers that were named as holders and did not answer, or have it no more.
+    /// Peers that were named as holders and say that they do not have it, or not any more.
+    pub gone: u64,
+    /// Peers that were named as holders and did not answer.
     pub silent: u64,
-    /// Nodes of the network that were asked.
+    /// Nodes of the network that answered.
     pub asked: u64,
     /// Referrals to the first node that knew a provider, or to the farthest that answered.
     pub hops: u64,
