@@ -41,6 +41,7 @@ pub(crate) async fn stay_joined(
     }
     let mut pause = FIRST_PAUSE;
     let mut unreached = hints.clone();
+    let mut greeted = 0;
     loop {
         if unreached.is_empty() && !alone(&net).await {
             pause = FIRST_PAUSE;
@@ -58,7 +59,9 @@ pub(crate) async fn stay_joined(
             tell.send_if_modified(|told| std::mem::replace(told, why.clone()) != why);
         }
         if alone(&net).await {
-            greet_old_friends(&net, &known).await;
+            // Those seen last may all be gone: the next time it is the turn of others.
+            greet(&net, known.iter().cycle().skip(greeted).take(OLD_FRIENDS.min(known.len()))).await;
+            greeted = (greeted + OLD_FRIENDS) % known.len().max(1);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -79,8 +82,7 @@ async fn ask_all(net: &Net, hints: Vec<Hint>, question: ProviderKey) -> Vec<(Unr
     asked.collect::<FuturesUnordered<_>>().filter_map(futures::future::ready).collect().await
 }
 
-async fn greet_old_friends(net: &Net, known: &[(PeerId, Vec<Multiaddr>)]) {
-    let dials =
-        known.iter().take(OLD_FRIENDS).map(|(peer, addresses)| net.dial(Some(*peer), addresses.clone()));
+async fn greet(net: &Net, peers: impl Iterator<Item = &(PeerId, Vec<Multiaddr>)>) {
+    let dials = peers.map(|(peer, addresses)| net.dial(Some(*peer), addresses.clone()));
     dials.collect::<FuturesUnordered<_>>().for_each(|_| futures::future::ready(())).await;
 }

@@ -18,9 +18,12 @@ const PERIOD: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 4;
 /// The pause after the first failure of a peer, doubling with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
-/// The longest pause for a peer seen a short while ago, and for any other.
+/// The longest pause for a peer seen a short while ago, for one of a few, and for any other.
 const LONGEST_LATELY: Duration = Duration::from_secs(20);
+const LONGEST_OF_FEW: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
+/// So many lost peers are few: a small network that was cut in two for long has nobody else who could bring it together.
+const FEW: usize = 16;
 /// Peers seen within this were there a short while ago.
 const LATELY: Duration = Duration::from_secs(3600);
 
@@ -59,9 +62,10 @@ impl Reseed {
         self.tries.retain(|peer, _| peers.contains(peer));
         let is_due =
             |sighting: &Sighting| self.tries.get(&sighting.peer).is_none_or(|tried| tried.again <= now);
+        let longest_of_old = if lost.len() <= FEW { LONGEST_OF_FEW } else { LONGEST };
         let due: Vec<_> = lost.into_iter().filter(is_due).take(AT_ONCE).collect();
         for Sighting { peer, age, .. } in &due {
-            let longest = if *age < LATELY { LONGEST_LATELY } else { LONGEST };
+            let longest = if *age < LATELY { LONGEST_LATELY } else { longest_of_old };
             let pause = self.tries.get(peer).map_or(FIRST_PAUSE, |tried| (tried.pause * 2).min(longest));
             self.tries.insert(*peer, Try { again: now + pause, pause });
         }
@@ -105,8 +109,14 @@ mod tests {
 
     #[test]
     fn whoever_was_not_is_left_alone_more_and_more() {
-        let tries = tries(&book(3, LATELY), Duration::from_secs(3600));
+        let tries = tries(&book(FEW + 1, LATELY), Duration::from_secs(3600));
         assert!(tries.iter().all(|count| (5..=10).contains(count)), "{tries:?}");
+    }
+
+    #[test]
+    fn the_last_few_are_tried_every_minute_however_long_they_are_gone() {
+        let tries = tries(&book(FEW, LATELY), Duration::from_secs(3600));
+        assert!(tries.iter().all(|count| (58..=63).contains(count)), "{tries:?}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use libp2p::{
     request_response::{self, ResponseChannel},
     swarm::{DialError, SwarmEvent, dial_opts::DialOpts},
 };
+use rand::seq::IteratorRandom;
 use shoal_dht::{RecordChange, Scope};
 use shoal_transfer::have;
 use tokio::{
@@ -252,8 +253,10 @@ impl Driver {
         let dht = &mut self.swarm.behaviour_mut().dht;
         let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
         let stats = dht.diagnose();
-        let nearest = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
-        let neighbours = nearest.take(NEIGHBOURS).map(|(_, peer, addresses)| (peer, addresses)).collect();
+        // Not always the same ones, where there are more.
+        let lan = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
+        let some = lan.sample(&mut rand::rng(), NEIGHBOURS).into_iter();
+        let neighbours = some.map(|(_, peer, addresses)| (peer, addresses)).collect();
         Overlay {
             tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)],
             records,
