@@ -102,8 +102,6 @@ async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session)
     }
     if session.own.is_some() {
         session.stopping(cx).await;
-    } else if watched.announced < watched.published {
-        cx.printer.note("no other node knows of it yet; announcing goes on in the background");
     }
     Ok(())
 }

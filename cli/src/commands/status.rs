@@ -71,17 +71,18 @@ fn dht_rows(status: &Status) -> Vec<(&'static str, String)> {
     let mut rows = vec![("network", format!("{}, scope {}", status.network, status.scope))];
     for overlay in &status.overlays {
         let Overlay { peers, buckets, nodes, records, keys, told, waiting, messages, sent, .. } = overlay;
+        let peers_known = *peers;
         let [peers, buckets] = [count(*peers, "node"), count(*buckets, "bucket")];
         rows.push(("scope", overlay.scope.clone()));
         rows.push(("  table", format!("{peers} in {buckets}, of about {nodes} in the whole network")));
         rows.push(("  reach", reach(overlay)));
         rows.push(("  held", format!("{} of others", count(*records, "record"))));
         rows.push(("  own", format!("{}, {told} of them acknowledged", count(*keys, "record"))));
-        let backlog = format!(
-            "{} to be announced, {} on their way",
-            count(*waiting, "record"),
-            count(*messages, "message")
-        );
+        let waiting = count(*waiting, "record");
+        let backlog = match peers_known {
+            0 => format!("{waiting} to be announced to the first node that is met"),
+            _ => format!("{waiting} to be announced, {} on their way", count(*messages, "message")),
+        };
         rows.push(("  backlog", backlog));
         let sent = count(*sent, "announcement");
         rows.push((

@@ -35,19 +35,27 @@ async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(),
         [one] => vec![publish_one(&node, one, &request, &out).await?],
         paths => publish_many(&node, paths, &request, &out).await?,
     };
-    let announcing = async {
-        for shared in &mut published {
-            let announced = json::Announced::of(&shared.cid(), shared.announced().await);
-            out.event(Event::Announced(announced)).await;
+    let mut left = published.len();
+    {
+        let announcing = async {
+            for shared in &mut published {
+                let announced = json::Announced::of(&shared.cid(), shared.announced().await);
+                out.event(Event::Announced(announced)).await;
+                left -= 1;
+            }
+        };
+        let alone = !node.peers().await.iter().any(|peer| peer.member);
+        match request.wait_ms {
+            // There is nobody to tell. Whoever comes will be told, without an audience.
+            Some(_) if alone => {}
+            // The same goes for what is not acknowledged by then.
+            Some(patience) => drop(tokio::time::timeout(Duration::from_millis(patience), announcing).await),
+            None => announcing.await,
         }
-    };
-    let alone = !node.peers().await.iter().any(|peer| peer.member);
-    match request.wait_ms {
-        // There is nobody to tell. Whoever comes will be told, without an audience.
-        Some(_) if alone => {}
-        // The same goes for what is not acknowledged by then.
-        Some(patience) => drop(tokio::time::timeout(Duration::from_millis(patience), announcing).await),
-        None => announcing.await,
+    }
+    if left > 0 {
+        let message = "no other node knows of it yet; announcing goes on in the background".to_owned();
+        out.event(Event::Warning(Warning { message })).await;
     }
     Ok(())
 }
