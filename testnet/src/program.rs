@@ -294,6 +294,9 @@ fn kill_both(shoal: &Shoal, dir: &Path, options: &kill::Options, out: &mut dyn W
     Ok(())
 }
 
+/// How long a scenario that was interrupted may take to clean up: to end its processes and remove what they wrote.
+const CLEANING_UP: Duration = Duration::from_secs(5);
+
 /// Runs `work` on a thread of its own; `None` when a signal came first, and then everything that it started is gone.
 fn until_signal<T: Send + 'static>(
     launcher: &Launcher,
@@ -304,7 +307,7 @@ fn until_signal<T: Send + 'static>(
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (done, mut result) = oneshot::channel();
-        let worker = thread::spawn(move || drop(done.send(work())));
+        thread::spawn(move || drop(done.send(work())));
         tokio::select! {
             biased;
             _ = interrupt.recv() => {}
@@ -312,10 +315,10 @@ fn until_signal<T: Send + 'static>(
             result = &mut result => return result.map(Some).context("the scenario panicked"),
         }
         launcher.close();
-        // With its processes gone the work fails soon, and cleans up on the way.
-        match worker.join() {
-            Ok(()) => Ok(None),
-            Err(_) => bail!("the scenario panicked"),
+        // With its processes gone the work fails soon, and cleans up on the way. What has none would go on to its end.
+        match tokio::time::timeout(CLEANING_UP, result).await {
+            Ok(result) => result.map(|_| None).context("the scenario panicked"),
+            Err(_) => Ok(None),
         }
     })
 }

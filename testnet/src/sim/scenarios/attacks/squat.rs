@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libp2p::identity::Keypair;
 use shoal_content::ProviderKey;
 use shoal_dht::Defence;
@@ -149,6 +149,9 @@ async fn play(
     publisher.kill(Death::Silent);
     let items = [Item { key, provider: publisher.host.peer }];
     let seekers = without(seekers, key, publisher.host.peer).await?;
+    if seekers.is_empty() {
+        bail!("every node holds the record, so nobody is left to look for it: take more with --nodes");
+    }
     let found = look_up(&seekers[..options.lookups.min(seekers.len())], &items, &network).await?;
     Ok(Outcome { named_by: percent(named_by, ASKED.min(nearest.len())), found: found.percent() })
 }
