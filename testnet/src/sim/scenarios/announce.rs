@@ -323,3 +323,6 @@ async fn stock(seed: Seed, way: Way, options: &Options, out: &mut (dyn Write + S
     )?;
     Ok(Some(each))
 }
+
+#[cfg(test)]
+mod tests;
