@@ -39,8 +39,10 @@ const QUIET: f64 = 0.5;
 const STEADY: f64 = 0.1;
 const STEADY_FOR: Duration = Duration::from_secs(15);
 
-/// For how long it must have been quiet. Kademlia waits half a second before it looks around once more.
+/// For how long it must have been quiet, and for how many round trips. Kademlia waits half a second before it looks around
+/// once more; and over long ways nobody who has just begun has asked anything yet.
 const QUIET_FOR: Duration = Duration::from_secs(2);
+const QUIET_ROUND_TRIPS: u32 = 8;
 
 /// A network that has not come to rest by then is taken as it is, and that is said. Stock Kademlia looks up every part of its
 /// table twice when it joins, one after the other: some twenty walks of thirty round trips each.
@@ -214,6 +216,7 @@ impl Network {
     /// Waits until nobody looks around any more, or everybody does so as before.
     pub(crate) async fn settle(&self) -> Rest {
         let began = Instant::now();
+        let quiet_for = QUIET_FOR.max(self.internet.way.round_trip() * QUIET_ROUND_TRIPS);
         let mut before = self.walk_requests();
         let (mut looked, mut quiet_since) = (Instant::now(), Instant::now());
         let mut window = Window { since: looked, requests: before, rate: f64::INFINITY };
@@ -235,7 +238,7 @@ impl Network {
                     rate > window.rate * (1.0 - STEADY) && self.is_punctual(self.internet.clock.take_lag());
                 window = Window { since: Instant::now(), requests: now, rate };
             }
-            if is_steady || quiet_since.elapsed() > QUIET_FOR {
+            if is_steady || quiet_since.elapsed() > quiet_for {
                 self.internet.clock.take_lag();
                 return Rest { after: began.elapsed(), rate, is_rest: true };
             }
