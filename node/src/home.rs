@@ -35,6 +35,8 @@ pub struct Paths {
     pub store: PathBuf,
     /// Peers known from earlier runs.
     pub peers: PathBuf,
+    /// Who had what was looked for before.
+    pub holders: PathBuf,
     /// What strangers made this node remember. It may be removed while the node is stopped.
     pub records: PathBuf,
     /// Held by the process that runs the node.
@@ -53,6 +55,7 @@ impl Paths {
             identity: home.join("identity"),
             store: home.join("store"),
             peers: home.join("peers"),
+            holders: home.join("holders"),
             records: home.join("records.redb"),
             lock: home.join("lock"),
             socket: home.join("api.sock"),

@@ -21,7 +21,7 @@ use crate::{
     home::{Home, Paths},
     net::Net,
     rates::Pacers,
-    seek::Seek,
+    seek::{Former, Seek},
     tasks::Tasks,
     trust::Trust,
 };
@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) announcer: Announcer,
     pub(crate) traffic: Traffic,
     pub(crate) flights: Flights,
+    pub(crate) former: Former,
     pub(crate) pacers: Pacers,
     pub(crate) started: Instant,
     pub(crate) mdns_failure: Option<String>,
@@ -89,6 +90,8 @@ impl Inner {
             me: self.me,
             key: ProviderKey::derive(&self.config.network, &digest),
             hints,
+            former: self.former.clone(),
+            tasks: self.tasks.clone(),
             started: self.started,
         }
     }

@@ -6,6 +6,7 @@
 //! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later. Between them,
 //! those found are asked again: what others hold grows while they fetch it too.
 
+mod former;
 mod watch;
 
 use std::{
@@ -21,10 +22,12 @@ use shoal_dht::AddressClass;
 use shoal_transfer::have::{Answer, Have, Holding, Request, Response};
 use tokio::sync::{Notify, mpsc};
 
+pub(crate) use self::former::Former;
 use self::watch::Watch;
 use crate::{
     hint::{Hint, Unreached},
     net::{Net, NetError, Walk},
+    tasks::Tasks,
 };
 
 /// Questions out at once. More would open more connections than a lookup is worth.
@@ -51,6 +54,8 @@ pub enum Via {
     Dht,
     /// Another holder introduced it.
     Introduced,
+    /// It had the content when that was looked for before.
+    Former,
 }
 
 impl Via {
@@ -61,6 +66,7 @@ impl Via {
             Self::Hint => "hint",
             Self::Dht => "dht",
             Self::Introduced => "introduced",
+            Self::Former => "former",
         }
     }
 }
@@ -113,6 +119,9 @@ pub(crate) struct Seek {
     pub(crate) key: ProviderKey,
     /// Addresses that the caller was given together with the name of the content.
     pub(crate) hints: Vec<Hint>,
+    /// Who had what was looked for before.
+    pub(crate) former: Former,
+    pub(crate) tasks: Tasks,
     /// When the node started.
     pub(crate) started: Instant,
 }
@@ -273,6 +282,9 @@ impl Seek {
         for candidate in self.neighbours().await {
             enqueue(&mut queue, &mut known, candidate);
         }
+        for (peer, addresses) in self.former.holders(&self.key) {
+            enqueue(&mut queue, &mut known, Candidate { peer, addresses, via: Via::Former });
+        }
         loop {
             while asking.len() < ASKING
                 && let Some(candidate) = queue.pop_front()
@@ -325,6 +337,7 @@ impl Seek {
                     if let Some(holding) = answer.holding {
                         found_any = true;
                         found.watch().found(&candidate, &holding, Instant::now());
+                        self.remember(&candidate);
                         found.changed.notify_one();
                         let Candidate { peer, addresses, via } = candidate;
                         let holder = Holder { peer, addresses, holding, via, round_trip };
@@ -344,6 +357,18 @@ impl Seek {
         round.gone = named.intersection(&without).count();
         round.walk = walk.await.unwrap_or_default();
         Some((round, found_any))
+    }
+
+    /// Keeps in mind who has it.
+    fn remember(&self, holder: &Candidate) {
+        if self.former.note(self.key, holder.peer, &holder.addresses, Instant::now()) {
+            let (former, tasks) = (self.former.clone(), self.tasks.clone());
+            self.tasks.spawn("holders", async move {
+                if let Some(Err(error)) = tasks.blocking(move || former.write()).await {
+                    tracing::warn!(%error, "it could not be noted who has what was looked for");
+                }
+            });
+        }
     }
 
     /// The providers that hints name, and the number of those of which they give only addresses.

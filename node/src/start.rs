@@ -24,6 +24,7 @@ use crate::{
     net::{self, Book, Driver, Wiring},
     publish,
     rates::Pacers,
+    seek::Former,
     serve,
     strangers::Keeper,
     tasks::Tasks,
@@ -41,6 +42,7 @@ struct Opened {
     key: Keypair,
     store: Store,
     book: Book,
+    former: Former,
     /// How far announcing had come.
     progress: Option<Vec<u8>>,
 }
@@ -50,7 +52,7 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
     let tasks = Tasks::new();
     let last = tasks.stopping().clone().drop_guard();
     net::warm_up(&config, &tasks);
-    let Opened { home, key, store, book, progress } = open(&config, &tasks).await?;
+    let Opened { home, key, store, book, former, progress } = open(&config, &tasks).await?;
     let me = key.public().to_peer_id();
     let mut parts = net::build(&config, &key)?;
     listen::listen(&mut parts.swarm, &config)?;
@@ -129,6 +131,7 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
         announcer,
         traffic,
         flights: Flights::default(),
+        former,
         pacers,
         started,
         mdns_failure: parts.mdns_failure,
@@ -151,9 +154,10 @@ async fn open(config: &Builder, tasks: &Tasks) -> Result<Opened, StartError> {
         let key = home.identity()?;
         let store = Store::open(&home.paths().store, &network)?;
         let book = Book::open(home.paths().peers.clone(), SystemTime::now());
+        let former = Former::open(home.paths().holders.clone());
         // Without it, everything is announced anew.
         let progress = store.progress().unwrap_or_default();
-        Ok(Opened { home, key, store, book, progress })
+        Ok(Opened { home, key, store, book, former, progress })
     });
     opening.await.ok_or(StartError::Stopped)?
 }

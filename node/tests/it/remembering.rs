@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use shoal_node::Node;
+use shoal_node::{Announce, Node, Transport, Via};
 use shoal_store::Strangers;
 
 use crate::world::{Place, start_in};
@@ -92,4 +92,41 @@ async fn rows_that_are_no_records_do_not_stay() {
     holds(&keeper, 3).await;
     keeper.stop().await.unwrap();
     assert_eq!(Strangers::open(&path, &network).unwrap().read(None, 100).unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_had_it_before_is_asked_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Node::builder()
+        .home(folder.path().join("provider"))
+        .transport(Transport::Memory)
+        .announce(Announce::Nothing);
+    let provider = provider.network("test".parse().unwrap()).start().await.unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "what is announced nowhere").unwrap();
+    let cid = provider.publish(&file).await.unwrap().cid();
+
+    let home = folder.path().join("home");
+    let node = start_in(&home, None).await;
+    let paths = node.paths().clone();
+    let mut get = node.get(cid).to(folder.path().join("first")).seed(false);
+    for address in provider.addresses() {
+        get = get.peer(address);
+    }
+    get.await.unwrap();
+    node.stop().await.unwrap();
+    // Neither from earlier connections nor by an announcement.
+    drop(fs::remove_file(&paths.peers));
+
+    let node = start_in(&home, None).await;
+    let found = node.find(cid, Vec::new()).await;
+    let holders: Vec<_> = found.holders.iter().map(|holder| (holder.peer, holder.via)).collect();
+    assert_eq!(holders, [(provider.peer_id(), Via::Former)]);
+    node.get(cid).to(folder.path().join("second")).seed(false).await.unwrap();
+    node.stop().await.unwrap();
+
+    drop(fs::remove_file(&paths.peers));
+    fs::remove_file(&paths.holders).unwrap();
+    let node = start_in(&home, None).await;
+    assert!(node.find(cid, Vec::new()).await.holders.is_empty(), "there is no other way to it");
 }

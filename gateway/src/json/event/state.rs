@@ -34,7 +34,7 @@ pub struct Holder {
     pub held: u64,
     /// Bytes of all of it, as this peer says.
     pub size: u64,
-    /// How it was found: `neighbour`, `hint`, `dht` or `introduced`.
+    /// How it was found: `neighbour`, `hint`, `dht`, `introduced` or `former`.
     pub via: String,
     /// From question to answer, dialling included.
     pub round_trip_us: u64,

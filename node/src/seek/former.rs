@@ -1,0 +1,130 @@
+//! Who had what was looked for before, so that whoever goes on with a get finds them though their announcements are gone.
+//!
+//! Owns: the last holders of the contents looked for last, and the file that keeps them.
+//! Invariant: however much is looked for, memory, file and writing are bounded.
+
+use std::{
+    collections::VecDeque,
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use shoal_content::ProviderKey;
+
+/// Contents remembered. What was not looked for since is forgotten first.
+const MAX_CONTENTS: usize = 256;
+/// Holders remembered of one content, the latest last, and addresses of each.
+const MAX_HOLDERS: usize = 4;
+const MAX_ADDRESSES: usize = 4;
+/// A file of all that is far smaller; a larger one is not ours.
+const MAX_FILE_LEN: u64 = 1 << 20;
+/// The pause between two writes: a script may get any number of contents one after the other.
+const PAUSE: Duration = Duration::from_secs(1);
+const VERSION: u8 = 1;
+
+/// A peer and where it was.
+type Place = (PeerId, Vec<Multiaddr>);
+
+/// On disk: a version, then each content by its key, with its holders.
+#[derive(Serialize, Deserialize)]
+struct Page(u8, Vec<(ByteBuf, Vec<PlaceRow>)>);
+
+/// The id of a peer and its addresses.
+type PlaceRow = (ByteBuf, Vec<ByteBuf>);
+
+/// Holders of earlier searches. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Former(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    path: PathBuf,
+    contents: VecDeque<(ProviderKey, Vec<Place>)>,
+    written: Option<Instant>,
+}
+
+impl Former {
+    /// Reads what an earlier run kept; what cannot be read is as good as nothing. Blocking.
+    pub(crate) fn open(path: PathBuf) -> Self {
+        let contents = fs::metadata(&path).ok().filter(|metadata| metadata.len() <= MAX_FILE_LEN);
+        let contents = contents.and_then(|_| decode(&fs::read(&path).ok()?)).unwrap_or_default();
+        Self(Arc::new(Mutex::new(State { path, contents, written: None })))
+    }
+
+    /// Who had the content behind `key`, the latest first.
+    pub(crate) fn holders(&self, key: &ProviderKey) -> Vec<Place> {
+        let state = self.lock();
+        let known = state.contents.iter().find(|(known, _)| known == key);
+        known.map(|(_, holders)| holders.iter().rev().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Notes that a peer has the content behind `key`. True when [`Former::write`] is to be called.
+    pub(crate) fn note(&self, key: ProviderKey, peer: PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
+        let mut state = self.lock();
+        let known = state.contents.iter().position(|(known, _)| *known == key);
+        let mut holders =
+            known.and_then(|at| state.contents.remove(at)).map(|(_, holders)| holders).unwrap_or_default();
+        let is_new = !holders.iter().any(|(known, _)| *known == peer);
+        holders.retain(|(known, _)| *known != peer);
+        holders.push((peer, addresses.iter().take(MAX_ADDRESSES).cloned().collect()));
+        holders.drain(..holders.len().saturating_sub(MAX_HOLDERS));
+        state.contents.push_back((key, holders));
+        if state.contents.len() > MAX_CONTENTS {
+            state.contents.pop_front();
+        }
+        let is_due =
+            is_new && state.written.is_none_or(|written| now.saturating_duration_since(written) >= PAUSE);
+        if is_due {
+            state.written = Some(now);
+        }
+        is_due
+    }
+
+    /// Replaces the file in one step. Blocking.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        let (path, page) = {
+            let state = self.lock();
+            (state.path.clone(), encode(&state.contents))
+        };
+        let bytes = serde_ipld_dagcbor::to_vec(&page).map_err(io::Error::other)?;
+        let draft = path.with_extension("new");
+        fs::write(&draft, bytes)?;
+        fs::rename(&draft, &path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn encode(contents: &VecDeque<(ProviderKey, Vec<Place>)>) -> Page {
+    let place = |(peer, addresses): &Place| {
+        let addresses = addresses.iter().map(|address| ByteBuf::from(address.to_vec())).collect();
+        (ByteBuf::from(peer.to_bytes()), addresses)
+    };
+    let row = |(key, holders): &(ProviderKey, Vec<Place>)| {
+        (ByteBuf::from(key.as_bytes().to_vec()), holders.iter().map(place).collect())
+    };
+    Page(VERSION, contents.iter().map(row).collect())
+}
+
+fn decode(bytes: &[u8]) -> Option<VecDeque<(ProviderKey, Vec<Place>)>> {
+    let Page(version, rows) = serde_ipld_dagcbor::from_slice(bytes).ok()?;
+    let place = |(peer, addresses): PlaceRow| {
+        let addresses = addresses.into_iter().filter_map(|bytes| Multiaddr::try_from(bytes.into_vec()).ok());
+        Some((PeerId::from_bytes(&peer).ok()?, addresses.take(MAX_ADDRESSES).collect()))
+    };
+    let row = |(key, holders): (ByteBuf, Vec<_>)| {
+        let key = ProviderKey::from_bytes(key.as_slice().try_into().ok()?);
+        Some((key, holders.into_iter().filter_map(place).take(MAX_HOLDERS).collect()))
+    };
+    (version == VERSION).then(|| rows.into_iter().filter_map(row).take(MAX_CONTENTS).collect())
+}
+
+#[cfg(test)]
+mod tests;
