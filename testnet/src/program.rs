@@ -235,7 +235,7 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
             Command::Bench(options) => bench::run(&shoal, launcher, dir, options, out),
             Command::Floor { side } => bench::run_floor(side),
             Command::Wire(args) => bench::run_wire(args),
-            Command::Sim(args) => sim::run(args, out),
+            Command::Sim(args) => sim::run(args, launcher, out),
         },
     )
 }

@@ -19,6 +19,8 @@ use std::{fs, io::Write, path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use crate::process::Launcher;
+
 use self::{
     report::Report,
     scenarios::{announce, attacks, churn, growth, lan, lookup, restart},
@@ -219,7 +221,7 @@ impl Whose {
 /// # Errors
 ///
 /// A network does not come to rest, or a file cannot be written.
-pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
+pub fn run(args: &Args, launcher: &Launcher, out: &mut (dyn Write + Send)) -> Result<()> {
     let seed = Seed(args.seed.unwrap_or_else(rand::random));
     let way = Way { one_way: Duration::from_millis(args.rtt.into()) / 2, handshake: args.handshake };
     if !matches!(args.scenario, Scenario::Grown { .. }) {
@@ -230,7 +232,7 @@ pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
         )?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = runtime.block_on(scenario(&args.scenario, seed, way, out))?;
+    let report = runtime.block_on(scenario(&args.scenario, launcher, (seed, way), out))?;
     write!(out, "{report}")?;
     if let Some(path) = &args.json {
         let settings = json!({ "seed": seed.0, "rtt_ms": args.rtt, "handshake": args.handshake });
@@ -243,12 +245,17 @@ pub fn run(args: &Args, out: &mut (dyn Write + Send)) -> Result<()> {
     Ok(())
 }
 
-async fn scenario(scenario: &Scenario, seed: Seed, way: Way, out: &mut (dyn Write + Send)) -> Result<Report> {
+async fn scenario(
+    scenario: &Scenario,
+    launcher: &Launcher,
+    (seed, way): (Seed, Way),
+    out: &mut (dyn Write + Send),
+) -> Result<Report> {
     match *scenario {
         Scenario::Growth { ref sizes, lookups, rest, every, whose, stock_up_to } => {
             let plan = plan(lookups, rest, every);
             let options = growth::Options { sizes: sizes.clone(), plan, whose, stock_up_to };
-            growth::run(seed, way, &options, out)
+            growth::run(launcher, (seed, way), &options, out)
         }
         Scenario::Grown { whose, nodes, lookups, rest, every } => {
             growth::tell(whose, (seed, way), nodes, plan(lookups, rest, every), out).await?;

@@ -10,6 +10,7 @@ pub(crate) use self::size::{One, Plan, tell};
 use self::size::{Size, Times, measure_apart};
 use crate::{
     bench::svg::{Curves, Ours, signed},
+    process::Launcher,
     sim::{
         Whose,
         report::{Report, Sheet, count, number, text, time},
@@ -34,10 +35,15 @@ pub(crate) struct Options {
 type Law = fn(&Size) -> f64;
 
 /// Grows one network after the other.
-pub(crate) fn run(seed: Seed, way: Way, options: &Options, out: &mut (dyn Write + Send)) -> Result<Report> {
+pub(crate) fn run(
+    launcher: &Launcher,
+    from: (Seed, Way),
+    options: &Options,
+    out: &mut (dyn Write + Send),
+) -> Result<Report> {
     let (mut shoal, mut stock) = (Vec::new(), Vec::new());
     for &size in &options.sizes {
-        let mut measure = |one| measure_apart(one, (seed, way), size, options.plan, out);
+        let mut measure = |one| measure_apart(launcher, one, from, size, options.plan, out);
         if options.whose.includes(Whose::Shoal) {
             shoal.push(measure(One::Shoal)?);
         }

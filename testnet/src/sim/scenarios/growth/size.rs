@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::sleep;
 
 use crate::{
+    process::{Launcher, lock},
     sim::{
         lookups::{look_up_every, publish},
         member::{Behave, shoal::Shoal, stock::Stock},
@@ -109,6 +110,7 @@ fn or_nan<'de, D: Deserializer<'de>>(json: D) -> Result<f64, D::Error> {
 
 /// Measures a network in a process of its own; what else that says goes to `out`.
 pub(crate) fn measure_apart(
+    launcher: &Launcher,
     one: One,
     (seed, way): (Seed, Way),
     nodes: usize,
@@ -131,16 +133,17 @@ pub(crate) fn measure_apart(
     give("--seed", seed.0.into());
     give("--rtt", way.round_trip().as_millis());
     give("--handshake", way.handshake.into());
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let child = launcher.spawn(command.stdout(Stdio::piped()))?;
+    let said = lock(&child).stdout.take().context("its output is a pipe")?;
     let mut size = None;
-    for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
+    for line in BufReader::new(said).lines() {
         let line = line?;
         match line.strip_prefix(MEASURED) {
             Some(measured) => size = Some(serde_json::from_str(measured)?),
             None => writeln!(out, "{line}")?,
         }
     }
-    let status = child.wait()?;
+    let status = lock(&child).wait()?;
     ensure!(status.success(), "{nodes} nodes: {status}");
     size.with_context(|| format!("{nodes} nodes: nothing was measured"))
 }
