@@ -13,6 +13,7 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
+use serde::Serialize;
 
 use crate::error::ErrorKind;
 
@@ -279,6 +280,14 @@ impl HomeError {
             Self::Exposed { path, .. } => Some(format!("chmod 600 {}", path.display())),
         }
     }
+}
+
+/// Replaces a small file of what can be learnt again, in one step. Blocking.
+pub(crate) fn replace(path: &Path, page: &impl Serialize) -> io::Result<()> {
+    let bytes = serde_ipld_dagcbor::to_vec(page).map_err(io::Error::other)?;
+    let draft = path.with_extension("new");
+    fs::write(&draft, bytes)?;
+    fs::rename(&draft, path)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn dht_rows(status: &Status) -> Vec<(&'static str, String)> {
     let mut rows = vec![("network", format!("{}, scope {}", status.network, status.scope))];
     for overlay in &status.overlays {
         let Overlay { peers, buckets, nodes, records, keys, told, waiting, messages, sent, .. } = overlay;
-        let peers_known = *peers;
+        let is_alone = *peers == 0;
         let [peers, buckets] = [count(*peers, "node"), count(*buckets, "bucket")];
         rows.push(("scope", overlay.scope.clone()));
         rows.push(("  table", format!("{peers} in {buckets}, of about {nodes} in the whole network")));
@@ -79,9 +79,10 @@ fn dht_rows(status: &Status) -> Vec<(&'static str, String)> {
         rows.push(("  held", format!("{} of others", count(*records, "record"))));
         rows.push(("  own", format!("{}, {told} of them acknowledged", count(*keys, "record"))));
         let waiting = count(*waiting, "record");
-        let backlog = match peers_known {
-            0 => format!("{waiting} to be announced to the first node that is met"),
-            _ => format!("{waiting} to be announced, {} on their way", count(*messages, "message")),
+        let backlog = if is_alone {
+            format!("{waiting} to be announced to the first node that is met")
+        } else {
+            format!("{waiting} to be announced, {} on their way", count(*messages, "message"))
         };
         rows.push(("  backlog", backlog));
         let sent = count(*sent, "announcement");

@@ -11,6 +11,8 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::home::replace;
+
 /// Peers kept. Enough to survive most of them being gone; more would only slow the first minute down.
 const MAX_PEERS: usize = 500;
 /// Addresses kept of one peer, which is free to claim any number of them.
@@ -121,10 +123,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Replaces the file in one step. Blocking.
     pub(crate) fn write(self) -> io::Result<()> {
-        let bytes = serde_ipld_dagcbor::to_vec(&self.page).map_err(io::Error::other)?;
-        let draft = self.path.with_extension("new");
-        fs::write(&draft, bytes)?;
-        fs::rename(&draft, &self.path)
+        replace(&self.path, &self.page)
     }
 }
 

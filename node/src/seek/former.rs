@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shoal_content::ProviderKey;
 
+use crate::home::replace;
+
 /// Contents remembered. What was not looked for since is forgotten first.
 const MAX_CONTENTS: usize = 256;
 /// Holders remembered of one content, the latest last, and addresses of each.
@@ -91,10 +93,7 @@ impl Former {
             let state = self.lock();
             (state.path.clone(), encode(&state.contents))
         };
-        let bytes = serde_ipld_dagcbor::to_vec(&page).map_err(io::Error::other)?;
-        let draft = path.with_extension("new");
-        fs::write(&draft, bytes)?;
-        fs::rename(&draft, &path)
+        replace(&path, &page)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
