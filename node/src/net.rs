@@ -190,6 +190,16 @@ pub(crate) struct Net {
 }
 
 impl Net {
+    /// One whose Swarm has ended already.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self {
+            commands: mpsc::channel(1).0,
+            changes: watch::channel(0).1,
+            listening: watch::channel(Vec::new()).1,
+        }
+    }
+
     /// Connects to `addresses`, of `peer` if it is known who lives there.
     pub(crate) async fn dial(
         &self,

@@ -243,8 +243,10 @@ impl Seek {
         let has_more = {
             let mut watch = found.watch();
             let others = answer.others.into_iter().filter(|other| other.peer != self.me);
+            let believed =
+                others.map(|other| (other.peer, believable(other.addresses, &candidate.addresses)));
             let new =
-                others.filter(|other| watch.introduced(other.peer, other.addresses.clone(), now)).count();
+                believed.filter(|(peer, addresses)| watch.introduced(*peer, addresses.clone(), now)).count();
             watch.answered(peer, answer.holding.as_ref(), new > 0, now)
         };
         if let (true, Some(holding)) = (has_more, answer.holding) {
@@ -434,6 +436,10 @@ fn enqueue(queue: &mut VecDeque<Candidate>, known: &mut HashSet<PeerId>, candida
 
 #[cfg(test)]
 mod tests {
+    use libp2p::identity::Keypair;
+    use shoal_content::{Digest, GroupRanges, NetworkName};
+    use shoal_transfer::have;
+
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
@@ -449,5 +455,35 @@ mod tests {
         assert_eq!(believed("/ip4/192.168.0.2/tcp/1"), addresses(&told[..2]));
         assert_eq!(believed("/ip4/127.0.0.1/tcp/2"), addresses(&told[..3]));
         assert_eq!(believable(addresses(&told), &[]), addresses(&told[..1]), "from nobody knows where");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_asked_again_introduces_no_neighbours_either() {
+        let home = tempfile::tempdir().unwrap();
+        let network = NetworkName::parse("test").unwrap();
+        let peer = || Keypair::generate_ed25519().public().to_peer_id();
+        let seek = Seek {
+            net: Net::of_nobody(),
+            me: peer(),
+            key: ProviderKey::derive(&network, &Digest::of(b"content")),
+            hints: Vec::new(),
+            former: Former::open(home.path().join("holders")),
+            tasks: Tasks::new(),
+            started: Instant::now(),
+        };
+        let (far, introduced) = (peer(), peer());
+        let candidate =
+            Candidate { peer: far, addresses: addresses(&["/ip4/9.9.9.9/tcp/1"]), via: Via::Introduced };
+        let found = Found::default();
+        let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
+        found.watch().found(&candidate, &holding, Instant::now());
+        let told = addresses(&["/ip4/192.168.0.9/tcp/1", "/ip4/8.8.8.8/tcp/1"]);
+        let others = vec![have::Holder { peer: introduced, addresses: told.clone() }];
+        let answer = Ok(Answer { holding: Some(holding), others });
+        let asked = Asked::Candidate { candidate, answer, round_trip: Duration::ZERO };
+        let (tell, _findings) = mpsc::channel(ASKING);
+        seek.heard_again(far, asked, &tell, &found).await.unwrap();
+        let next = found.watch().next(Instant::now()).unwrap();
+        assert_eq!((next.peer, next.addresses), (introduced, told[1..].to_vec()));
     }
 }
