@@ -124,6 +124,8 @@ impl PublishObserver for Observer {
 pub struct PublishAll {
     results: mpsc::Receiver<Result<Shared, PublishError>>,
     progress: watch::Receiver<PublishProgress>,
+    /// Results that are still to come; none after a failure.
+    left: usize,
     _cancel: CancelOnDrop,
 }
 
@@ -134,21 +136,27 @@ impl PublishAll {
         let (tell, results) = mpsc::channel(RESULTS);
         let cancel = Cancel::new();
         let stop = cancel.clone();
-        let working = inner.working();
+        let (working, left) = (inner.working(), paths.len());
         inner.tasks.clone().spawn_until_stop("publish", async move {
             let _working = working;
             publish_all(inner, paths, progress, tell, stop).await;
         });
-        Self { results, progress: watched, _cancel: CancelOnDrop(cancel) }
+        Self { results, progress: watched, left, _cancel: CancelOnDrop(cancel) }
     }
 
-    /// The next result; none after the last.
+    /// The next result; none after the last. When the node stops first, the last is that failure.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost by dropping the future.
     pub async fn next(&mut self) -> Option<Result<Shared, PublishError>> {
-        self.results.recv().await
+        let result = match self.results.recv().await {
+            Some(result) => result,
+            None if self.left > 0 => Err(PublishError::Stopped),
+            None => return None,
+        };
+        self.left = if result.is_ok() { self.left.saturating_sub(1) } else { 0 };
+        Some(result)
     }
 
     /// How far hashing has got, of what is hashed together now.
@@ -375,3 +383,6 @@ impl PublishError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
