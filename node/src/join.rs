@@ -83,6 +83,6 @@ async fn ask_all(net: &Net, hints: Vec<Hint>, question: ProviderKey) -> Vec<(Unr
 }
 
 async fn greet(net: &Net, peers: impl Iterator<Item = &(PeerId, Vec<Multiaddr>)>) {
-    let dials = peers.map(|(peer, addresses)| net.dial(Some(*peer), addresses.clone()));
+    let dials = peers.map(|(peer, addresses)| net.meet(*peer, addresses.clone()));
     dials.collect::<FuturesUnordered<_>>().for_each(|_| futures::future::ready(())).await;
 }

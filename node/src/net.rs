@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Dial {
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
+        /// Who says that it is there.
+        said_by: SaidBy,
         reply: oneshot::Sender<Result<PeerId, NetError>>,
     },
     Ask {
@@ -94,6 +96,15 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Overlay>,
     },
     Records(Records),
+}
+
+/// Whose word an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SaidBy {
+    /// Our own user's: it is tried as often as the user wants.
+    User,
+    /// Somebody else's.
+    Peer,
 }
 
 /// What becomes of strangers' records that an earlier run of the node kept.
@@ -200,15 +211,22 @@ impl Net {
         }
     }
 
-    /// Connects to `addresses`, of `peer` if it is known who lives there.
+    /// Connects to `addresses` that our user named, of `peer` if it is known who lives there.
     pub(crate) async fn dial(
         &self,
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
     ) -> Result<PeerId, NetError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Dial { peer, addresses, reply }).await?;
+        self.send(Command::Dial { peer, addresses, said_by: SaidBy::User, reply }).await?;
         answer.await.unwrap_or(Err(NetError::Stopping))
+    }
+
+    /// Connects to `peer`, unless it is connected.
+    pub(crate) async fn meet(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), NetError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Dial { peer: Some(peer), addresses, said_by: SaidBy::Peer, reply }).await?;
+        answer.await.unwrap_or(Err(NetError::Stopping)).map(drop)
     }
 
     /// Asks `peer` one question, connecting first where needed.

@@ -30,7 +30,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const MAX_FAILING: usize = 4096;
 /// Machines remembered at which a peer was found. Dials to others go out a few at a time until one is answered.
 const MAX_REACHED: usize = 1024;
-/// Addresses that our own user named. More of them are treated like those of strangers.
+/// Addresses remembered that our own user named. Those named longest ago are treated like those of strangers again.
 const MAX_NAMED: usize = 256;
 
 /// Why an address is not dialled.
@@ -58,7 +58,8 @@ pub(crate) struct Dialling {
     tokens: f64,
     refilled: Instant,
     own: Vec<Multiaddr>,
-    named: Vec<Multiaddr>,
+    /// What our own user named, the latest last.
+    named: VecDeque<Multiaddr>,
     /// When dials failed, by the network that counts as one machine.
     failing: HashMap<IpAddr, VecDeque<Instant>>,
     /// Dials that have not ended, likewise. As many as wait for their turn or for an answer.
@@ -77,7 +78,7 @@ impl Dialling {
             tokens: burst,
             refilled: now,
             own: Vec::new(),
-            named: Vec::new(),
+            named: VecDeque::new(),
             failing: HashMap::new(),
             under_way: HashMap::new(),
             reached: VecDeque::new(),
@@ -92,8 +93,10 @@ impl Dialling {
     /// Notes an address that our own user named: it is tried as often as the user wants.
     pub(crate) fn name(&mut self, address: &Multiaddr) {
         let address = bare(address);
-        if self.named.len() < MAX_NAMED && !self.named.contains(&address) {
-            self.named.push(address);
+        self.named.retain(|known| *known != address);
+        self.named.push_back(address);
+        if self.named.len() > MAX_NAMED {
+            self.named.pop_front();
         }
     }
 

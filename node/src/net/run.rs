@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{peers::Peers, waiting::Waiting};
 use super::{
-    COMMANDS, Command, Net, NetError, Overlay,
+    COMMANDS, Command, Net, NetError, Overlay, SaidBy,
     behaviour::{Behaviour, BehaviourEvent},
     book::{Book, Draft},
     guard::Rules,
@@ -176,7 +176,13 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Dial { peer, addresses, reply } => self.dial(peer, addresses, reply),
+            Command::Dial { peer, addresses, said_by, reply } => {
+                if said_by == SaidBy::User {
+                    let mut rules = self.wiring.rules.lock();
+                    addresses.iter().for_each(|address| rules.name(address));
+                }
+                self.dial(peer, addresses, reply);
+            }
             Command::Ask { peer, addresses, question, reply } => {
                 let have = &mut self.swarm.behaviour_mut().have;
                 let id = have.send_request_with_addresses(&peer, question, addresses);
@@ -224,9 +230,6 @@ impl Driver {
         addresses: Vec<Multiaddr>,
         reply: tokio::sync::oneshot::Sender<Result<PeerId, NetError>>,
     ) {
-        for address in &addresses {
-            self.wiring.rules.lock().name(address);
-        }
         let options = match (peer, addresses.first()) {
             (Some(peer), _) if self.swarm.is_connected(&peer) => {
                 drop(reply.send(Ok(peer)));

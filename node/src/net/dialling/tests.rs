@@ -193,3 +193,19 @@ fn our_own_user_may_try_as_often_as_he_likes() {
     }
     assert_eq!(scene.admit("/ip4/192.168.1.9/tcp/4002"), Err(Refusal::Failing), "he did not name that one");
 }
+
+#[test]
+fn what_our_own_user_named_last_counts_however_much_he_named_before() {
+    let mut scene = Scene::new();
+    let named = |number: usize| format!("/ip4/8.8.8.8/tcp/{}", 4001 + number);
+    for number in 0..=MAX_NAMED {
+        scene.dialling.name(&address(&named(number)));
+    }
+    for _ in 0..100 {
+        assert!(scene.admit(&named(MAX_NAMED)).is_ok());
+        scene.end(&named(MAX_NAMED), End::Failed);
+        scene.now += Duration::from_secs(1);
+    }
+    assert_eq!(scene.admit(&named(0)), Err(Refusal::Failing), "that was long ago");
+    assert_eq!(scene.dialling.named.len(), MAX_NAMED);
+}
