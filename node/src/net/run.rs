@@ -7,6 +7,7 @@
 
 mod failure;
 mod peers;
+mod questions;
 mod records;
 mod waiting;
 
@@ -16,10 +17,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    request_response::{self, ResponseChannel},
+    request_response::ResponseChannel,
     swarm::{DialError, SwarmEvent, dial_opts::DialOpts},
 };
 use rand::seq::IteratorRandom;
@@ -44,8 +45,6 @@ use crate::{
     trust::Bans,
 };
 
-/// Questions of peers being answered. More are told to ask elsewhere, so that a flood of them costs no memory.
-const ANSWERING: usize = 64;
 /// Addresses of multicast neighbours dialled per second. Anyone on the local network can invent neighbours.
 const DISCOVERED_DIALS: u32 = 8;
 /// Neighbours that a search asks directly, before any walk.
@@ -366,31 +365,6 @@ impl Driver {
         }
         self.dials_left -= 1;
         drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
-    }
-
-    fn on_have(&mut self, event: request_response::Event<have::Request, have::Response>) {
-        match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                request_response::Message::Request { request, channel, .. } => {
-                    // Over the limit the channel is dropped, and the asker hears at once that this node will not.
-                    if self.answers.len() < ANSWERING {
-                        let answer = (self.wiring.answer)(peer, request);
-                        self.answers.push(answer.map(|answer| (channel, answer)).boxed());
-                    }
-                }
-                request_response::Message::Response { request_id, response } => {
-                    if let Some(reply) = self.waiting.asks.remove(&request_id) {
-                        drop(reply.send(Ok(response)));
-                    }
-                }
-            },
-            request_response::Event::OutboundFailure { request_id, error, .. } => {
-                if let Some(reply) = self.waiting.asks.remove(&request_id) {
-                    drop(reply.send(Err(failure::of_question(&error))));
-                }
-            }
-            _ => {}
-        }
     }
 
     fn own_addresses_changed(&mut self) {
