@@ -227,7 +227,7 @@ fn machine(address: &Multiaddr) -> Option<IpAddr> {
 }
 
 /// Without the name of who should live there.
-fn bare(address: &Multiaddr) -> Multiaddr {
+pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 

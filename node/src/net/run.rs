@@ -21,7 +21,10 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     request_response::ResponseChannel,
-    swarm::{DialError, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use rand::seq::IteratorRandom;
 use shoal_dht::{RecordChange, Scope};
@@ -32,7 +35,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{peers::Peers, waiting::Waiting};
+use self::{
+    peers::Peers,
+    waiting::{Ask, Dial, Waiting},
+};
 use super::{
     COMMANDS, Command, Net, NetError, Overlay, SaidBy,
     behaviour::{Behaviour, BehaviourEvent},
@@ -183,9 +189,7 @@ impl Driver {
                 self.dial(peer, addresses, reply);
             }
             Command::Ask { peer, addresses, question, reply } => {
-                let have = &mut self.swarm.behaviour_mut().have;
-                let id = have.send_request_with_addresses(&peer, question, addresses);
-                self.waiting.asks.insert(id, reply);
+                self.ask(Ask::new(peer, addresses, question, reply));
             }
             Command::Find { key, found, summary } => {
                 let id = self.waiting.next_id();
@@ -229,14 +233,23 @@ impl Driver {
         addresses: Vec<Multiaddr>,
         reply: tokio::sync::oneshot::Sender<Result<PeerId, NetError>>,
     ) {
-        let options = match (peer, addresses.first()) {
-            (Some(peer), _) if self.swarm.is_connected(&peer) => {
+        if let Some(peer) = peer {
+            if self.swarm.is_connected(&peer) {
                 drop(reply.send(Ok(peer)));
                 return;
             }
-            (Some(peer), _) => {
-                DialOpts::peer_id(peer).addresses(addresses).extend_addresses_through_behaviour().build()
+            if let Some(connection) = self.waiting.dial_of(&peer, &addresses) {
+                self.waiting.dials.push(Dial { connection, peer: Some(peer), addresses, reply });
+                return;
             }
+        }
+        let options = match (peer, addresses.first()) {
+            // Others may be dialling it where it is not, and what fails there must not speak for these addresses.
+            (Some(peer), _) => DialOpts::peer_id(peer)
+                .addresses(addresses.clone())
+                .condition(PeerCondition::Disconnected)
+                .extend_addresses_through_behaviour()
+                .build(),
             (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
             (None, None) => {
                 drop(reply.send(Err(NetError::Unreachable("no address".into()))));
@@ -245,8 +258,7 @@ impl Driver {
         };
         let connection = options.connection_id();
         match self.swarm.dial(options) {
-            Ok(()) => self.waiting.dial(connection, peer, reply),
-            Err(DialError::DialPeerConditionFalse(_)) => self.waiting.dial(connection, peer, reply),
+            Ok(()) => self.waiting.dials.push(Dial { connection, peer, addresses, reply }),
             Err(error) => drop(reply.send(Err(NetError::Unreachable(failure::of_dial(&error).into())))),
         }
     }
@@ -294,7 +306,10 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 tracing::debug!(peer = ?peer_id, error = %failure::of_dial(&error), "a dial failed");
-                self.waiting.dial_failed(connection_id, peer_id, &failure::of_dial(&error));
+                self.waiting.dial_failed(connection_id, &failure::of_dial(&error));
+                if let Some(peer) = peer_id {
+                    self.waiting.tried(&peer, &failure::places(&error));
+                }
             }
             _ => {}
         }
@@ -455,3 +470,6 @@ impl Driver {
         self.keep_last_records().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

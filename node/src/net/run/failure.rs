@@ -2,10 +2,10 @@
 
 use std::{error::Error, io};
 
-use libp2p::{request_response::OutboundFailure, swarm::DialError};
+use libp2p::{Multiaddr, request_response::OutboundFailure, swarm::DialError};
 use shoal_dht::is_unsupported;
 
-use super::super::NetError;
+use super::super::{NetError, dialling::bare};
 
 /// Addresses of which a failure tells what happened at each. More would bury the sentence.
 const TOLD: usize = 3;
@@ -34,6 +34,14 @@ pub(super) fn of_dial(error: &DialError) -> String {
         DialError::WrongPeerId { obtained, .. } => format!("another peer lives there, {obtained}"),
         DialError::LocalPeerId { .. } => "it is this node itself".into(),
         other => root_cause(other),
+    }
+}
+
+/// Where nobody was reached.
+pub(super) fn places(error: &DialError) -> Vec<Multiaddr> {
+    match error {
+        DialError::Transport(failures) => failures.iter().map(|(address, _)| bare(address)).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -80,7 +88,7 @@ fn words(error: &io::Error) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use libp2p::{Multiaddr, core::transport::TransportError};
+    use libp2p::core::transport::TransportError;
 
     use super::*;
 

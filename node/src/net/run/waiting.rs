@@ -4,11 +4,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use libp2p::{PeerId, request_response::OutboundRequestId, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, request_response::OutboundRequestId, swarm::ConnectionId};
 use shoal_transfer::have;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::{Acknowledged, NetError, Provider, Walk};
+use super::super::{Acknowledged, NetError, Provider, Walk, dialling::bare};
 
 type Reply<T> = oneshot::Sender<Result<T, NetError>>;
 
@@ -18,19 +18,56 @@ pub(super) struct Find {
     pub(super) summary: oneshot::Sender<Walk>,
 }
 
-struct Dial {
-    peer: Option<PeerId>,
-    reply: Reply<PeerId>,
+/// A question under way.
+pub(super) struct Ask {
+    pub(super) peer: PeerId,
+    pub(super) addresses: Vec<Multiaddr>,
+    pub(super) question: have::Request,
+    pub(super) reply: Reply<have::Response>,
+    /// Nobody was found at any of the addresses.
+    is_tried: bool,
+    is_again: bool,
+}
+
+/// Somebody who waits for a dial.
+pub(super) struct Dial {
+    pub(super) connection: ConnectionId,
+    pub(super) peer: Option<PeerId>,
+    pub(super) addresses: Vec<Multiaddr>,
+    pub(super) reply: Reply<PeerId>,
 }
 
 #[derive(Default)]
 pub(super) struct Waiting {
     last_id: u64,
-    dials: HashMap<ConnectionId, Dial>,
-    pub(super) asks: HashMap<OutboundRequestId, Reply<have::Response>>,
+    pub(super) dials: Vec<Dial>,
+    pub(super) asks: HashMap<OutboundRequestId, Ask>,
     pub(super) finds: HashMap<u64, Find>,
     pub(super) announcements: HashMap<u64, watch::Sender<Acknowledged>>,
     pub(super) withdrawals: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Ask {
+    pub(super) fn new(
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        question: have::Request,
+        reply: Reply<have::Response>,
+    ) -> Self {
+        let is_tried = addresses.is_empty();
+        Self { peer, addresses, question, reply, is_tried, is_again: false }
+    }
+
+    /// Whether it failed with a dial of somebody else, who knew other addresses: a question to a peer that is being
+    /// dialled waits for that dial, and fails with it.
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        !self.is_tried && !self.is_again && !self.reply.is_closed()
+    }
+
+    /// The same question once more.
+    pub(super) fn again(self) -> Self {
+        Self { is_again: true, ..self }
+    }
 }
 
 impl Waiting {
@@ -39,29 +76,33 @@ impl Waiting {
         self.last_id
     }
 
-    pub(super) fn dial(&mut self, connection: ConnectionId, peer: Option<PeerId>, reply: Reply<PeerId>) {
-        self.dials.insert(connection, Dial { peer, reply });
+    /// The dial under way that tries a peer at all of these addresses.
+    pub(super) fn dial_of(&self, peer: &PeerId, addresses: &[Multiaddr]) -> Option<ConnectionId> {
+        let covers = |dial: &&Dial| {
+            dial.peer == Some(*peer) && addresses.iter().all(|address| dial.addresses.contains(address))
+        };
+        self.dials.iter().find(covers).map(|dial| dial.connection)
     }
 
     /// Answers whoever dialled this connection, and whoever wanted this peer over any.
     pub(super) fn connected(&mut self, connection: ConnectionId, peer: PeerId) {
-        self.settle(connection, Some(peer), || Ok(peer));
+        let settled = |dial: &mut Dial| dial.connection == connection || dial.peer == Some(peer);
+        for dial in self.dials.extract_if(.., settled) {
+            drop(dial.reply.send(Ok(peer)));
+        }
     }
 
-    pub(super) fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, why: &str) {
-        self.settle(connection, peer, || Err(NetError::Unreachable(why.into())));
+    /// Answers whoever dialled this connection. Those who dial the same peer do so at addresses of their own.
+    pub(super) fn dial_failed(&mut self, connection: ConnectionId, why: &str) {
+        for dial in self.dials.extract_if(.., |dial| dial.connection == connection) {
+            drop(dial.reply.send(Err(NetError::Unreachable(why.into()))));
+        }
     }
 
-    fn settle(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        answer: impl Fn() -> Result<PeerId, NetError>,
-    ) {
-        let settled =
-            |id: &ConnectionId, dial: &Dial| *id == connection || (peer.is_some() && dial.peer == peer);
-        for (_, dial) in self.dials.extract_if(|id, dial| settled(id, dial)) {
-            drop(dial.reply.send(answer()));
+    /// Notes that a peer was not found in these places.
+    pub(super) fn tried(&mut self, peer: &PeerId, places: &[Multiaddr]) {
+        for ask in self.asks.values_mut().filter(|ask| ask.peer == *peer) {
+            ask.is_tried |= ask.addresses.iter().all(|address| places.contains(&bare(address)));
         }
     }
 
@@ -109,8 +150,8 @@ impl Waiting {
 
     /// Forgets what nobody waits for any more; returns the lookups to stop.
     pub(super) fn abandoned(&mut self) -> Vec<u64> {
-        self.asks.retain(|_, reply| !reply.is_closed());
-        self.dials.retain(|_, dial| !dial.reply.is_closed());
+        self.asks.retain(|_, ask| !ask.reply.is_closed());
+        self.dials.retain(|dial| !dial.reply.is_closed());
         self.finds.extract_if(|_, find| find.found.is_closed()).map(|(id, _)| id).collect()
     }
 }
