@@ -8,7 +8,7 @@ use std::{
 
 use libp2p::PeerId;
 use shoal_content::{Digest, NetworkName, ProviderKey};
-use shoal_store::{Blob, ReadError, Store};
+use shoal_store::{Blob, Lead, ReadError, Store};
 use shoal_transfer::have::{Answer, Holder, Holding, MAX_OTHERS};
 
 use tokio::sync::{Semaphore, mpsc};
@@ -198,8 +198,12 @@ impl Library {
 }
 
 impl shoal_transfer::Library for Library {
-    fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
-        self.noting_broken(digest, self.store.blob(digest))
+    fn look_up(&self, digests: &[Digest]) -> Vec<Lead> {
+        self.store.look_up(digests)
+    }
+
+    fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError> {
+        self.noting_broken(digest, self.store.blob_by(digest, lead))
     }
 
     fn report_bad(&self, digest: &Digest) {

@@ -11,10 +11,12 @@ use shoal_content::{GroupRanges, PARENT_LEN, Tree};
 use crate::{StoreError, files::Handle, partial, stamp::Stamp};
 
 mod find;
+mod lead;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use find::{MAX_PLACES, all_threads, hash_unchanging};
+pub use lead::Lead;
 
 /// Length of the piece of an outboard that is read at once. Pairs are wanted mostly one after the other, and
 /// a system call for each 64 bytes would cost more than hashing.

@@ -15,7 +15,10 @@
 use std::{
     io,
     panic::{self, AssertUnwindSafe},
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -24,12 +27,14 @@ use shoal_content::NetworkName;
 use crate::{disk::Damaged, files::Dir};
 
 mod backend;
+mod holder;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use backend::{DATABASE, open_named};
-pub(crate) use tables::{Holder, Read, Write};
+pub(crate) use holder::Holder;
+pub(crate) use tables::{Read, Write};
 
 /// Memory for pages of the database. What does not fit is in the system's cache anyway; more would only
 /// count against this process.
@@ -104,6 +109,8 @@ pub(crate) struct Db {
     /// Held while it is used, so that it is replaced only when nobody uses it: two open databases on one file
     /// would write over each other.
     current: RwLock<Current>,
+    /// Transactions that were committed.
+    written: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -127,7 +134,7 @@ impl Db {
             None => tables::network(&database.begin_read()?)?.unwrap_or_default(),
         };
         let current = RwLock::new(Current { database: Some(database), generation: 0 });
-        let db = Self { dir, network, current };
+        let db = Self { dir, network, current, written: AtomicU64::new(0) };
         db.prepare()?;
         Ok(db)
     }
@@ -135,6 +142,11 @@ impl Db {
     /// The network of the provider keys.
     pub(crate) fn network(&self) -> &NetworkName {
         &self.network
+    }
+
+    /// Says, by being another number than before, that the tables may have changed.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     /// Closes the database; whoever uses it after that opens it again.
@@ -173,7 +185,10 @@ impl Db {
             let mut write = Write::new(&transaction, &self.network)?;
             let value = f(&mut write)?;
             drop(write);
-            transaction.commit()?;
+            let committed = transaction.commit();
+            // One that failed may be there all the same.
+            self.written.fetch_add(1, Ordering::Release);
+            committed?;
             Ok(value)
         })
     }

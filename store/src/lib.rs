@@ -61,7 +61,7 @@ mod testing;
 mod verify;
 mod walk;
 
-pub use blob::{Blob, Held, ReadError};
+pub use blob::{Blob, Held, Lead, ReadError};
 pub use db::StoreError;
 pub use directory::{Member, PartialDirectory, SmallFile, Standing};
 pub use finish::{FinishError, FinishOptions, Replace};

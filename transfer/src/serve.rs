@@ -18,7 +18,7 @@ use futures::future::{Either, select};
 use futures::{AsyncReadExt, AsyncWrite, pin_mut};
 use futures_timer::Delay;
 use shoal_content::Digest;
-use shoal_store::{Blob, ReadError, Store};
+use shoal_store::{Blob, Lead, ReadError, Store};
 
 use self::encode::{Answers, Batch, Out};
 #[cfg(test)]
@@ -36,19 +36,26 @@ const SIGN_OF_LIFE: usize = 16 * 1024;
 
 /// Where content comes from. All of it blocks and is called on the [`Pool`].
 pub trait Library: Send + Sync {
-    /// Opens a content, or the part of it that is here.
+    /// Looks up many contents that are about to be opened; gives a lead for each, in the same order.
+    fn look_up(&self, digests: &[Digest]) -> Vec<Lead>;
+
+    /// Opens a content, or the part of it that is here, by the lead to it if it was looked up.
     ///
     /// # Errors
     /// It was here and cannot be read, or is not what it was.
-    fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError>;
+    fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError>;
 
     /// A group that was about to be sent does not match: the file is not what it was, whatever its stamp says.
     fn report_bad(&self, digest: &Digest);
 }
 
 impl Library for Store {
-    fn open(&self, digest: &Digest) -> Result<Option<Blob>, ReadError> {
-        self.blob(digest)
+    fn look_up(&self, digests: &[Digest]) -> Vec<Lead> {
+        Store::look_up(self, digests)
+    }
+
+    fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError> {
+        self.blob_by(digest, lead)
     }
 
     fn report_bad(&self, digest: &Digest) {

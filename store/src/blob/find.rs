@@ -173,6 +173,18 @@ impl Inner {
         error.map_or(Ok(None), Err)
     }
 
+    /// Opens a whole blob in a file where it should be.
+    pub(super) fn open_at(
+        &self,
+        digest: &Digest,
+        row: BlobRow,
+        path: PathBuf,
+        source: &SourceRow,
+    ) -> Result<Blob, ReadError> {
+        let (file, stamp, is_fresh) = self.open_source(&path, source)?;
+        self.open_found(digest, Found { row, place: Place::Source { path, file, stamp, is_fresh } })
+    }
+
     fn open_found(&self, digest: &Digest, found: Found) -> Result<Blob, ReadError> {
         let tree = Tree::new(found.row.size);
         let pairs = match found.row.outboard {

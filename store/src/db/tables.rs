@@ -8,11 +8,12 @@ use std::{
 };
 
 use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
+    AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError,
+    WriteTransaction,
 };
 use shoal_content::{Digest, NetworkName, ProviderKey};
 
-use super::StoreError;
+use super::{Holder, StoreError};
 use crate::disk::{BlobRow, Damaged, DownloadRow, Outboard, ShareRow, SourceRow};
 
 type Bytes = &'static [u8];
@@ -37,34 +38,6 @@ const THIS_VERSION: u8 = 1;
 
 /// Row of `meta` in which whoever announces what is here keeps how far that has come.
 const PROGRESS: Bytes = b"progress";
-
-/// Why a blob is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holder<'a> {
-    /// A file in place has these bytes.
-    Source(&'a Path),
-    /// It is the root of the manifest of a directory that is shared at this path.
-    Share(&'a Path),
-    /// It is a page of this manifest.
-    Manifest(&'a Digest),
-    /// It is the root of the manifest of a directory that is being put together at this path.
-    Download(&'a Path),
-    /// It was put there to be found, and may go whenever the store is tidied.
-    Cache,
-}
-
-impl Holder<'_> {
-    fn key(&self, digest: &Digest) -> Vec<u8> {
-        let (tag, bytes) = match self {
-            Self::Source(path) => (b's', path.as_os_str().as_bytes()),
-            Self::Share(path) => (b'd', path.as_os_str().as_bytes()),
-            Self::Manifest(root) => (b'm', root.as_bytes().as_slice()),
-            Self::Download(path) => (b'p', path.as_os_str().as_bytes()),
-            Self::Cache => (b'c', [].as_slice()),
-        };
-        [digest.as_bytes(), [tag].as_slice(), bytes].concat()
-    }
-}
 
 /// All tables in one state, to be read ([`Read`]) or changed ([`Write`]).
 #[derive(Debug)]
@@ -125,7 +98,7 @@ impl Read {
 impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
     /// Whether the provider keys are those of the network of this transaction.
     pub(super) fn has_our_keys(&self) -> Result<bool, StoreError> {
-        match self.meta.get(VERSION)?.as_ref().map(redb::AccessGuard::value) {
+        match self.meta.get(VERSION)?.as_ref().map(AccessGuard::value) {
             Some([THIS_VERSION]) => {}
             Some([later]) if *later > THIS_VERSION => return Err(StoreError::Newer),
             _ => return Err(Damaged.into()),
@@ -166,6 +139,18 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
             let (key, value) = row?;
             Ok((path_of(key.value()), SourceRow::decode(value.value()).ok()))
         })))
+    }
+
+    /// The files in place at `path` and after it, in the order of their bytes, but for rows that do not decode.
+    pub(crate) fn sources_from(
+        &self,
+        path: &Path,
+    ) -> Result<impl Iterator<Item = Result<(PathBuf, SourceRow), StoreError>>, StoreError> {
+        let rows = self.sources.range::<&[u8]>(path.as_os_str().as_bytes()..)?;
+        let decoded = |(key, value): (AccessGuard<'_, Bytes>, AccessGuard<'_, Bytes>)| {
+            Some((path_of(key.value()), SourceRow::decode(value.value()).ok()?))
+        };
+        Ok(rows.filter_map(move |row| row.map(decoded).map_err(StoreError::from).transpose()))
     }
 
     /// The bytes of a blob that lies in the database.

@@ -5,7 +5,7 @@
 use std::vec;
 
 use shoal_content::{Decoder, Digest, GroupRanges, MAX_RANGE_PAIRS, PARENT_LEN, Plan, Step};
-use shoal_store::{Blob, ReadError};
+use shoal_store::{Blob, Lead, ReadError};
 
 use super::spread::{Sending, Spread};
 use super::{Library, Outcome, Served};
@@ -20,6 +20,10 @@ const SLACK_LEN: usize = 64 * 1024;
 /// Room for what a blob has in a batch beside its encoding.
 const OVERHEAD_LEN: u64 = 64;
 
+/// Wants looked up at once. More would find the files of a directory a little quicker, and hold the hash trees of more files
+/// for as long as a slow peer takes: 4 KiB for each of a megabyte.
+const LOOKED_UP_AT_ONCE: usize = 256;
+
 /// Length of a mark.
 const MARK_LEN: usize = 4;
 
@@ -29,6 +33,8 @@ pub(super) struct Answers<L> {
     spread: Spread,
     body: Body,
     wants: vec::IntoIter<Want>,
+    /// Where the next of these may be found.
+    leads: vec::IntoIter<Lead>,
     current: Option<Encoder>,
 }
 
@@ -71,7 +77,8 @@ enum End {
 
 impl<L: Library + Clone> Answers<L> {
     pub(super) fn new(library: L, spread: Spread, request: Request) -> Self {
-        Answers { library, spread, body: request.body, wants: request.wants.into_iter(), current: None }
+        let (wants, leads) = (request.wants.into_iter(), Vec::new().into_iter());
+        Answers { library, spread, body: request.body, wants, leads, current: None }
     }
 
     pub(super) fn library(&self) -> L {
@@ -94,8 +101,8 @@ impl<L: Library + Clone> Answers<L> {
                 bad = (end == End::Bad).then_some(encoder.digest);
                 answered.push(Served { digest: encoder.digest, outcome: end.outcome() });
                 self.current = None;
-            } else if let Some(want) = self.wants.next() {
-                match self.open(&want) {
+            } else if let Some((want, lead)) = self.next_want() {
+                match self.open(&want, lead) {
                     Ok((header, encoder)) => {
                         out.put(&header.to_frame());
                         out.expect(encoder.left);
@@ -114,9 +121,19 @@ impl<L: Library + Clone> Answers<L> {
         Batch { out, payload, answered, bad, rest: (!is_done).then_some(self) }
     }
 
+    /// The next want, and where it may be found.
+    fn next_want(&mut self) -> Option<(Want, Lead)> {
+        // Of one by itself there is nothing to gain.
+        if self.leads.len() == 0 && self.wants.len() > 1 {
+            let next = self.wants.as_slice().iter().take(LOOKED_UP_AT_ONCE).map(|want| want.digest);
+            self.leads = self.library.look_up(&next.collect::<Vec<_>>()).into_iter();
+        }
+        Some((self.wants.next()?, self.leads.next().unwrap_or_default()))
+    }
+
     /// Finds what is here of what is wanted.
-    fn open(&self, want: &Want) -> Result<(Header, Encoder), (Header, Outcome)> {
-        match self.library.open(&want.digest) {
+    fn open(&self, want: &Want, lead: Lead) -> Result<(Header, Encoder), (Header, Outcome)> {
+        match self.library.open(&want.digest, lead) {
             Ok(Some(blob)) => Ok(Encoder::new(blob, want, self.body, &self.spread)),
             Ok(None) | Err(ReadError::NotHere) => Err((Header::NotFound, Outcome::NotFound)),
             Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => {

@@ -214,7 +214,15 @@ async fn a_fresh_file_that_changed_without_a_trace_is_not_sent() {
 struct Stale(std::sync::Arc<std::sync::Mutex<Option<shoal_store::Blob>>>);
 
 impl shoal_transfer::Library for Stale {
-    fn open(&self, _: &Digest) -> Result<Option<shoal_store::Blob>, shoal_store::ReadError> {
+    fn look_up(&self, _: &[Digest]) -> Vec<shoal_store::Lead> {
+        Vec::new()
+    }
+
+    fn open(
+        &self,
+        _: &Digest,
+        _: shoal_store::Lead,
+    ) -> Result<Option<shoal_store::Blob>, shoal_store::ReadError> {
         Ok(self.0.lock().unwrap().take())
     }
 
