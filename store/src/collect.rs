@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 use shoal_content::Digest;
@@ -26,23 +27,41 @@ mod tests;
 impl Store {
     /// Removes what nobody needs. Gives how many things that was.
     ///
-    /// Looks at every row and file of the store, so it is not part of opening it; now and then is enough.
+    /// Looks at every row and file of the store, so it is not part of opening it; now and then is enough. A row that does
+    /// not decode stays, with whatever may belong to it: of a blob it is written again when its file is
+    /// [verified](Self::verify).
     pub fn collect(&self) -> Result<u64, StoreError> {
         let inner = &self.inner;
-        let mut collected = inner.collect_downloads()?;
+        let mut damaged = 0;
+        let mut collected = inner.collect_downloads(&mut damaged)?;
         collected += inner.collect_sources()?;
-        collected += inner.collect_cached()?;
+        collected += inner.collect_cached(&mut damaged)?;
         collected += inner.collect_partials().map_err(StoreError::Io)?;
         collected += inner.collect_outboards()?;
+        if inner.is_news(damaged) {
+            tracing::warn!(
+                damaged,
+                "rows of the store are damaged: verify what is shared, and publish what fails"
+            );
+        }
         Ok(collected)
     }
 }
 
 impl Inner {
+    /// Whether there are rows that do not decode, and others than were told of.
+    fn is_news(&self, damaged: u64) -> bool {
+        self.damaged.swap(damaged, Ordering::Relaxed) != damaged && damaged > 0
+    }
+
     /// Forgets the folders of downloads that somebody has removed.
-    fn collect_downloads(&self) -> Result<u64, StoreError> {
+    fn collect_downloads(&self, damaged: &mut u64) -> Result<u64, StoreError> {
         let mut collected = 0;
         for (path, row) in self.db.read(Read::downloads)? {
+            let Some(row) = row else {
+                *damaged += 1;
+                continue;
+            };
             let is_ours = self.files.stat(&path).is_ok_and(|metadata| FileId::of(&metadata) == row.id);
             if !is_ours {
                 self.commit(&[], |change| {
@@ -84,17 +103,19 @@ impl Inner {
     }
 
     /// Forgets small blobs that were only put there to be found.
-    fn collect_cached(&self) -> Result<u64, StoreError> {
-        let cached = self.db.read(|read| {
-            let mut cached = Vec::new();
+    fn collect_cached(&self, damaged: &mut u64) -> Result<u64, StoreError> {
+        let (cached, undecoded) = self.db.read(|read| {
+            let (mut cached, mut undecoded) = (Vec::new(), 0);
             for row in read.blobs()? {
-                let digest = row?.0;
+                let (digest, row) = row?;
+                undecoded += u64::from(row.is_none());
                 if read.is_cached(&digest)? {
                     cached.push(digest);
                 }
             }
-            Ok(cached)
+            Ok((cached, undecoded))
         })?;
+        *damaged += undecoded;
         if !cached.is_empty() {
             self.commit(&[], |change| {
                 cached.iter().try_for_each(|digest| change.release(digest, Holder::Cache))
@@ -140,8 +161,9 @@ impl Inner {
         for name in names {
             let _names = lock(&self.outboard_names);
             let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
-            let row = digest.map(|digest| self.db.read(|read| read.blob(&digest))).transpose()?.flatten();
-            if row.is_none_or(|row| row.outboard != Outboard::File) {
+            let row = digest.map(|digest| self.db.read(|read| read.blob_row(&digest))).transpose()?.flatten();
+            // Of one whose row does not decode nobody knows.
+            if row.is_none_or(|row| row.is_ok_and(|row| row.outboard != Outboard::File)) {
                 self.outboards.remove(&name).map_err(StoreError::Io)?;
                 collected += 1;
             }

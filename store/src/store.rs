@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) checking: Mutex<HashSet<PathBuf>>,
     /// Held while outboard files get their names, or lose them.
     pub(crate) outboard_names: Mutex<()>,
+    /// Rows that were found not to decode when the store was last tidied.
+    pub(crate) damaged: AtomicU64,
     /// The number of the next temporary file.
     next_temporary: AtomicU64,
     /// Last, so that the database is closed before somebody else can have it.
@@ -172,6 +174,7 @@ impl Store {
                 publishing: Mutex::default(),
                 checking: Mutex::default(),
                 outboard_names: Mutex::default(),
+                damaged: AtomicU64::new(0),
                 next_temporary: AtomicU64::new(0),
                 _lock: lock,
             }),

@@ -10,7 +10,7 @@ use shoal_content::{Digest, Tree};
 use crate::{
     Cancel, PublishObserver, Store, StoreError,
     blob::hash_unchanging,
-    disk::{Outboard, SourceRow, SourceState},
+    disk::{BlobRow, Outboard, SourceRow, SourceState},
     hash::HashError,
     observe::Tally,
     outboard, publish,
@@ -138,20 +138,12 @@ impl Inner {
         (finding, (new != *row).then_some(new))
     }
 
-    /// Builds the hash tree of a blob again if it is damaged, from a file that was just found to be good.
+    /// Builds the hash tree of a blob again if it is damaged, or its row, from a file that was just found to be good.
     fn mend(&self, path: &Path, digest: &Digest, cancel: &Cancel) -> Result<bool, StoreError> {
-        let Some(row) = self.db.read(|read| read.blob(digest))? else {
+        let Some(row) = self.db.read(|read| read.blob_row(digest))? else {
             return Ok(false);
         };
-        let tree = Tree::new(row.size);
-        let is_right = match &row.outboard {
-            Outboard::Inline(pairs) => outboard::is_right_in_memory(digest, tree, pairs),
-            Outboard::File => {
-                let opened = self.outboards.open(&outboard_name(digest));
-                opened.and_then(|file| outboard::is_right_in_file(digest, tree, &file)).unwrap_or(false)
-            }
-        };
-        if is_right {
+        if row.is_ok_and(|row| self.has_right_tree(digest, &row)) {
             return Ok(false);
         }
         match publish::hash_again(self, path, cancel)? {
@@ -160,6 +152,17 @@ impl Inner {
                 Ok(true)
             }
             _ => Ok(false),
+        }
+    }
+
+    fn has_right_tree(&self, digest: &Digest, row: &BlobRow) -> bool {
+        let tree = Tree::new(row.size);
+        match &row.outboard {
+            Outboard::Inline(pairs) => outboard::is_right_in_memory(digest, tree, pairs),
+            Outboard::File => {
+                let opened = self.outboards.open(&outboard_name(digest));
+                opened.and_then(|file| outboard::is_right_in_file(digest, tree, &file)).unwrap_or(false)
+            }
         }
     }
 }

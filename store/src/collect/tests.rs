@@ -2,7 +2,7 @@
 
 use std::{fs, num::NonZeroUsize};
 
-use shoal_content::GroupRanges;
+use shoal_content::{Digest, Entry, GroupRanges, Manifest, RelPath};
 
 use crate::{
     Cancel, PublishObserver, PublishOptions,
@@ -70,4 +70,43 @@ fn files_that_nobody_knows_are_removed() {
     home.write(&format!("store/partials/{}.tree", "0".repeat(32)), b"");
     assert_eq!(store.collect().unwrap(), 5);
     assert!(store.blob(&digest).unwrap().is_some());
+}
+
+#[test]
+fn rows_that_do_not_decode_keep_nothing_else_from_being_tidied_and_nothing_of_theirs_is_lost() {
+    let home = Home::new();
+    let store = home.open();
+    let lens = [10, 100_000, 2_000_000, 3_000_000];
+    let files: Vec<_> = (0..).zip(lens).map(|(at, len)| (format!("dir/{at}"), pattern(len, at))).collect();
+    files.iter().for_each(|(name, data)| drop(home.write(name, data)));
+    publish(&store, &home.path("dir"));
+    let manifest = Manifest::new(vec![Entry {
+        path: RelPath::parse("file").unwrap(),
+        size: 10,
+        digest: Digest::of(b"elsewhere"),
+        executable: false,
+    }]);
+    drop(store.partial_directory(manifest.unwrap(), &home.path("part")).unwrap());
+    store.put_small(b"left over").unwrap();
+    home.write("store/outboards/rubbish", b"");
+    let digests: Vec<_> = files.iter().map(|(_, data)| Digest::of(data)).collect();
+    let damage = |write: &mut crate::db::Write<'_>| {
+        write.damage_download(&home.path("part"))?;
+        digests[1..3].iter().try_for_each(|digest| write.damage_blob(digest))
+    };
+    store.inner.db.write(damage).unwrap();
+
+    assert_eq!(store.collect().unwrap(), 2);
+    assert!(!store.inner.is_news(3), "it was told");
+    assert_eq!(store.collect().unwrap(), 0);
+    assert_eq!(fs::read_dir(home.path("store/outboards")).unwrap().count(), 2);
+    let readable = || {
+        let read = |digest: &&Digest| store.blob(digest).is_ok_and(|blob| blob.is_some());
+        digests.iter().filter(read).count()
+    };
+    assert_eq!(readable(), 2);
+    assert_eq!(store.verify(&(), &Cancel::new()).unwrap().rebuilt, 2);
+    assert_eq!(readable(), 4);
+    assert_eq!(store.collect().unwrap(), 0);
+    assert!(store.inner.is_news(3), "one is left, so these are others");
 }

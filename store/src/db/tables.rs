@@ -109,8 +109,13 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
 
     /// What is known of a blob.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, StoreError> {
+        Ok(self.blob_row(digest)?.transpose()?)
+    }
+
+    /// The same, where a row that does not decode is no failure.
+    pub(crate) fn blob_row(&self, digest: &Digest) -> Result<Option<Result<BlobRow, Damaged>>, StoreError> {
         let row = self.blobs.get(digest.as_bytes().as_slice())?;
-        Ok(row.map(|row| BlobRow::decode(row.value())).transpose()?)
+        Ok(row.map(|row| BlobRow::decode(row.value())))
     }
 
     /// The blob whose providers are recorded under `key`.
@@ -245,12 +250,12 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(self.meta.get(PROGRESS)?.map(|row| row.value().to_vec()))
     }
 
-    /// The folders in which directories are being put together.
-    pub(crate) fn downloads(&self) -> Result<Vec<(PathBuf, DownloadRow)>, StoreError> {
+    /// The folders in which directories are being put together; without a row where that does not decode.
+    pub(crate) fn downloads(&self) -> Result<Vec<(PathBuf, Option<DownloadRow>)>, StoreError> {
         let rows = self.downloads.iter()?;
         rows.map(|row| {
             let (key, value) = row?;
-            Ok((path_of(key.value()), DownloadRow::decode(value.value())?))
+            Ok((path_of(key.value()), DownloadRow::decode(value.value()).ok()))
         })
         .collect()
     }
@@ -261,13 +266,13 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(row.map(|row| DownloadRow::decode(row.value())).transpose()?)
     }
 
-    /// Every blob, by digest.
+    /// Every blob, by digest; without a row where that does not decode.
     pub(crate) fn blobs(
         &self,
-    ) -> Result<impl Iterator<Item = Result<(Digest, BlobRow), StoreError>>, StoreError> {
+    ) -> Result<impl Iterator<Item = Result<(Digest, Option<BlobRow>), StoreError>>, StoreError> {
         Ok(self.blobs.iter()?.map(|row| {
             let (key, value) = row?;
-            Ok((digest_of(key.value())?, BlobRow::decode(value.value())?))
+            Ok((digest_of(key.value())?, BlobRow::decode(value.value()).ok()))
         }))
     }
 }
@@ -292,6 +297,20 @@ impl<'txn> Write<'txn> {
         if let Some(row) = self.shares.remove(path)? {
             self.damaged.insert(path, row.value())?;
         }
+        Ok(())
+    }
+
+    /// Writes over the row of a blob.
+    #[cfg(test)]
+    pub(crate) fn damage_blob(&mut self, digest: &Digest) -> Result<(), StoreError> {
+        self.blobs.insert(digest.as_bytes().as_slice(), b"rot".as_slice())?;
+        Ok(())
+    }
+
+    /// Writes over the row of a folder in which a directory is being put together.
+    #[cfg(test)]
+    pub(crate) fn damage_download(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.downloads.insert(path.as_os_str().as_bytes(), b"rot".as_slice())?;
         Ok(())
     }
 

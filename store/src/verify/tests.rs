@@ -61,7 +61,7 @@ fn damaged_hash_trees_are_built_again() {
                 let path = home.path("store/outboards").join(outboard_name(&digest));
                 fs::write(&path, vec![0; 64]).unwrap();
             } else {
-                let row = crate::disk::BlobRow { size: len, outboard: Outboard::Inline(vec![0; 64]) };
+                let row = BlobRow { size: len, outboard: Outboard::Inline(vec![0; 64]) };
                 let path = home.path("file");
                 store
                     .inner
