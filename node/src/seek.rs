@@ -365,11 +365,7 @@ impl Seek {
     fn remember(&self, holder: &Candidate) {
         if self.former.note(self.key, holder.peer, &holder.addresses, Instant::now()) {
             let (former, tasks) = (self.former.clone(), self.tasks.clone());
-            self.tasks.spawn("holders", async move {
-                if let Some(Err(error)) = tasks.blocking(move || former.write()).await {
-                    tracing::warn!(%error, "it could not be noted who has what was looked for");
-                }
-            });
+            self.tasks.spawn("holders", async move { former.write_on(&tasks).await });
         }
     }
 

@@ -108,6 +108,7 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
     tasks.spawn_until_stop("serve", serving);
     tasks.spawn_until_stop("withdraw", announcer.clone().withdraw_broken(found_broken, events.clone()));
     tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
+    tasks.spawn("holders", former.clone().write_at_the_end(tasks.clone()));
     let (tell, unreached) = watch::channel(Vec::new());
     let named = config.peers.clone();
     let joining = join::stay_joined(net.clone(), config.network.clone(), named, known, tell);

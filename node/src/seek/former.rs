@@ -1,6 +1,7 @@
 //! Who had what was looked for before, so that whoever goes on with a get finds them though their announcements are gone.
 //!
-//! Owns: the last holders of the contents looked for last, and the file that keeps them.
+//! Owns: the last holders of the contents looked for last, and the file that keeps them: written with news, but not all
+//! the time, and when the node ends.
 //! Invariant: however much is looked for, memory, file and writing are bounded.
 
 use std::{
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use shoal_content::ProviderKey;
 
-use crate::home::replace;
+use crate::{home::replace, tasks::Tasks};
 
 /// Contents remembered. What was not looked for since is forgotten first.
 const MAX_CONTENTS: usize = 256;
@@ -41,13 +42,19 @@ type PlaceRow = (ByteBuf, Vec<ByteBuf>);
 
 /// Holders of earlier searches. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Former(Arc<Mutex<State>>);
+pub(crate) struct Former {
+    state: Arc<Mutex<State>>,
+    /// Held while the file is replaced, so that the last who does so writes the latest.
+    writing: Arc<Mutex<()>>,
+}
 
 #[derive(Debug)]
 struct State {
     path: PathBuf,
     contents: VecDeque<(ProviderKey, Vec<Place>)>,
     written: Option<Instant>,
+    /// Whether anything was noted that is not in the file.
+    is_unwritten: bool,
 }
 
 impl Former {
@@ -55,7 +62,8 @@ impl Former {
     pub(crate) fn open(path: PathBuf) -> Self {
         let contents = fs::metadata(&path).ok().filter(|metadata| metadata.len() <= MAX_FILE_LEN);
         let contents = contents.and_then(|_| decode(&fs::read(&path).ok()?)).unwrap_or_default();
-        Self(Arc::new(Mutex::new(State { path, contents, written: None })))
+        let state = State { path, contents, written: None, is_unwritten: false };
+        Self { state: Arc::new(Mutex::new(state)), writing: Arc::default() }
     }
 
     /// Who had the content behind `key`, the latest first.
@@ -68,6 +76,7 @@ impl Former {
     /// Notes that a peer has the content behind `key`. True when [`Former::write`] is to be called.
     pub(crate) fn note(&self, key: ProviderKey, peer: PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
         let mut state = self.lock();
+        state.is_unwritten = true;
         let known = state.contents.iter().position(|(known, _)| *known == key);
         let mut holders =
             known.and_then(|at| state.contents.remove(at)).map(|(_, holders)| holders).unwrap_or_default();
@@ -87,17 +96,34 @@ impl Former {
         is_due
     }
 
-    /// Replaces the file in one step. Blocking.
+    /// Replaces the file in one step, unless it has everything. Blocking.
     pub(crate) fn write(&self) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, page) = {
-            let state = self.lock();
+            let mut state = self.lock();
+            if !std::mem::take(&mut state.is_unwritten) {
+                return Ok(());
+            }
             (state.path.clone(), encode(&state.contents))
         };
-        replace(&path, &page)
+        replace(&path, &page).inspect_err(|_| self.lock().is_unwritten = true)
+    }
+
+    /// Writes once more when the node ends: what came right after the last write.
+    pub(crate) async fn write_at_the_end(self, tasks: Tasks) {
+        tasks.stopping().cancelled().await;
+        self.write_on(&tasks).await;
+    }
+
+    /// Writes on a thread that may block.
+    pub(crate) async fn write_on(self, tasks: &Tasks) {
+        if let Some(Err(error)) = tasks.blocking(move || self.write()).await {
+            tracing::warn!(%error, "it could not be noted who has what was looked for");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -54,3 +54,37 @@ fn whatever_is_looked_for_little_is_remembered() {
     former.write().unwrap();
     assert!(fs::metadata(path).unwrap().len() < MAX_FILE_LEN / 4);
 }
+
+#[tokio::test]
+async fn what_came_right_after_a_write_is_written_when_the_node_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holders");
+    let (former, tasks, now) = (Former::open(path.clone()), Tasks::new(), Instant::now());
+    tasks.spawn("holders", former.clone().write_at_the_end(tasks.clone()));
+    let (first, second) = (PeerId::random(), PeerId::random());
+    assert!(former.note(key(1), first, &[address(1)], now));
+    former.write().unwrap();
+    assert!(!former.note(key(2), second, &[address(2)], now), "too soon");
+    assert!(Former::open(path.clone()).holders(&key(2)).is_empty());
+    assert!(tasks.end(Duration::from_secs(10)).await);
+    let again = Former::open(path.clone());
+    assert_eq!(again.holders(&key(1)), [(first, vec![address(1)])]);
+    assert_eq!(again.holders(&key(2)), [(second, vec![address(2)])]);
+
+    fs::remove_file(&path).unwrap();
+    former.write().unwrap();
+    assert!(!path.exists(), "there was nothing new to write");
+}
+
+#[test]
+fn what_could_not_be_written_is_written_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("holders");
+    let former = Former::open(path.clone());
+    former.note(key(1), PeerId::random(), &[address(1)], Instant::now());
+    fs::create_dir(&path).unwrap();
+    former.write().unwrap_err();
+    fs::remove_dir(&path).unwrap();
+    former.write().unwrap();
+    assert_eq!(Former::open(path).holders(&key(1)).len(), 1);
+}
