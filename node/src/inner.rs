@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) started: Instant,
     pub(crate) mdns_failure: Option<String>,
     pub(crate) unreached: watch::Receiver<Vec<Unreached>>,
+    /// In words, why what others announced does not outlive a restart.
+    pub(crate) unkept: watch::Receiver<Option<String>>,
     pub(crate) jobs: watch::Sender<usize>,
     pub(crate) stop_asked: CancellationToken,
     pub(crate) trust: Mutex<Trust>,

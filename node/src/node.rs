@@ -169,7 +169,7 @@ impl Node {
             tables: overlay.tables,
             records: overlay.records,
             own_keys: overlay.own_keys,
-            problems: status::problems(&overlay.stats, shares, announces),
+            problems: status::problems(&overlay.stats, shares, announces, inner.unkept.borrow().as_deref()),
             overlays: overlay.stats,
             sent: inner.traffic.sent.load(Ordering::Relaxed),
             received: inner.traffic.received.load(Ordering::Relaxed),

@@ -97,9 +97,10 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
     let pacers = Pacers::new(config.rates);
 
     tasks.spawn("network", driver.run());
+    let (tell_unkept, unkept) = watch::channel(None);
     if keeps_records {
         let (path, network) = (home.paths().records.clone(), config.network.clone());
-        let keeper = Keeper { net: net.clone(), tasks: tasks.clone(), network, path };
+        let keeper = Keeper { net: net.clone(), tasks: tasks.clone(), network, path, unkept: tell_unkept };
         tasks.spawn("records", keeper.run(record_changes));
     }
     let limits = config.limits.of_transfer();
@@ -137,6 +138,7 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
         started,
         mdns_failure: parts.mdns_failure,
         unreached,
+        unkept,
         jobs: watch::Sender::new(0),
         stop_asked: CancellationToken::new(),
         trust: Mutex::default(),

@@ -40,7 +40,8 @@ pub struct Status {
     pub own_keys: usize,
     /// How each overlay is doing.
     pub overlays: Vec<OverlayStats>,
-    /// In words, why content may not be found: what this node shares by others, and what others share by this node.
+    /// In words, why content may not be found: what this node shares by others, and what others share by this node; and why
+    /// what others announced does not outlive a restart of this node.
     pub problems: Vec<String>,
     /// Bytes of content sent since the start.
     pub sent: u64,
@@ -62,8 +63,13 @@ pub struct Status {
     pub limits: Vec<(&'static str, u64)>,
 }
 
-/// In words, what keeps content from being found.
-pub(crate) fn problems(overlays: &[OverlayStats], shares: u64, announces: bool) -> Vec<String> {
+/// In words, what keeps content from being found, now or after a restart.
+pub(crate) fn problems(
+    overlays: &[OverlayStats],
+    shares: u64,
+    announces: bool,
+    unkept: Option<&str>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let mut say = |problem: &str| problems.push(problem.to_owned());
     let lan = overlays.iter().find(|overlay| overlay.scope == Scope::Lan);
@@ -84,6 +90,7 @@ pub(crate) fn problems(overlays: &[OverlayStats], shares: u64, announces: bool) 
     if shares > 0 && !announces {
         say("what is shared here is not announced: only those who know this node can get it");
     }
+    unkept.into_iter().for_each(say);
     problems
 }
 

@@ -1,10 +1,12 @@
 //! Keeps what strangers made this node remember over restarts: reads it back after the start, and writes the changes.
 //!
 //! Owns: the database of strangers' records, which may be lost at any time.
-//! Hears: changes from the Swarm's task.  Tells: that task what an earlier run had written.
+//! Hears: changes from the Swarm's task.  Tells: that task what an earlier run had written, and the status why nothing can
+//! be kept.
 //! Ends: when the Swarm's task has ended and its last changes are written.
 
 use std::{
+    error::Error,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -12,7 +14,7 @@ use std::{
 use shoal_content::NetworkName;
 use shoal_dht::RecordChange;
 use shoal_store::{StoreError, Strangers};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{net::Net, tasks::Tasks};
 
@@ -32,6 +34,8 @@ pub(crate) struct Keeper {
     pub(crate) tasks: Tasks,
     pub(crate) network: NetworkName,
     pub(crate) path: PathBuf,
+    /// In words, why what strangers say is not kept now.
+    pub(crate) unkept: watch::Sender<Option<String>>,
 }
 
 impl Keeper {
@@ -64,7 +68,29 @@ impl Keeper {
     async fn open(&self) -> Option<Strangers> {
         let (path, network) = (self.path.clone(), self.network.clone());
         let opened = self.tasks.blocking(move || Strangers::open(&path, &network)).await?;
-        opened.inspect_err(|error| tracing::debug!(%error, "strangers' records are not kept for now")).ok()
+        match opened {
+            Ok(strangers) => {
+                self.unkept.send_replace(None);
+                Some(strangers)
+            }
+            Err(error) => {
+                self.tell(&error);
+                None
+            }
+        }
+    }
+
+    /// Says in the status that nothing is kept for now. Only its operator can do something about a disk.
+    fn tell(&self, error: &StoreError) {
+        let why = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        tracing::debug!(why, "strangers' records are not kept for now");
+        self.unkept.send_replace(Some(format!(
+            "what others announce to this node will not outlive its next restart, for {} cannot be used: {why}",
+            self.path.display()
+        )));
     }
 
     /// Hands every row to the Swarm's task; gives the database back if it is sound.
@@ -108,7 +134,7 @@ impl Keeper {
 
     /// A database that failed once holds nobody knows what.
     async fn throw_away(&self, strangers: Strangers, error: &StoreError) -> Option<Strangers> {
-        tracing::debug!(%error, "strangers' records are lost, and not kept for now");
+        self.tell(error);
         let path = self.path.clone();
         let discard = move || {
             drop(strangers);

@@ -70,9 +70,26 @@ async fn a_node_that_cannot_keep_records_works_all_the_same() {
     fs::create_dir(&records).unwrap();
     three_records(&home).await;
     let node = start_in(&home, None).await;
-    assert_eq!(node.status().await.panics, 0);
+    let named = |problem: &String| problem.contains("restart") && problem.contains("records.redb");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = node.status().await;
+        assert_eq!(status.panics, 0);
+        if status.problems.iter().any(named) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", status.problems);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     node.stop().await.unwrap();
     assert!(records.is_dir(), "what is not ours stays");
+
+    fs::remove_dir(&records).unwrap();
+    three_records(&home).await;
+    let node = start_in(&home, None).await;
+    holds(&node, 3).await;
+    assert!(!node.status().await.problems.iter().any(named), "it can be used again");
+    node.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
