@@ -22,7 +22,7 @@ use crate::neighbours::ears::Ears;
 use crate::overlay::Overlay;
 use crate::position::K;
 use crate::provide::own::SharedKeys;
-use crate::provide::{AnnounceId, Clock, Marks, OwnKey, Task};
+use crate::provide::{AnnounceId, Clock, Marks, OwnKey, Task, WithdrawalId};
 use crate::record_store::MAX_AGE;
 use crate::scope::Scope;
 use crate::stats::{OverlayStats, Stats};
@@ -206,14 +206,15 @@ impl Behaviour {
 
     /// Stops announcing keys, and tells the nodes known to hold their records. Ends with
     /// [`Event::Withdrawn`].
-    pub fn withdraw(&mut self, keys: &[ProviderKey]) {
+    pub fn withdraw(&mut self, keys: &[ProviderKey]) -> WithdrawalId {
         self.withdrawals += 1;
-        let task = Task::Withdraw(self.withdrawals);
+        let id = WithdrawalId(self.withdrawals);
         let now = Instant::now();
         for overlay in self.overlays() {
-            overlay.withdraw(task, keys, now);
+            overlay.withdraw(Task::Withdraw(id), keys, now);
         }
         self.wake();
+        id
     }
 
     /// Looks for providers of a key, from what we hold ourselves outwards. Ends with

@@ -3,7 +3,7 @@
 use libp2p::{Multiaddr, PeerId};
 
 use crate::lookup::{LookupId, Outcome};
-use crate::provide::AnnounceId;
+use crate::provide::{AnnounceId, WithdrawalId};
 
 /// Something that happened in the overlays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,10 @@ pub enum Event {
         /// Whether every one of them has answered or was given up.
         over: bool,
     },
-    /// A withdrawal is over: those known to hold the records were told.
+    /// A withdrawal is over: those known to hold the records were told. Every withdrawal ends with exactly one of these.
     Withdrawn {
+        /// The withdrawal.
+        id: WithdrawalId,
         /// Nodes that confirmed.
         acknowledged: usize,
         /// Nodes that were told.

@@ -59,6 +59,6 @@ pub use disk::RecordChange;
 pub use event::Event;
 pub use lookup::{LookupId, Outcome};
 pub use on_heap::OnHeap;
-pub use provide::{AnnounceId, OwnKey};
+pub use provide::{AnnounceId, OwnKey, WithdrawalId};
 pub use scope::{AddressClass, MAX_ADDRESS_LEN, MAX_ADDRESSES, Scope, Scopes};
 pub use stats::{OverlayStats, Stats};

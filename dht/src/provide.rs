@@ -36,7 +36,7 @@ use outbox::{Haste, Outbox};
 use own::SharedKeys;
 use region::Region;
 pub(crate) use task::Answer;
-pub use task::{AnnounceId, OwnKey};
+pub use task::{AnnounceId, OwnKey, WithdrawalId};
 pub(crate) use task::{Note, Task};
 
 /// Walks at once. Each keeps several dials open; more would crowd out the lookups of our user.
@@ -55,6 +55,10 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// Answers of walks kept for further keys. In a network so large that this many regions are in use at
 /// once, forgetting one costs a walk.
 const MAX_REGIONS: usize = 256;
+
+/// How long a withdrawal looks for those whom an earlier run of this node told. Without an end, one that meets nobody or
+/// has no address to tell would keep its caller waiting for ever.
+const WITHDRAWING: Duration = Duration::from_secs(60);
 
 /// A walk to begin, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +119,8 @@ struct Job {
     ttl: Option<Duration>,
     started: bool,
     chosen: bool,
+    /// When it does without the nodes that are not known yet.
+    until: Option<Instant>,
     /// Keys whose nodes are not known yet, in the order of the key space.
     waiting: BTreeMap<Position, ProviderKey>,
     /// Messages not yet answered.
@@ -187,6 +193,7 @@ impl Provide {
         let (known, unknown) = self.ledger.disown(keys);
         let unknown: Vec<_> = unknown.into_iter().collect();
         let job = self.add_job(task, &unknown, None);
+        self.jobs.entry(job).and_modify(|job| job.until = Some(now + WITHDRAWING));
         self.start(job);
         for (keys, holders) in known {
             self.send(Some(job), keys, None, &holders, now);
@@ -245,6 +252,12 @@ impl Provide {
             self.stale = true;
         }
         self.regions.retain(|region| region.is_fresh(now));
+        let is_late = |job: &Job| job.until.is_some_and(|until| until <= now) && !job.waiting.is_empty();
+        let late: Vec<_> = self.jobs.iter().filter(|(_, job)| is_late(job)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.jobs.entry(id).and_modify(|job| job.waiting.clear());
+            self.finish_job(id);
+        }
         if self.grew.is_some_and(|grew| now.saturating_duration_since(grew) >= SETTLED) {
             self.grew = None;
             self.ledger.renew_outgrown(now);
@@ -375,7 +388,8 @@ impl Provide {
         self.stale = true;
         self.last_job += 1;
         let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
-        self.jobs.insert(self.last_job, Job { task, ttl, started: false, chosen: false, waiting, open: 0 });
+        let job = Job { task, ttl, started: false, chosen: false, until: None, waiting, open: 0 };
+        self.jobs.insert(self.last_job, job);
         self.last_job
     }
 

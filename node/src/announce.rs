@@ -26,6 +26,8 @@ const LONGEST: Duration = Duration::from_secs(48 * 3600);
 
 /// How often a node that has proven itself looks again what there is to announce.
 const LOOKING: Duration = Duration::from_secs(12 * 3600);
+/// How long anybody waits for withdrawals to arrive; they go on by themselves.
+pub(crate) const WITHDRAWING: Duration = Duration::from_millis(1500);
 /// Keys that are withdrawn when the node stops. More cannot be told to their nodes before it is gone, and a library of
 /// which only a part was withdrawn would have to be announced anew as a whole.
 const WITHDRAWN_AT_ONCE: usize = 1000;
@@ -143,7 +145,7 @@ impl Announcer {
     pub(crate) async fn withdraw_broken(self, mut broken: mpsc::Receiver<Digest>, events: Sink) {
         while let Some(digest) = broken.recv().await {
             events.send(Event::ShareBroken(Cid::file(digest)));
-            self.withdraw(&[digest]).await;
+            drop(tokio::time::timeout(WITHDRAWING, self.withdraw(&[digest])).await);
         }
     }
 

@@ -15,7 +15,7 @@ use shoal_store::{Selector, Share, Store};
 use tokio_util::sync::DropGuard;
 
 use crate::{
-    announce::Announce,
+    announce::{Announce, WITHDRAWING},
     config::Builder,
     error::{StartError, StoreError},
     events::Events,
@@ -32,8 +32,6 @@ use crate::{
     status::{self, Status},
 };
 
-/// How long a stopping node tells others that its records are void.
-const WITHDRAWING: Duration = Duration::from_millis(1500);
 /// How long the tasks of a stopping node get to end.
 const ENDING: Duration = Duration::from_secs(3);
 

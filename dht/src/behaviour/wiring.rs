@@ -83,8 +83,8 @@ impl Behaviour {
                 Task::Announce(id) => {
                     self.events.push_back(Event::Announced { id, acknowledged, asked, done, over });
                 }
-                Task::Withdraw(_) if over => {
-                    self.events.push_back(Event::Withdrawn { acknowledged, asked });
+                Task::Withdraw(id) if over => {
+                    self.events.push_back(Event::Withdrawn { id, acknowledged, asked });
                 }
                 Task::Withdraw(_) => {}
             }

@@ -11,7 +11,7 @@ use libp2p::swarm::DialError;
 
 use super::*;
 use crate::config::{Defences, Limits};
-use crate::provide::AnnounceId;
+use crate::provide::{AnnounceId, WithdrawalId};
 use crate::scope::Scopes;
 use crate::wire::{Receipt, Sealed, Term};
 
@@ -210,7 +210,7 @@ fn our_own_keys_are_answered_with_addresses_of_the_scope_or_not_at_all() {
     assert!(wan.told().is_empty(), "nobody could come to us");
     wan.set_own_addresses(&[], &addresses(&[PRIVATE, GLOBAL]), Instant::now());
     assert_eq!(wan.told(), [addresses(&[GLOBAL])]);
-    wan.withdraw(Task::Withdraw(1), &[key()], Instant::now());
+    wan.withdraw(Task::Withdraw(WithdrawalId(1)), &[key()], Instant::now());
     assert!(wan.told().is_empty());
 }
 

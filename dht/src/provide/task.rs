@@ -7,11 +7,15 @@ use shoal_content::ProviderKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnnounceId(pub u64);
 
+/// Names one withdrawal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WithdrawalId(pub(crate) u64);
+
 /// Why something is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {
     Announce(AnnounceId),
-    Withdraw(u64),
+    Withdraw(WithdrawalId),
 }
 
 /// A key of ours, and since which second of the Unix epoch it has been.

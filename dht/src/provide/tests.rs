@@ -309,7 +309,7 @@ fn holders_are_told_of_a_withdrawal_and_nobody_else() {
     let messages = scene.send();
     scene.answer(&messages[..3], Answer::Stored);
     scene.answer(&messages[3..], Answer::Unreachable);
-    let withdrawal = Task::Withdraw(1);
+    let withdrawal = Task::Withdraw(WithdrawalId(1));
     scene.provide.withdraw(withdrawal, &all[..4], scene.now);
     let told = scene.run(Answer::Stored);
     assert_eq!(told.len(), 3);
@@ -336,7 +336,7 @@ fn a_withdrawal_waits_behind_the_announcement_on_its_way() {
     scene.announce(&all);
     scene.walk();
     let on_their_way = scene.send();
-    scene.provide.withdraw(Task::Withdraw(1), &all[..1], scene.now);
+    scene.provide.withdraw(Task::Withdraw(WithdrawalId(1)), &all[..1], scene.now);
     assert!(scene.send().is_empty(), "nothing overtakes");
     // It is lost, and sent again without the key that was withdrawn; then comes the withdrawal.
     scene.answer(&on_their_way, Answer::Lost);
@@ -353,7 +353,7 @@ fn what_is_withdrawn_before_it_was_told_is_not_told() {
     let mut scene = Scene::new(2);
     let all = keys(0..3);
     scene.announce(&all);
-    scene.provide.withdraw(Task::Withdraw(1), &all, scene.now);
+    scene.provide.withdraw(Task::Withdraw(WithdrawalId(1)), &all, scene.now);
     assert!(scene.run(Answer::Stored).is_empty());
     assert_eq!(scene.notes(), [Note::Chosen, Note::Done]);
     assert!(scene.provide.jobs.is_empty() && scene.provide.ledger.batches.is_empty());
@@ -369,7 +369,7 @@ fn holders_of_former_rounds_are_told_of_a_withdrawal() {
     scene.provide.table_size(1000, scene.now);
     scene.pass(HOUR / 2);
     scene.run(Answer::Stored);
-    scene.provide.withdraw(Task::Withdraw(1), &keys(0..1), scene.now);
+    scene.provide.withdraw(Task::Withdraw(WithdrawalId(1)), &keys(0..1), scene.now);
     let told: HashSet<_> = scene.run(Answer::Stored).into_iter().map(|message| message.peer).collect();
     assert_eq!(told.len(), 4);
     assert!(former.iter().all(|peer| told.contains(peer)));

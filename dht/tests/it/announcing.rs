@@ -64,8 +64,8 @@ async fn what_is_withdrawn_is_found_no_more() {
     let mut net = Net::new(6).await;
     net.chain(5).await;
     net.announce(0, &[key(1), key(2)]).await;
-    net.dht(0).withdraw(&[key(1)]);
-    let withdrawn = Event::Withdrawn { acknowledged: 5, asked: 5 };
+    let id = net.dht(0).withdraw(&[key(1)]);
+    let withdrawn = Event::Withdrawn { id, acknowledged: 5, asked: 5 };
     net.until("the withdrawal", |net| net.told[0].contains(&withdrawn)).await;
     for index in 1..6 {
         assert!(net.find(index, key(1)).await.providers.is_empty(), "node {index} still finds it");
@@ -93,8 +93,8 @@ async fn a_withdrawal_overtakes_no_announcement() {
         net.told[0].iter().any(|event| matches!(event, Event::Announced { asked: 1.., .. }))
     })
     .await;
-    net.dht(0).withdraw(&[key(1)]);
-    let is_withdrawn = |event: &Event| matches!(event, Event::Withdrawn { .. });
+    let id = net.dht(0).withdraw(&[key(1)]);
+    let is_withdrawn = |event: &Event| matches!(event, Event::Withdrawn { id: over, .. } if *over == id);
     net.until("the withdrawal", |net| net.told[0].iter().any(is_withdrawn)).await;
     for index in 1..4 {
         assert!(net.find(index, key(1)).await.providers.is_empty());
@@ -104,8 +104,8 @@ async fn a_withdrawal_overtakes_no_announcement() {
 #[tokio::test]
 async fn a_withdrawal_without_records_ends_at_once() {
     let mut net = Net::new(1).await;
-    net.dht(0).withdraw(&[key(1)]);
-    let withdrawn = Event::Withdrawn { acknowledged: 0, asked: 0 };
+    let id = net.dht(0).withdraw(&[key(1)]);
+    let withdrawn = Event::Withdrawn { id, acknowledged: 0, asked: 0 };
     net.until("the withdrawal", |net| net.told[0].contains(&withdrawn)).await;
 }
 

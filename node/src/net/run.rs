@@ -208,13 +208,13 @@ impl Driver {
             Command::WithdrawAll { max, done } => {
                 let dht = &mut self.swarm.behaviour_mut().dht;
                 if let Some(keys) = dht.own_keys(max) {
-                    dht.withdraw(&keys);
-                    self.waiting.withdrawals.push_back(done);
+                    let id = dht.withdraw(&keys);
+                    self.waiting.withdrawals.insert(id, done);
                 }
             }
             Command::Withdraw { keys, done } => {
-                self.waiting.withdrawals.push_back(done);
-                self.swarm.behaviour_mut().dht.withdraw(&keys);
+                let id = self.swarm.behaviour_mut().dht.withdraw(&keys);
+                self.waiting.withdrawals.insert(id, done);
             }
             Command::Ban { peer } => {
                 tracing::info!(%peer, "a peer that keeps sending wrong bytes is locked out for a while");
@@ -366,7 +366,7 @@ impl Driver {
             shoal_dht::Event::Announced { id, acknowledged, asked, done, .. } => {
                 self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
             }
-            shoal_dht::Event::Withdrawn { .. } => self.waiting.withdrawn(),
+            shoal_dht::Event::Withdrawn { id, .. } => self.waiting.withdrawn(id),
             shoal_dht::Event::PeerDiscovered { peer, addresses } => self.discovered(peer, addresses),
             shoal_dht::Event::TableChanged => self.bump(),
             _ => {}

@@ -124,12 +124,26 @@ fn what_an_earlier_run_told_is_withdrawn_where_it_must_be() {
     let mut next = restarted(&mut scene, Duration::from_secs(60));
     next.keep(&keys(0..100), HOUR);
     let gone = keys(0..1);
-    next.provide.withdraw(Task::Withdraw(1), &gone, next.now);
+    next.provide.withdraw(Task::Withdraw(WithdrawalId(1)), &gone, next.now);
     let told = next.run(Answer::Stored);
     let nearest: Vec<_> =
         next.nearest(Position::of_key(&gone[0])).into_iter().take(20).map(|node| node.peer).collect();
     assert!(told.iter().all(|message| message.withdraws && message.keys.iter().eq(&gone)));
     assert!(nearest.iter().all(|peer| told.iter().any(|message| message.peer == *peer)));
+}
+
+#[test]
+fn a_withdrawal_that_finds_nobody_ends() {
+    let mut scene = told(100);
+    let mut next = restarted(&mut scene, Duration::from_secs(60));
+    next.keep(&keys(0..100), HOUR);
+    let task = Task::Withdraw(WithdrawalId(1));
+    next.provide.withdraw(task, &keys(0..1), next.now);
+    next.pass(WITHDRAWING / 2);
+    assert!(!next.provide.take_notes().contains(&(task, Note::Done)), "somebody may come");
+    next.pass(WITHDRAWING / 2);
+    assert!(next.provide.take_notes().contains(&(task, Note::Done)));
+    assert!(next.run(Answer::Stored).is_empty(), "it is over");
 }
 
 #[test]

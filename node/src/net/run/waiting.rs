@@ -2,9 +2,10 @@
 //!
 //! Invariant: every entry leaves on its last event, when its caller is gone, or at wind-down.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use libp2p::{Multiaddr, PeerId, request_response::OutboundRequestId, swarm::ConnectionId};
+use shoal_dht::WithdrawalId;
 use shoal_transfer::have;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -44,7 +45,7 @@ pub(super) struct Waiting {
     pub(super) asks: HashMap<OutboundRequestId, Ask>,
     pub(super) finds: HashMap<u64, Find>,
     pub(super) announcements: HashMap<u64, watch::Sender<Acknowledged>>,
-    pub(super) withdrawals: VecDeque<oneshot::Sender<()>>,
+    pub(super) withdrawals: HashMap<WithdrawalId, oneshot::Sender<()>>,
 }
 
 impl Ask {
@@ -136,9 +137,8 @@ impl Waiting {
         }
     }
 
-    /// Withdrawals end in the order in which they began, near enough for callers that only wait for theirs.
-    pub(super) fn withdrawn(&mut self) {
-        if let Some(done) = self.withdrawals.pop_front() {
+    pub(super) fn withdrawn(&mut self, id: WithdrawalId) {
+        if let Some(done) = self.withdrawals.remove(&id) {
             let _ = done.send(());
         }
     }
@@ -150,6 +150,7 @@ impl Waiting {
 
     /// Forgets what nobody waits for any more; returns the lookups to stop.
     pub(super) fn abandoned(&mut self) -> Vec<u64> {
+        self.withdrawals.retain(|_, done| !done.is_closed());
         self.asks.retain(|_, ask| !ask.reply.is_closed());
         self.dials.retain(|dial| !dial.reply.is_closed());
         self.finds.extract_if(|_, find| find.found.is_closed()).map(|(id, _)| id).collect()
