@@ -107,8 +107,8 @@ impl Keeper {
                 Err(error) => return self.throw_away(database, &error).await,
             };
             after = rows.last().map(|(key, _)| key.clone());
-            if after.is_none() {
-                self.net.records_loaded().await;
+            // A node that is stopping takes nothing in.
+            if after.is_none() || self.tasks.stopping().is_cancelled() {
                 return Some(database);
             }
             let useless = self.net.restore_records(rows).await;

@@ -452,6 +452,8 @@ impl Driver {
     /// Refuses new work, lets every caller go, and closes the connections.
     async fn wind_down(mut self) {
         self.commands.close();
+        // What waits here has a caller, and some of them must go on before the last records are taken.
+        while self.commands.try_recv().is_ok() {}
         self.waiting = Waiting::default();
         self.save_book();
         self.save_progress();

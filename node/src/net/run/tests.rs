@@ -7,7 +7,10 @@ use libp2p::identity::Keypair;
 use shoal_content::{Digest, NetworkName, ProviderKey};
 use shoal_transfer::have::{Answer, Have, Request, Response};
 
-use super::{super::SaidBy, *};
+use super::{
+    super::{Records, SaidBy},
+    *,
+};
 use crate::config::{Builder, Transport};
 
 /// Longer than any of this takes.
@@ -26,8 +29,11 @@ impl Scene {
     async fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        let (net, _) = start(&home.path().join("here"), &stop);
-        let (mut other, peer) = start(&home.path().join("there"), &stop);
+        let (records, _) = mpsc::channel(1);
+        let (driver, net, _) = node(&home.path().join("here"), &stop, records.clone());
+        spawn(driver);
+        let (driver, mut other, peer) = node(&home.path().join("there"), &stop, records);
+        spawn(driver);
         let listening = other.listening.wait_for(|addresses| !addresses.is_empty());
         let address = tokio::time::timeout(DEADLINE, listening).await.unwrap().unwrap()[0].clone();
         Self { net, peer, address, stop, _home: home }
@@ -53,12 +59,15 @@ impl Drop for Scene {
 }
 
 /// A node without anything but its Swarm.
-fn start(home: &Path, stop: &CancellationToken) -> (Net, PeerId) {
+fn node(
+    home: &Path,
+    stop: &CancellationToken,
+    records: mpsc::Sender<Vec<RecordChange>>,
+) -> (Driver, Net, PeerId) {
     let key = Keypair::generate_ed25519();
     let config = Builder::default().mdns(false).transport(Transport::Memory);
     let mut parts = super::super::build(&config, &key).unwrap();
     parts.swarm.listen_on("/memory/0".parse().unwrap()).unwrap();
-    let (records, _) = mpsc::channel(1);
     let wiring = Wiring {
         answer: Arc::new(|_, _| futures::future::ready(Response::Answer(Answer::default())).boxed()),
         save: Arc::new(|_| {}),
@@ -72,9 +81,12 @@ fn start(home: &Path, stop: &CancellationToken) -> (Net, PeerId) {
         stop: stop.clone(),
     };
     let (driver, net) = Driver::new(parts.swarm, wiring);
-    #[expect(clippy::disallowed_methods, reason = "it ends with the scene")]
+    (driver, net, key.public().to_peer_id())
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends when its stop is cancelled")]
+fn spawn(driver: Driver) {
     tokio::spawn(driver.run());
-    (net, key.public().to_peer_id())
 }
 
 /// A place where nobody is.
@@ -100,6 +112,24 @@ async fn a_question_is_asked_at_its_own_address_when_a_dial_elsewhere_fails() {
     let asked = scene.net.ask(scene.peer, vec![scene.address.clone()], question.clone());
     let answer = tokio::time::timeout(DEADLINE, asked).await.unwrap();
     assert!(matches!(answer, Ok(Response::Answer(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn whoever_writes_records_is_not_kept_waiting_by_the_end() {
+    let (home, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+    let (records, mut changes) = mpsc::channel(1);
+    records.send(Vec::new()).await.unwrap();
+    let (driver, net, _) = node(home.path(), &stop, records);
+    let (reply, restored) = tokio::sync::oneshot::channel();
+    let restore = Records::Restore { rows: Vec::new(), reply };
+    net.send(Command::Records(restore)).await.unwrap();
+    stop.cancel();
+    spawn(driver);
+    // It takes no changes before it has heard of what it restores.
+    let heard = tokio::time::timeout(DEADLINE, restored).await;
+    assert!(heard.is_ok(), "the node waits for it to take changes, and it waits for the node");
+    let end = async { while changes.recv().await.is_some() {} };
+    tokio::time::timeout(DEADLINE, end).await.unwrap();
 }
 
 #[tokio::test]
