@@ -201,14 +201,12 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// One whose Swarm has ended already.
+    /// One without a Swarm, and what it is asked to do.
     #[cfg(test)]
-    pub(crate) fn of_nobody() -> Self {
-        Self {
-            commands: mpsc::channel(1).0,
-            changes: watch::channel(0).1,
-            listening: watch::channel(Vec::new()).1,
-        }
+    pub(crate) fn of_nobody() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let (changes, listening) = (watch::channel(0).1, watch::channel(Vec::new()).1);
+        (Self { commands, changes, listening }, asked)
     }
 
     /// Connects to `addresses` that our user named, of `peer` if it is known who lives there.

@@ -459,7 +459,7 @@ mod tests {
         let network = NetworkName::parse("test").unwrap();
         let peer = || Keypair::generate_ed25519().public().to_peer_id();
         let seek = Seek {
-            net: Net::of_nobody(),
+            net: Net::of_nobody().0,
             me: peer(),
             key: ProviderKey::derive(&network, &Digest::of(b"content")),
             hints: Vec::new(),

@@ -47,6 +47,8 @@ impl Keeper {
             Some(strangers) => self.load(strangers).await,
             None => None,
         };
+        // What could not be read is not there.
+        self.net.records_loaded().await;
         let mut failed = Instant::now();
         while let Some(batch) = changes.recv().await {
             if strangers.is_none() && failed.elapsed() >= PAUSE {
@@ -142,5 +144,26 @@ impl Keeper {
         };
         self.tasks.blocking(discard).await?;
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Command, Records};
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (net, mut asked) = Net::of_nobody();
+        let tasks = Tasks::new();
+        // It reads at once.
+        tasks.stopping().cancel();
+        let network = NetworkName::default();
+        let path = folder.path().join("no such folder").join("records");
+        let (_, changes) = mpsc::channel(1);
+        let unkept = watch::Sender::new(None);
+        Keeper { net, tasks, network, path, unkept }.run(changes).await;
+        assert!(matches!(asked.recv().await, Some(Command::Records(Records::Loaded))));
     }
 }

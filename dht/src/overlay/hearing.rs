@@ -137,9 +137,11 @@ impl Overlay {
             Term::Withdrawn => None,
             Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
         };
-        // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced.
-        let mut may_announce = || self.purses.may_announce(remote.sender, keys, now);
-        if ttl.is_some_and(|ttl| ttl.is_zero() || addresses.is_empty() || !may_announce()) {
+        // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced: unless it may be
+        // of a record that has not been read from the disk yet, and so has to be remembered.
+        let is_of_use = ttl.is_none_or(|ttl| !ttl.is_zero() && !addresses.is_empty());
+        let costs = ttl.is_some() || !self.records.is_loaded();
+        if !is_of_use || costs && !self.purses.may_announce(remote.sender, keys, now) {
             return refusal;
         }
         if announcement.provider == self.local {

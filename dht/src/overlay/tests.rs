@@ -246,6 +246,23 @@ fn a_withdrawal_needs_no_address() {
     assert!(lan.told().is_empty());
 }
 
+#[test]
+fn a_withdrawal_of_what_is_not_known_yet_costs_as_much_as_an_announcement() {
+    let mut lan = overlay(Scope::Lan);
+    let (provider, now) = (Keypair::generate_ed25519(), Instant::now());
+    let peer = provider.public().to_peer_id();
+    let connection = ConnectionId::new_unchecked(1);
+    let remote = Remote::new(peer, &place(AddressClass::Private), Endpoint::Listener);
+    let sender = remote.sender;
+    lan.connections.insert(connection, remote);
+    while lan.purses.may_announce(sender, 1024, now) {}
+    let withdrawal = lan.sealed(&provider, 1, &[], Term::Withdrawn);
+    lan.expect_records();
+    assert_eq!(lan.receive(peer, connection, &withdrawal, now), REFUSED, "it would have to be remembered");
+    lan.records_loaded();
+    assert_eq!(lan.receive(peer, connection, &withdrawal, now), STORED, "there is nothing to remember");
+}
+
 /// A dial that met nobody, at an address that is not the peer's only one.
 fn refused() -> DialError {
     let refused = TransportError::Other(io::ErrorKind::ConnectionRefused.into());

@@ -94,6 +94,11 @@ impl RecordStore {
         self.is_loaded = true;
     }
 
+    /// Whether everything on disk has been read.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
     /// Notes that what was on disk is lost, so that everything is told again.
     pub(crate) fn unkept(&mut self) {
         self.gone.clear();
