@@ -197,9 +197,13 @@ impl Walk {
         if candidate.state == State::Answered {
             return;
         }
+        // Who was late, or failed before, has been counted.
+        let is_known = matches!(candidate.state, State::Late | State::Dead);
         candidate.state = State::Dead;
-        let teller = candidate.teller;
-        self.blame(teller);
+        if !is_known {
+            let teller = candidate.teller;
+            self.blame(teller);
+        }
     }
 
     /// Notes that a question was not sent after all, for a reason of our own: the node is asked another time.

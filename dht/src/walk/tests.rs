@@ -212,6 +212,29 @@ fn one_who_names_only_the_dead_is_not_followed() {
 }
 
 #[test]
+fn who_was_late_and_then_turns_out_to_be_gone_is_one_dead_referral() {
+    let (mut walk, peers, now) = scene(1, 20);
+    ask(&mut walk, now);
+    let named: Vec<_> = (1000..1006).map(peer).collect();
+    walk.answered(&peers[0], named.iter().copied().map(node).collect(), |_| false);
+    let asked = ask(&mut walk, now);
+    let (silent, others) = asked.split_at(usize::from(MAX_DEAD_REFERRALS) - 1);
+    assert!(!others.is_empty());
+    for other in others {
+        walk.put_back(other);
+    }
+    assert_eq!(walk.tick(now + WAIT).len(), silent.len());
+    for peer in silent {
+        walk.failed(peer);
+        walk.failed(peer);
+    }
+    assert!(!walk.is_liar(&peers[0]), "it named {} that are gone", silent.len());
+    let next = ask(&mut walk, now + WAIT)[0];
+    walk.failed(&next);
+    assert!(walk.is_liar(&peers[0]));
+}
+
+#[test]
 fn liars_make_no_walk_endless() {
     let (mut walk, peers, now) = scene(1, 20);
     let mut asked = ask(&mut walk, now);
