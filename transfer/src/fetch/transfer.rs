@@ -176,6 +176,8 @@ pub(super) async fn transfer(
         receiver.tell(Event::Follows(order.id, follows)).await;
     }
     let received = receiver.receive().await;
+    // First what came: a source that does not read what it is asked next must not keep it from the disk.
+    receiver.flush().await?;
     if receiver.is_answered {
         receiver.pass_on().await;
     }
@@ -273,7 +275,7 @@ impl Receiver {
                 return Ok(());
             }
             let max = self.chunk_left.min(READ_LEN);
-            match self.read(max).await? {
+            match self.read_into(Space::Batch(max)).await? {
                 None => return Ok(()),
                 Some(0) => return Err(Failure::Lost.into()),
                 Some(read) => {
@@ -330,10 +332,6 @@ impl Receiver {
             }
         }
         Mark::decode(word).map(Some).map_err(|error| broken(error).into())
-    }
-
-    async fn read(&mut self, max: usize) -> Result<Option<usize>, Ended> {
-        self.read_into(Space::Batch(max)).await
     }
 
     /// Reads some bytes, while writes go on. Nothing if the request was stopped.
@@ -395,11 +393,10 @@ impl Receiver {
         }
     }
 
-    /// Leaves the stream to the next request.
+    /// Leaves the stream to the next request, unless this one is stopped while its source does not read that.
     async fn pass_on(&mut self) {
-        if let Some(line) = self.line.take()
-            && let Some(stream) = line.pass_on().await
-        {
+        let Some(line) = self.line.take() else { return };
+        if let Either::Left((Some(stream), _)) = select(Box::pin(line.pass_on()), &mut self.bit).await {
             self.shared.lines.give_back(self.peer, stream);
         }
     }
