@@ -137,7 +137,9 @@ impl Inner {
             }
         }
         for stem in stems {
-            let is_live = lock(&self.live).keys().any(|path| record::stem(path) == stem);
+            // Held until all of it is gone, so that whoever begins there meanwhile does not lose what he has just made.
+            let live = lock(&self.live);
+            let is_live = live.keys().any(|path| record::stem(path) == stem);
             if !is_live && !self.has_part(&stem)? {
                 record::remove(&self.partials, &stem)?;
                 collected += 1;
