@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shoal_node::{Rate, Rates};
-use shoal_testnet::{Cluster, Shape, wait};
+use shoal_testnet::{Cluster, Shape, sample, wait};
 
 use crate::stage::{LARGE, assert_same, file, publish, watch};
 
@@ -85,6 +85,35 @@ async fn a_limit_is_no_loss_of_patience() {
     assert_eq!(fetched.dropped, []);
     assert_same(&path, &target);
     cluster.stop().await.unwrap();
+}
+
+/// Small files come many in one request, which takes far longer than the get has patience when it is the receiver who is
+/// slow, and none of them is whole for long when it is the sender.
+async fn check_bundles(upper: Rates, lower: Rates, patience: Duration) {
+    const FILES: u64 = 80;
+    let cluster = Cluster::start(2, Shape::Star).await.unwrap();
+    let (provider, getter) = (cluster.node(0), cluster.node(1));
+    let path = cluster.dir().join("original");
+    sample::write_equal(&path, 1, FILES, 700).unwrap();
+    let cid = publish(provider, &path).await;
+    provider.set_rates(upper);
+    getter.set_rates(lower);
+    let target = cluster.dir().join("got");
+    let mut get = getter.get(cid).to(&target).timeout(patience).start();
+    let some = watch(&mut get, |progress| progress.files_done > 0).await.unwrap();
+    assert!(some.files_done < FILES, "files are placed as they come: {}", some.files_done);
+    let fetched = wait::within("the get", get).await.unwrap().unwrap();
+    assert_eq!((fetched.files, fetched.dropped.as_slice()), (FILES, [].as_slice()));
+    assert_same(&path, &target);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_of_small_files_comes_under_a_slow_limit_of_either_side() {
+    check_bundles(Rates { up: rate(20_000), ..Rates::default() }, Rates::default(), Duration::from_secs(20))
+        .await;
+    check_bundles(Rates::default(), Rates { down: rate(20_000), ..Rates::default() }, Duration::from_secs(1))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
