@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashSet,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use shoal_content::{Cid, Digest, Kind, Manifest, Root};
+use shoal_content::{Cid, Digest, Entry, Kind, Manifest, Root};
 
 use crate::{
     Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, journal::Lost, lock::lock, store::Inner,
@@ -255,19 +256,56 @@ impl Inner {
             let is_here = self.state_of(path, &digest)? == ShareState::Ok;
             return Ok(is_here.then_some(digest).into_iter().collect());
         }
-        let manifest = self.manifest(&row.cid)?;
         let mut files = Vec::new();
         let mut has_any = false;
-        for (at, entry) in manifest.iter().flat_map(Manifest::entries).enumerate() {
+        let mut at = 0;
+        self.each_file(&digest, |entry| {
             if at >= max_files && has_any {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             if self.state_of(&path.join(entry.path.as_str()), &entry.digest)? == ShareState::Ok {
                 has_any = true;
                 files.extend((at < max_files).then_some(entry.digest));
             }
-        }
+            at += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(has_any.then_some(digest).into_iter().chain(files).collect())
+    }
+
+    /// Hands the files of a directory to `f` in their order, until that has enough, or its manifest turns out to be
+    /// damaged. One page of it is in memory at a time: a large directory takes hundreds.
+    fn each_file(
+        &self,
+        root: &Digest,
+        mut f: impl FnMut(&Entry) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let decoded = |digest: &Digest| {
+            let bytes = self.db.read(|read| read.owned(digest))?;
+            Ok::<_, StoreError>(bytes.and_then(|bytes| Root::decode(&bytes).ok()))
+        };
+        let mut each = |manifest: &Manifest| {
+            for entry in manifest.entries() {
+                if f(entry)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok::<_, StoreError>(ControlFlow::Continue(()))
+        };
+        match decoded(root)? {
+            Some(Root::Flat(manifest)) => drop(each(&manifest)?),
+            Some(Root::Paged(pages)) => {
+                for page in pages.iter() {
+                    // A page is what a short manifest is.
+                    let Some(Root::Flat(page)) = decoded(&page.digest)? else { break };
+                    if each(&page)?.is_break() {
+                        break;
+                    }
+                }
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     fn share(&self, path: PathBuf, row: ShareRow) -> Result<Share, StoreError> {
