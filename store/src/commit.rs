@@ -5,6 +5,7 @@
 //! never removed that somebody has just put there.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     ffi::{OsStr, OsString},
     io,
@@ -54,14 +55,69 @@ pub(crate) enum NewOutboard {
     },
 }
 
-impl NewBlob {
+/// What is to be noted of such a blob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noting<'a> {
+    pub(crate) digest: &'a Digest,
+    pub(crate) stamp: Stamp,
+    pub(crate) is_fresh: bool,
+    pub(crate) outboard: &'a NewOutboard,
+}
+
+impl Noting<'_> {
     fn row(&self) -> BlobRow {
-        let outboard = match &self.outboard {
+        let outboard = match self.outboard {
             NewOutboard::Inline(pairs) => Outboard::Inline(pairs.clone()),
             NewOutboard::File { .. } => Outboard::File,
         };
         BlobRow { size: self.stamp.size, outboard }
     }
+
+    fn source(&self) -> SourceRow {
+        let state = if self.is_fresh { SourceState::Fresh } else { SourceState::Good };
+        SourceRow { digest: *self.digest, stamp: self.stamp, state }
+    }
+}
+
+/// Blobs to be noted together, by number. There may be very many: what is noted of each is put together when its turn
+/// comes.
+pub(crate) trait NewBlobs {
+    fn get(&self, at: usize) -> Option<Noting<'_>>;
+
+    fn path(&self, at: usize) -> Cow<'_, Path>;
+
+    /// Their numbers in the order of their paths. Of those with one path only the last.
+    fn by_path(&self) -> Vec<usize>;
+}
+
+impl NewBlobs for &[(PathBuf, NewBlob)] {
+    fn get(&self, at: usize) -> Option<Noting<'_>> {
+        let (_, NewBlob { digest, stamp, is_fresh, outboard }) = <[_]>::get(self, at)?;
+        Some(Noting { digest, stamp: *stamp, is_fresh: *is_fresh, outboard })
+    }
+
+    fn path(&self, at: usize) -> Cow<'_, Path> {
+        <[_]>::get(self, at).map_or(Cow::default(), |(path, _)| path.into())
+    }
+
+    fn by_path(&self) -> Vec<usize> {
+        let path = |at: usize| <[_]>::get(self, at).map(|(path, _)| path.as_os_str().as_bytes());
+        let mut order: Vec<_> = (0..self.len()).collect();
+        order.sort_by_key(|at| path(*at));
+        keep_last(&mut order, |a, b| path(a) == path(b));
+        order
+    }
+}
+
+/// Keeps the last of neighbours that are the same.
+pub(crate) fn keep_last(order: &mut Vec<usize>, is_same: impl Fn(usize, usize) -> bool) {
+    order.dedup_by(|later, kept| {
+        let is_same = is_same(*later, *kept);
+        if is_same {
+            *kept = *later;
+        }
+        is_same
+    });
 }
 
 /// A transaction, and the outboard files to remove after it.
@@ -78,12 +134,22 @@ impl Inner {
         blobs: &[(PathBuf, NewBlob)],
         change: impl FnOnce(&mut Change<'_, '_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        sync_outboards(blobs).map_err(StoreError::Io)?;
+        self.commit_all(&blobs, change)
+    }
+
+    /// The same for very many blobs.
+    pub(crate) fn commit_all<T>(
+        &self,
+        blobs: &impl NewBlobs,
+        change: impl FnOnce(&mut Change<'_, '_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let all = || (0..).map_while(|at| blobs.get(at));
+        sync_outboards(all()).map_err(StoreError::Io)?;
         let _names = lock(&self.outboard_names);
         let mut has_files = false;
-        for (_, blob) in blobs {
-            if let NewOutboard::File { name, .. } = &blob.outboard {
-                self.name_outboard(name, &blob.digest).map_err(StoreError::Io)?;
+        for blob in all() {
+            if let NewOutboard::File { name, .. } = blob.outboard {
+                self.name_outboard(name, blob.digest).map_err(StoreError::Io)?;
                 has_files = true;
             }
         }
@@ -129,30 +195,20 @@ impl Inner {
 impl Change<'_, '_> {
     /// Notes files in place, each table by itself and in the order of its keys: however large a table is, each page of
     /// it is read and written once.
-    fn put_sources(&mut self, blobs: &[(PathBuf, NewBlob)]) -> Result<(), StoreError> {
-        let mut sources: Vec<(&Path, &NewBlob)> =
-            blobs.iter().map(|(path, blob)| (path.as_path(), blob)).collect();
-        sources.sort_by_key(|(path, _)| path.as_os_str().as_bytes());
-        // Of one path the last is true.
-        sources.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0;
-            if is_same {
-                *kept = *later;
-            }
-            is_same
-        });
+    fn put_sources(&mut self, blobs: &impl NewBlobs) -> Result<(), StoreError> {
+        let mut order = blobs.by_path();
         let mut replaced = Vec::new();
-        for (path, blob) in &sources {
-            let state = if blob.is_fresh { SourceState::Fresh } else { SourceState::Good };
-            let row = SourceRow { digest: blob.digest, stamp: blob.stamp, state };
-            let old = self.write.set_source(path, &row)?.filter(|old| old.digest != row.digest);
-            replaced.extend(old.map(|old| (old.digest, *path)));
+        for at in &order {
+            let (Some(blob), path) = (blobs.get(*at), blobs.path(*at)) else { continue };
+            let old = self.write.set_source(&path, &blob.source())?.filter(|old| old.digest != *blob.digest);
+            replaced.extend(old.map(|old| (old.digest, path.into_owned())));
         }
-        sources.sort_by_key(|(_, blob)| blob.digest);
+        order.sort_by_key(|at| blobs.get(*at).map(|blob| blob.digest));
         let mut unknown = Vec::new();
-        for (path, blob) in sources {
-            if self.write.set_blob(&blob.digest, &blob.row(), Holder::Source(path))? {
-                unknown.push(blob.digest);
+        for at in order {
+            let (Some(blob), path) = (blobs.get(at), blobs.path(at)) else { continue };
+            if self.write.set_blob(blob.digest, &blob.row(), Holder::Source(&path))? {
+                unknown.push(*blob.digest);
             }
         }
         self.write.set_keys(&unknown)?;
@@ -307,10 +363,9 @@ impl Change<'_, '_> {
     }
 }
 
-fn sync_outboards(blobs: &[(PathBuf, NewBlob)]) -> io::Result<()> {
+fn sync_outboards<'a>(blobs: impl Iterator<Item = Noting<'a>>) -> io::Result<()> {
     let files: Vec<&Arc<Handle>> = blobs
-        .iter()
-        .filter_map(|(_, blob)| match &blob.outboard {
+        .filter_map(|blob| match blob.outboard {
             NewOutboard::File { handle, .. } => Some(handle),
             NewOutboard::Inline(_) => None,
         })

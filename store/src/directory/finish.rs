@@ -1,6 +1,7 @@
 //! Gives a directory its final name, or gives it up.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
@@ -8,10 +9,12 @@ use std::{
     time::SystemTime,
 };
 
+use shoal_content::Entry;
+
 use super::{Missing, PartialDirectory, Placed, Unnoted, open_parent};
 use crate::{
     FinishError, FinishOptions, Replace, Share, ShareState, StoreError,
-    commit::{NewBlob, NewOutboard},
+    commit::{NewBlobs, NewOutboard, Noting, keep_last},
     db::Holder,
     disk::ShareRow,
     files::Dir,
@@ -65,11 +68,10 @@ impl PartialDirectory {
         let unnoted = if share.is_some() { placed.take_unnoted() } else { Vec::new() };
         let (first, last) = unnoted.split_at(unnoted.len().saturating_sub(BATCH_ROWS));
         self.note_in(&final_name.path, first)?;
-        let blobs = self.blobs_in(&final_name.path, last);
         self.move_rows(
             &final_name.path,
             share.as_ref(),
-            &Rows { moved, blobs, any_noted: placed.any_noted },
+            &Rows { moved, unnoted: last, any_noted: placed.any_noted },
         )?;
         if let Some(row) = &share {
             self.store.inner.journal.note(&final_name.path, Some(row.cid)).map_err(StoreError::Io)?;
@@ -87,7 +89,7 @@ impl PartialDirectory {
             }
         }
         self.remove_folders();
-        let rows = Rows { moved: Moved::Folder, blobs: Vec::new(), any_noted: true };
+        let rows = Rows { moved: Moved::Folder, unnoted: &[], any_noted: true };
         self.move_rows(&self.path, None, &rows)
     }
 
@@ -108,18 +110,12 @@ impl PartialDirectory {
 
     /// Notes files where they lie, in this folder.
     fn note_in(&self, folder: &Path, unnoted: &[Unnoted]) -> Result<(), StoreError> {
-        unnoted
-            .chunks(BATCH_ROWS)
-            .try_for_each(|some| self.store.inner.commit(&self.blobs_in(folder, some), |_| Ok(())))
+        let mut batches = unnoted.chunks(BATCH_ROWS);
+        batches.try_for_each(|some| self.store.inner.commit_all(&self.lying_in(folder, some), |_| Ok(())))
     }
 
-    fn blobs_in(&self, folder: &Path, unnoted: &[Unnoted]) -> Vec<(PathBuf, NewBlob)> {
-        let blob = |unnoted: &Unnoted| {
-            let entry = self.entry(unnoted.index)?;
-            let (digest, stamp, outboard) = (entry.digest, unnoted.stamp, unnoted.outboard.clone());
-            Some((folder.join(entry.path.as_str()), NewBlob { digest, stamp, is_fresh: false, outboard }))
-        };
-        unnoted.iter().filter_map(blob).collect()
+    fn lying_in<'a>(&'a self, folder: &'a Path, unnoted: &'a [Unnoted]) -> LyingIn<'a> {
+        LyingIn { folder, entries: self.manifest.entries(), unnoted }
     }
 
     /// Makes everything in the folder durable: with one call where there is such a call.
@@ -180,15 +176,15 @@ impl PartialDirectory {
     }
 
     /// Moves the rows of the files to where they lie now, or drops them if they are not shared.
-    fn move_rows(&self, target: &Path, share: Option<&ShareRow>, rows: &Rows) -> Result<(), FinishError> {
+    fn move_rows(&self, target: &Path, share: Option<&ShareRow>, rows: &Rows<'_>) -> Result<(), FinishError> {
         let inner = &self.store.inner;
         let noted = if rows.any_noted { self.manifest.entries() } else { &[] };
         let mut batches = noted.chunks(BATCH_ROWS).peekable();
         loop {
             let batch = batches.next().unwrap_or_default();
             let is_last = batches.peek().is_none();
-            let blobs = if is_last { rows.blobs.as_slice() } else { &[] };
-            inner.commit(blobs, |change| {
+            let blobs = self.lying_in(target, if is_last { rows.unnoted } else { &[] });
+            inner.commit_all(&blobs, |change| {
                 match share {
                     Some(_) => change.move_sources(batch, &self.path, target, |path, stamp| {
                         self.stamp_at(path, stamp, rows.moved)
@@ -226,12 +222,49 @@ impl PartialDirectory {
 }
 
 /// The rows of the files of a directory that has its final name.
-struct Rows {
+struct Rows<'a> {
     moved: Moved,
     /// Those that are not noted yet.
-    blobs: Vec<(PathBuf, NewBlob)>,
+    unnoted: &'a [Unnoted],
     /// Whether any others are.
     any_noted: bool,
+}
+
+/// Files of a directory that are not noted yet, and the folder that they are in. As a list with the path of each, those of
+/// a batch would take more memory than all else that is known of the directory.
+struct LyingIn<'a> {
+    folder: &'a Path,
+    entries: &'a [Entry],
+    unnoted: &'a [Unnoted],
+}
+
+impl LyingIn<'_> {
+    fn index(&self, at: usize) -> Option<usize> {
+        self.unnoted.get(at).map(|unnoted| unnoted.index)
+    }
+
+    fn entry(&self, at: usize) -> Option<&Entry> {
+        self.entries.get(self.index(at)?)
+    }
+}
+
+impl NewBlobs for LyingIn<'_> {
+    fn get(&self, at: usize) -> Option<Noting<'_>> {
+        let (entry, Unnoted { stamp, outboard, .. }) = (self.entry(at)?, self.unnoted.get(at)?);
+        Some(Noting { digest: &entry.digest, stamp: *stamp, is_fresh: false, outboard })
+    }
+
+    fn path(&self, at: usize) -> Cow<'_, Path> {
+        self.entry(at).map_or(Cow::default(), |entry| self.folder.join(entry.path.as_str()).into())
+    }
+
+    fn by_path(&self) -> Vec<usize> {
+        // The entries of a manifest are sorted by their paths.
+        let mut order: Vec<_> = (0..self.unnoted.len()).collect();
+        order.sort_by_key(|at| self.index(*at));
+        keep_last(&mut order, |a, b| self.index(a) == self.index(b));
+        order
+    }
 }
 
 impl Placed {
