@@ -5,7 +5,7 @@
 //!
 //! | to … | look at |
 //! | --- | --- |
-//! | name content | [`Digest`], [`Cid`], [`Link`], [`ProviderKey`] |
+//! | name content | [`Digest`], [`Cid`], [`Link`], [`ProviderKey`], [`Pass`] |
 //! | speak of parts of a blob | [`GroupRanges`], [`Tree`] |
 //! | check bytes as they arrive | [`Decoder`], [`group_cv`], [`parent_cv`] |
 //! | describe a directory | [`RelPath`], [`Entry`], [`Manifest`], [`Root`] |
@@ -25,6 +25,7 @@ mod id;
 mod link;
 mod manifest;
 mod network;
+mod pass;
 mod portable;
 mod range;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use manifest::{
     PageRef, Pages, Root,
 };
 pub use network::{NetworkName, ParseNetworkNameError, ProviderKey};
+pub use pass::Pass;
 pub use portable::{Problem, portability_problems, safe_file_name};
 pub use range::{GroupRanges, MAX_RANGE_PAIRS, RangePairsError};
 pub use relpath::{MAX_COMPONENT_LEN, MAX_PATH_DEPTH, MAX_PATH_LEN, ParsePathError, RelPath};

@@ -80,7 +80,10 @@ pub(crate) fn find(inner: &Inner, link: &Link, peers: Vec<Multiaddr>) -> Find {
             match finding {
                 Finding::Holder(holder) => summary.add(holder),
                 Finding::Unreached { peer, provider: false } => summary.unreached.push(peer),
-                Finding::Unreached { .. } | Finding::Asking(_) | Finding::Without(_) => continue,
+                Finding::Guess { .. }
+                | Finding::Unreached { .. }
+                | Finding::Asking(_)
+                | Finding::Without(_) => continue,
                 Finding::Round(round) => {
                     summary.gone = round.gone;
                     summary.silent = round.named.saturating_sub(summary.holders.len() + round.gone);

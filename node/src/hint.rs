@@ -45,9 +45,14 @@ impl Hint {
         }
     }
 
+    /// Connects to the peer.
+    pub(crate) async fn meet(&self, net: &Net) -> Result<PeerId, NetError> {
+        net.dial(self.peer, self.addresses.clone()).await
+    }
+
     /// Connects to the peer and asks what it holds behind `key`.
     pub(crate) async fn ask(&self, net: &Net, key: ProviderKey) -> Result<(PeerId, Answer), NetError> {
-        let peer = net.dial(self.peer, self.addresses.clone()).await?;
+        let peer = self.meet(net).await?;
         match net.ask(peer, self.addresses.clone(), Request::Have(Have { key })).await? {
             Response::Answer(answer) => Ok((peer, answer)),
             Response::Ack => Err(NetError::NoAnswer),

@@ -150,8 +150,11 @@ impl Library {
 
     /// Looks again at content of which a peer says that it got bytes that do not match. Reading a whole file is a lot to
     /// do for a stranger's word, so it is done for one content at a time and not again soon.
-    pub(crate) async fn suspect(&self, digest: Digest) {
+    pub(crate) async fn suspect(&self, key: ProviderKey) {
         let Ok(_one) = self.checking.try_acquire() else { return };
+        let library = self.clone();
+        let find = move || shoal_transfer::Library::digest_for(&library, &key);
+        let Some(digest) = self.tasks.blocking(find).await.flatten() else { return };
         if !self.lock().doubts.admit(digest, Instant::now()) {
             return;
         }
@@ -165,7 +168,7 @@ impl Library {
 
     /// What the store holds behind `key`.
     fn holding(&self, key: &ProviderKey) -> Option<Holding> {
-        let digest = self.store.digest_for(key).ok()??;
+        let digest = shoal_transfer::Library::digest_for(&self.store, key)?;
         let held = self.noting_broken(&digest, self.store.held(&digest)).ok()??;
         let name = self.store.label(&digest).ok().flatten().map(|label| label.name);
         Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
@@ -204,6 +207,10 @@ impl shoal_transfer::Library for Library {
 
     fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError> {
         self.noting_broken(digest, self.store.blob_by(digest, lead))
+    }
+
+    fn digest_for(&self, key: &ProviderKey) -> Option<Digest> {
+        shoal_transfer::Library::digest_for(&self.store, key)
     }
 
     fn report_bad(&self, digest: &Digest) {

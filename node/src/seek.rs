@@ -6,7 +6,9 @@
 //! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later. Between them,
 //! those found are asked again: what others hold grows while they fetch it too.
 
+mod asking;
 mod former;
+mod guess;
 mod watch;
 
 use std::{
@@ -19,11 +21,15 @@ use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 use shoal_dht::AddressClass;
-use shoal_transfer::have::{Answer, Have, Holding, Request, Response};
+use shoal_transfer::have::Holding;
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use self::former::Former;
-use self::watch::Watch;
+use self::{
+    asking::{Asked, Candidate, Met},
+    guess::Guesses,
+    watch::Watch,
+};
 use crate::{
     hint::{Hint, Unreached},
     net::{Net, NetError, Walk},
@@ -84,6 +90,11 @@ pub(crate) struct Holder {
 /// What a search tells.
 #[derive(Debug, Clone)]
 pub(crate) enum Finding {
+    /// Somebody who is connected may well have it, and has not said so yet.
+    Guess {
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    },
     Holder(Holder),
     /// Somebody who is said to have it is asked.
     Asking(PeerId),
@@ -126,13 +137,6 @@ pub(crate) struct Seek {
     pub(crate) started: Instant,
 }
 
-#[derive(Debug)]
-struct Candidate {
-    peer: PeerId,
-    addresses: Vec<Multiaddr>,
-    via: Via,
-}
-
 /// The holders found so far, for those who ask them again.
 #[derive(Default)]
 struct Found {
@@ -144,12 +148,6 @@ impl Found {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What became of one question.
-enum Asked {
-    Candidate { candidate: Candidate, answer: Result<Answer, NetError>, round_trip: Duration },
-    NoUse { hint: Hint, error: NetError },
 }
 
 impl Seek {
@@ -180,8 +178,9 @@ impl Seek {
         let mut pause = FIRST_PAUSE;
         let mut found_any = false;
         let mut told = HashSet::new();
+        let mut guesses = Guesses::default();
         loop {
-            let Some((round, any)) = self.round(tell, &mut told, found).await else { return };
+            let Some((round, any)) = self.round(tell, &mut told, &mut guesses, found).await else { return };
             found_any |= any;
             let young = self.started.elapsed() < SETTLING;
             // A young node that found nobody asks again soon instead of giving its caller a wrong "nobody".
@@ -206,7 +205,8 @@ impl Seek {
                 && let Some(candidate) = found.watch().next(Instant::now())
             {
                 let peer = candidate.peer;
-                asking.push(self.ask(candidate).map(move |asked| (peer, asked)).boxed());
+                let asked = self.ask(candidate, Instant::now());
+                asking.push(asked.map(move |asked| (peer, asked)).boxed());
             }
             let due = found.watch().next_due().filter(|_| asking.len() < ASKING_AGAIN);
             let due = async {
@@ -267,6 +267,7 @@ impl Seek {
         &self,
         tell: &mpsc::Sender<Finding>,
         told: &mut HashSet<Vec<Multiaddr>>,
+        guesses: &mut Guesses,
         found: &Found,
     ) -> Option<(Round, bool)> {
         let mut round = Round::default();
@@ -280,8 +281,14 @@ impl Seek {
         let mut without = HashSet::new();
         // Whoever is named in several ways is one provider, and this node knows best what it has itself.
         let (mut named, nameless) = self.named_by_hints();
-        asking.extend(self.hints.iter().cloned().map(|hint| self.ask_hint(hint).boxed()));
-        for candidate in self.neighbours().await {
+        asking.extend(self.hints.iter().cloned().map(|hint| self.meet_hint(hint).boxed()));
+        let connected = self.connected().await;
+        let peers: Vec<PeerId> = connected.iter().map(|candidate| candidate.peer).collect();
+        let likeliest = guesses.among(&peers, |peer| named.contains(peer), &self.former, &self.key);
+        if let Some(peer) = likeliest {
+            tell.send(Finding::Guess { peer, addresses: Vec::new() }).await.ok()?;
+        }
+        for candidate in connected.into_iter().chain(self.near().await) {
             enqueue(&mut queue, &mut known, candidate);
         }
         for (peer, addresses) in self.former.holders(&self.key) {
@@ -294,7 +301,10 @@ impl Seek {
                 if candidate.via != Via::Neighbour {
                     tell.send(Finding::Asking(candidate.peer)).await.ok()?;
                 }
-                asking.push(self.ask(candidate).boxed());
+                asking.push(match candidate.via {
+                    Via::Former => self.meet(candidate).boxed(),
+                    _ => self.ask(candidate, Instant::now()).boxed(),
+                });
             }
             if !walking && asking.is_empty() {
                 break;
@@ -311,6 +321,16 @@ impl Seek {
                 Some(asked) = asking.next() => {
                     let (candidate, answer, round_trip) = match asked {
                         Asked::Candidate { candidate, answer, round_trip } => (candidate, answer, round_trip),
+                        Asked::Met { peer, who, start } => {
+                            if guesses.guess(peer) {
+                                tell.send(Finding::Guess { peer, addresses: who.addresses() }).await.ok()?;
+                            }
+                            asking.push(match who {
+                                Met::Hint(hint) => self.ask_hint(hint, peer, start).boxed(),
+                                Met::Candidate(candidate) => self.ask(candidate, start).boxed(),
+                            });
+                            continue;
+                        }
                         Asked::NoUse { hint, error } => {
                             if told.insert(hint.addresses.clone()) {
                                 let peer = hint.unreached(&error);
@@ -374,40 +394,6 @@ impl Seek {
         let providers = || self.hints.iter().filter(|hint| hint.provider);
         let named = providers().filter_map(|hint| hint.peer).collect();
         (named, providers().filter(|hint| hint.peer.is_none()).count())
-    }
-
-    /// Peers that need no lookup: those connected, and those whose place in the overlay is near.
-    async fn neighbours(&self) -> Vec<Candidate> {
-        let connected = self.net.peers().await.into_iter().filter(|info| info.member);
-        let connected = connected.map(|info| (info.peer, info.addresses));
-        let near = self.net.overlay().await.neighbours;
-        connected
-            .chain(near)
-            .map(|(peer, addresses)| Candidate { peer, addresses, via: Via::Neighbour })
-            .collect()
-    }
-
-    async fn ask(&self, candidate: Candidate) -> Asked {
-        let start = Instant::now();
-        let question = Request::Have(Have { key: self.key });
-        let answer = self.net.ask(candidate.peer, candidate.addresses.clone(), question).await;
-        let answer = answer.and_then(|response| match response {
-            Response::Answer(answer) => Ok(answer),
-            Response::Ack => Err(NetError::NoAnswer),
-        });
-        Asked::Candidate { candidate, answer, round_trip: start.elapsed() }
-    }
-
-    /// Asks a peer that was named.
-    async fn ask_hint(&self, hint: Hint) -> Asked {
-        let start = Instant::now();
-        match hint.ask(&self.net, self.key).await {
-            Ok((peer, answer)) => {
-                let candidate = Candidate { peer, addresses: hint.addresses, via: Via::Hint };
-                Asked::Candidate { candidate, answer: Ok(answer), round_trip: start.elapsed() }
-            }
-            Err(error) => Asked::NoUse { hint, error },
-        }
     }
 }
 
@@ -475,7 +461,7 @@ mod tests {
         found.watch().found(&candidate, &holding, Instant::now());
         let told = addresses(&["/ip4/192.168.0.9/tcp/1", "/ip4/8.8.8.8/tcp/1"]);
         let others = vec![have::Holder { peer: introduced, addresses: told.clone() }];
-        let answer = Ok(Answer { holding: Some(holding), others });
+        let answer = Ok(have::Answer { holding: Some(holding), others });
         let asked = Asked::Candidate { candidate, answer, round_trip: Duration::ZERO };
         let (tell, _findings) = mpsc::channel(ASKING);
         seek.heard_again(far, asked, &tell, &found).await.unwrap();

@@ -16,9 +16,9 @@ pub(crate) fn answers(library: Library) -> Answer {
                 have::Request::Have(question) => {
                     have::Response::Answer(library.answer(peer, question.key).await)
                 }
-                have::Request::BadGroup { digest, group } => {
-                    tracing::debug!(%peer, %digest, group, "a peer says that it got a bad group");
-                    library.suspect(digest).await;
+                have::Request::BadGroup { key, group } => {
+                    tracing::debug!(%peer, ?key, group, "a peer says that it got a bad group");
+                    library.suspect(key).await;
                     have::Response::Ack
                 }
             }

@@ -46,7 +46,7 @@ const ANNOUNCED_FOR: Duration = Duration::from_secs(3600);
 /// How long a liar keeps a stream that nobody closes. It must be longer than the patience of those it lies to.
 const STREAMS_LAST: Duration = Duration::from_secs(3600);
 
-/// What a peer does when it is asked for bytes. All of them say before that they have everything.
+/// What a peer does when it is asked for bytes. All but one say before that they have everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lie {
@@ -62,13 +62,17 @@ pub enum Lie {
     HasNothing,
     /// Tells the truth, this many bytes of it per second.
     Trickles(u32),
+    /// Tells the truth, but not whether it has anything: that question it never answers.
+    AnswersNoQuestion,
 }
 
 /// A peer that lies about one content. Dropping it takes it out of the network.
 #[derive(Debug)]
 pub struct Liar {
     peer: PeerId,
+    address: Multiaddr,
     told: Arc<AtomicU64>,
+    learnt: Arc<AtomicU64>,
     _task: JoinSet<()>,
 }
 
@@ -91,15 +95,38 @@ impl Liar {
         swarm.behaviour_mut().dht.announce(ANNOUNCEMENT, &[key], ANNOUNCED_FOR);
         let peer = *swarm.local_peer_id();
         let told = Arc::new(AtomicU64::new(0));
+        let learnt = Arc::new(AtomicU64::new(0));
         let (announced, mut acknowledged) = watch::channel(0);
-        let member =
-            Member { swarm, blob, key, lie, told: told.clone(), announced, connected_over: HashMap::new() };
+        let (listens, mut address) = watch::channel(None);
+        let member = Member {
+            swarm,
+            blob,
+            key,
+            lie,
+            told: told.clone(),
+            learnt: learnt.clone(),
+            announced,
+            listens,
+            connected_over: HashMap::new(),
+            unanswered: Vec::new(),
+        };
         let mut task = JoinSet::new();
         task.spawn(member.run());
         within("the liar's announcement", acknowledged.wait_for(|nodes| *nodes > 0))
             .await?
             .context("the liar died")?;
-        Ok(Self { peer, told, _task: task })
+        let address = address.wait_for(Option::is_some).await?.clone().context("the liar has no address")?;
+        Ok(Self { peer, address, told, learnt, _task: task })
+    }
+
+    /// Where it can be dialled.
+    pub fn address(&self) -> &Multiaddr {
+        &self.address
+    }
+
+    /// How often it was told the digest of the content, which it would not have known if it were what it seems to be.
+    pub fn learnt(&self) -> u64 {
+        self.learnt.load(Ordering::Relaxed)
     }
 
     /// Its name in the network.
@@ -171,9 +198,13 @@ struct Member {
     key: ProviderKey,
     lie: Lie,
     told: Arc<AtomicU64>,
+    learnt: Arc<AtomicU64>,
     /// Nodes that acknowledged the announcement.
     announced: watch::Sender<usize>,
+    listens: watch::Sender<Option<Multiaddr>>,
     connected_over: HashMap<ConnectionId, Multiaddr>,
+    /// Questions that are never answered.
+    unanswered: Vec<ResponseChannel<have::Response>>,
 }
 
 impl Member {
@@ -181,6 +212,7 @@ impl Member {
         loop {
             match self.swarm.select_next_some().await {
                 SwarmEvent::NewListenAddr { address, .. } => {
+                    self.listens.send_replace(Some(address.clone()));
                     self.swarm.behaviour_mut().dht.set_own_addresses(&[address], &[]);
                 }
                 SwarmEvent::ConnectionEstablished { connection_id, endpoint, .. } => {
@@ -209,6 +241,10 @@ impl Member {
                 message: Message::Request { request, channel, .. },
                 ..
             }) => {
+                if self.lie == Lie::AnswersNoQuestion {
+                    self.unanswered.push(channel);
+                    return;
+                }
                 let response = self.answer(&request);
                 // The asker may have left.
                 drop(self.swarm.behaviour_mut().have.send_response(channel, response));
@@ -245,7 +281,14 @@ impl Member {
         let digest: Digest = self.blob.digest();
         let mut reply = Reply::empty();
         for want in &request.wants {
-            reply = reply.and(if want.digest == digest {
+            let is_ours = match &want.name {
+                wire::Name::Digest(named) => {
+                    self.learnt.fetch_add(u64::from(*named == digest), Ordering::Relaxed);
+                    *named == digest
+                }
+                wire::Name::Key { key, .. } => *key == self.key,
+            };
+            reply = reply.and(if is_ours {
                 self.told.fetch_add(1, Ordering::Relaxed);
                 self.lie_to(&want.ranges)
             } else {
@@ -260,7 +303,7 @@ impl Member {
         let size = self.claimed_size();
         let mut body = self.blob.response(Tree::new(size), wanted);
         match self.lie {
-            Lie::ClaimsSize(_) => Reply::whole(size, &body),
+            Lie::ClaimsSize(_) | Lie::AnswersNoQuestion => Reply::whole(size, &body),
             Lie::FlipsBit => {
                 // The last byte belongs to a group, not to the hashes above.
                 if let Some(last) = body.last_mut() {

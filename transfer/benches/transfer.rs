@@ -14,7 +14,7 @@ use shoal_store::{Cancel, PublishOptions, Store};
 use shoal_transfer::{
     encode,
     scheduler::{Action, Scheduler, SourceId},
-    wire::{Body, Request, Want},
+    wire::{Body, Name, Request, Want},
 };
 
 /// Small files that one request names.
@@ -32,7 +32,7 @@ const SOURCES: u64 = 16;
 
 fn requests(c: &mut Criterion) {
     let want = |number: u64| Want {
-        digest: Digest::of(&number.to_le_bytes()),
+        name: Name::Digest(Digest::of(&number.to_le_bytes())),
         ranges: GroupRanges::all(1),
         most: None,
     };
@@ -89,7 +89,7 @@ fn serve(c: &mut Criterion) {
     File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
     let published = store.publish(&path, &PublishOptions::default(), &(), &Cancel::new()).unwrap();
     let ranges = GroupRanges::all(BLOB as u64 / GROUP_LEN);
-    let want = Want { digest: published.cid.digest(), ranges, most: None };
+    let want = Want { name: Name::Digest(published.cid.digest()), ranges, most: None };
     let request = Request { wants: vec![want], body: Body::Content, credential: None };
 
     let mut group = c.benchmark_group("serve");

@@ -128,7 +128,7 @@ impl Behaviour {
         let behaviour = Behaviour {
             local,
             protocol: wire::range_protocol(network),
-            admission: Admission::new(&limits),
+            admission: Admission::new(local, &limits),
             limits,
             orders,
             incoming,

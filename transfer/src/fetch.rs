@@ -7,6 +7,7 @@
 
 mod batch;
 mod driver;
+mod ended;
 mod line;
 mod lines;
 mod reins;
@@ -20,6 +21,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use libp2p::{Multiaddr, PeerId};
+use shoal_content::{Digest, ProviderKey};
 use shoal_store::{Partial, WriteError};
 
 use self::driver::Driver;
@@ -30,6 +32,7 @@ pub(crate) use self::reins::{Bit, Reins, reins};
 pub(crate) use self::timer::Timer;
 use crate::have::Holding;
 use crate::scheduler::Failure;
+use crate::wire::Name;
 use crate::{OpenError, Opener, Pool, PoolClosed, RangeStream, Rate};
 
 #[cfg(doc)]
@@ -70,6 +73,34 @@ pub struct Source {
     pub addresses: Vec<Multiaddr>,
     /// What it says it holds, if it was asked. Say it again when that grows.
     pub holding: Option<Holding>,
+    /// Whether it is merely likely to hold something, and asked for a little before it has said so. Of one that does not
+    /// hold it nobody hears, and nobody waits for it.
+    pub is_guess: bool,
+}
+
+/// How a fetch names its content to sources.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Naming {
+    /// By the digest: to those who hold the directory that lists it, and so know it.
+    #[default]
+    Digest,
+    /// By the key under which it is announced, with a [`Pass`](shoal_content::Pass): whoever does not have it learns
+    /// nothing from being asked, whatever it said.
+    Key {
+        /// Of the content.
+        key: ProviderKey,
+        /// Who asks.
+        asker: PeerId,
+    },
+}
+
+impl Naming {
+    fn of(self, digest: &Digest, holder: &PeerId) -> Name {
+        match self {
+            Naming::Digest => Name::Digest(*digest),
+            Naming::Key { key, asker } => Name::hidden(key, digest, &asker, holder),
+        }
+    }
 }
 
 /// Sources as they are found. Its end means that no more will come.
@@ -97,6 +128,8 @@ pub struct FetchOptions {
     pub timeout: Duration,
     /// The size that a manifest or a ticket gives: a claim that saves a round trip for small contents.
     pub size_hint: Option<u64>,
+    /// What the content is called.
+    pub naming: Naming,
     /// Any number that differs between nodes, so that those who start together start at different places.
     pub salt: u64,
     /// Sent with every request.
@@ -109,7 +142,14 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     fn default() -> Self {
         let timeout = Duration::from_secs(60);
-        FetchOptions { timeout, size_hint: None, salt: 0, credential: None, alone: false }
+        FetchOptions {
+            timeout,
+            size_hint: None,
+            naming: Naming::Digest,
+            salt: 0,
+            credential: None,
+            alone: false,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
-use shoal_content::{Digest, GroupRanges, NetworkName, ProviderKey};
+use shoal_content::{GroupRanges, NetworkName, ProviderKey};
 
 use crate::wire::{WireError, frame, protocol, read_frame};
 
@@ -54,8 +54,8 @@ pub enum Request {
     Have(Have),
     /// "You sent me a group that does not match": look at your file. Answered with [`Response::Ack`].
     BadGroup {
-        /// Of which content.
-        digest: Digest,
+        /// The key of the content: whoever sends bytes need not have it, nor know its digest.
+        key: ProviderKey,
         /// Which group.
         group: u64,
     },

@@ -46,8 +46,8 @@ mod bundle;
 pub use behaviour::{Behaviour, Inbound, Incoming, OpenError, Opener, RangeStream};
 pub use bundle::{BundleError, BundleEvent, BundleJob, Bundled, fetch_bundles};
 pub use fetch::{
-    Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, Source, SourceStream,
-    fetch,
+    Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Naming, Open, Source,
+    SourceStream, fetch,
 };
 pub use limits::Limits;
 pub use pace::{Limiter, Meter, Pacer};

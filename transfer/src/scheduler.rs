@@ -12,6 +12,8 @@
 //! idle source takes over the tail of the request that would end last; what little is left then is asked of two.
 
 mod assign;
+mod failure;
+mod guess;
 mod rarity;
 pub(crate) mod source;
 
@@ -24,6 +26,8 @@ use std::time::{Duration, Instant};
 
 use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
+pub use self::failure::Failure;
+pub use self::guess::MAX_GUESSES;
 use self::source::Source;
 
 /// Time without a verified group after which a request is given up. Long enough for a slow link to send one group,
@@ -75,6 +79,11 @@ pub enum Action {
         /// Which.
         id: RequestId,
     },
+    /// Forget a guess that was wrong, or comes too late; its request is cancelled already, and nobody is to blame.
+    Forget {
+        /// Whom.
+        source: SourceId,
+    },
     /// Forget the source; its requests are cancelled already.
     Drop {
         /// Whom.
@@ -82,64 +91,6 @@ pub enum Action {
         /// Why.
         reason: Failure,
     },
-}
-
-/// Why a request failed, and why a source was dropped.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// It sent bytes that do not match the digest.
-    #[error("sent bytes that do not match")]
-    BadBytes {
-        /// In which group, if it was not among the hashes above the groups.
-        group: Option<u64>,
-    },
-    /// It says the content is another size than it is.
-    #[error("claims a size of {claimed} bytes")]
-    WrongSize {
-        /// What it says.
-        claimed: u64,
-    },
-    /// It sent what the protocol does not allow.
-    #[error("broke the protocol: {0}")]
-    Misbehaved(String),
-    /// It does not have the content.
-    #[error("does not have it")]
-    NotFound,
-    /// Its file changed.
-    #[error("its file changed")]
-    Changed,
-    /// It could not read its file.
-    #[error("could not read its file")]
-    Unreadable,
-    /// It serves too many others.
-    #[error("is busy")]
-    Busy,
-    /// It sent nothing that verifies for [`STALL`].
-    #[error("stopped sending")]
-    Stalled,
-    /// The connection was lost.
-    #[error("connection lost")]
-    Lost,
-    /// No connection could be made.
-    #[error("{0}")]
-    Unreachable(String),
-}
-
-impl Failure {
-    /// Whether it proves the source unfit, so that it is not worth another try when it is found again.
-    pub fn is_proof(&self) -> bool {
-        match self {
-            Failure::BadBytes { .. } | Failure::WrongSize { .. } | Failure::Misbehaved(_) => true,
-            Failure::NotFound
-            | Failure::Changed
-            | Failure::Unreadable
-            | Failure::Busy
-            | Failure::Stalled
-            | Failure::Lost
-            | Failure::Unreachable(_) => false,
-        }
-    }
 }
 
 /// The decisions of one fetch.
@@ -244,6 +195,7 @@ impl Scheduler {
                 self.cancel(id);
             }
         }
+        self.forget_guesses();
     }
 
     /// A source was found. `holds` is what it says it has, if it was asked; `size` is its claim.
@@ -261,6 +213,7 @@ impl Scheduler {
     pub fn source_holds(&mut self, id: SourceId, holds: GroupRanges, size: u64) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.updated(holds, size);
+            source.is_guess = false;
         }
     }
 
@@ -304,7 +257,9 @@ impl Scheduler {
         if let Some(request) = self.requests.get_mut(&id) {
             let bytes = groups.saturating_mul(GROUP_LEN);
             request.credited = request.credited.saturating_add(bytes);
+            let source = request.source;
             self.progress(id, bytes, now);
+            self.guessed_right(source);
         }
     }
 
@@ -351,6 +306,7 @@ impl Scheduler {
                 Some(_) => source.lacks(request.offer.as_ref().map_or(&request.todo, |offer| &offer.of)),
                 None => source.may_prove = false,
             }
+            self.forget_if_guess(request.source);
         }
     }
 
@@ -481,15 +437,25 @@ impl Scheduler {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
-        if source.failed(&failure, now) {
+        let is_guess = source.is_guess;
+        if source.failed(&failure, now) && !is_guess {
             return;
         }
+        self.remove_source(id);
+        self.actions.push(if is_guess && !failure.is_proof() {
+            Action::Forget { source: id }
+        } else {
+            Action::Drop { source: id, reason: failure }
+        });
+    }
+
+    /// Removes a source with its requests.
+    fn remove_source(&mut self, id: SourceId) {
         let requests: Vec<RequestId> =
             self.requests.iter().filter(|(_, request)| request.source == id).map(|(id, _)| *id).collect();
         for request in requests {
             self.cancel(request);
         }
         self.sources.remove(&id);
-        self.actions.push(Action::Drop { source: id, reason: failure });
     }
 }

@@ -17,10 +17,11 @@ use std::time::Instant;
 use futures::future::{Either, select};
 use futures::{AsyncReadExt, AsyncWrite, pin_mut};
 use futures_timer::Delay;
-use shoal_content::Digest;
+use libp2p::PeerId;
+use shoal_content::{Digest, ProviderKey};
 use shoal_store::{Blob, Lead, ReadError, Store};
 
-use self::encode::{Answers, Batch, Out};
+use self::encode::{Answers, Batch, Between, Out};
 #[cfg(test)]
 pub(crate) use self::spread::Sending;
 pub(crate) use self::spread::Spread;
@@ -45,6 +46,9 @@ pub trait Library: Send + Sync {
     /// It was here and cannot be read, or is not what it was.
     fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError>;
 
+    /// The content that is announced under this key, if it was ever here.
+    fn digest_for(&self, key: &ProviderKey) -> Option<Digest>;
+
     /// A group that was about to be sent does not match: the file is not what it was, whatever its stamp says.
     fn report_bad(&self, digest: &Digest);
 }
@@ -56,6 +60,13 @@ impl Library for Store {
 
     fn open(&self, digest: &Digest, lead: Lead) -> Result<Option<Blob>, ReadError> {
         self.blob_by(digest, lead)
+    }
+
+    fn digest_for(&self, key: &ProviderKey) -> Option<Digest> {
+        Store::digest_for(self, key)
+            .inspect_err(|error| tracing::debug!(%error, "could not look up a key"))
+            .ok()
+            .flatten()
     }
 
     fn report_bad(&self, digest: &Digest) {
@@ -71,7 +82,7 @@ impl Library for Store {
 pub enum ServeEvent {
     /// A request came and holds a permit.
     Began,
-    /// It asks for some of this.
+    /// It asks for some of this, and knows its digest.
     Asked(Digest),
     /// So many bytes of content and hashes were handed to the connection.
     Sent(u64),
@@ -85,8 +96,8 @@ pub enum ServeEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
-    /// What was asked for.
-    pub digest: Digest,
+    /// What was asked for; nothing if it was named by a key under which nothing is here.
+    pub digest: Option<Digest>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -96,7 +107,7 @@ pub struct Served {
 pub enum Outcome {
     /// All that was asked for and is here was sent.
     Sent,
-    /// It is not here.
+    /// It is not here, or whoever asks does not know its digest.
     NotFound,
     /// Its file is being checked: the peer was told to ask later.
     Checking,
@@ -134,7 +145,9 @@ pub enum ServeError {
 #[doc(hidden)]
 pub fn encode<L: Library + Clone>(library: L, request: Request) -> u64 {
     let mut len = 0;
-    let (mut rest, mut out) = (Some(Answers::new(library, Spread::default(), request)), Out::default());
+    let between = Between { asker: PeerId::random(), holder: PeerId::random() };
+    let answers = Answers::new(library, Spread::default(), between, request);
+    let (mut rest, mut out) = (Some(answers), Out::default());
     while let Some(answers) = rest {
         let batch = answers.fill(out);
         len += batch.out.ready().len() as u64;
@@ -158,7 +171,8 @@ pub async fn serve<L: Library + Clone + 'static>(
     limits: &Limits,
     mut observer: impl FnMut(ServeEvent) + Send,
 ) -> Result<(), ServeError> {
-    let Inbound { mut stream, gate, .. } = inbound;
+    let Inbound { mut stream, gate, peer, .. } = inbound;
+    let between = Between { asker: peer, holder: gate.local };
     loop {
         let Some(first) = first_byte(&mut stream, limits).await else {
             // All that was asked for was answered, and the peer may have closed the connection already.
@@ -180,8 +194,7 @@ pub async fn serve<L: Library + Clone + 'static>(
             }
         };
         observer(ServeEvent::Began);
-        request.wants.iter().for_each(|want| observer(ServeEvent::Asked(want.digest)));
-        let answers = Answers::new(library.clone(), gate.spread.clone(), request);
+        let answers = Answers::new(library.clone(), gate.spread.clone(), between, request);
         answer(&mut Writer::new(&mut stream, limits), answers, pool, &mut observer).await?;
         observer(ServeEvent::Ended);
     }
@@ -223,7 +236,8 @@ async fn answer<L: Library + Clone + 'static>(
     let mut spare = Out::default();
     let mut next = Some(fill(answers, Out::default()));
     while let Some(batch) = next {
-        let Batch { out, payload, answered, bad, rest } = batch.await?;
+        let Batch { out, payload, asked, answered, bad, rest } = batch.await?;
+        asked.into_iter().for_each(|digest| observer(ServeEvent::Asked(digest)));
         observer(ServeEvent::Sent(payload));
         next = rest.map(|answers| fill(answers, std::mem::take(&mut spare)));
         writer.write_all(out.ready()).await?;

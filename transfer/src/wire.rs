@@ -16,11 +16,11 @@ mod tests;
 use std::io;
 
 use futures::{AsyncRead, AsyncReadExt};
-use libp2p::StreamProtocol;
+use libp2p::{PeerId, StreamProtocol};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::{ByteArray, ByteBuf};
-use shoal_content::{Digest, GroupRanges, NetworkName};
+use shoal_content::{Digest, GroupRanges, NetworkName, Pass, ProviderKey};
 
 pub(crate) use self::bounded::{Bounded, Pairs};
 
@@ -62,7 +62,8 @@ pub(crate) fn protocol(network: &NetworkName, name: &str) -> StreamProtocol {
     StreamProtocol::try_from_owned(format!("/shoal/{network}/{name}")).expect("starts with a slash")
 }
 
-/// Asks for ranges of some blobs: `[[[digest, [[start, length], …], most or null], …], flags, credential or null]`.
+/// Asks for ranges of some blobs: `[[[name, [[start, length], …], most or null, pass or null], …], flags, credential or null]`,
+/// where the name is a digest, or with a pass a provider key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Of what and which; never empty. Each is answered, in this order.
@@ -77,11 +78,38 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Of what.
-    pub digest: Digest,
+    pub name: Name,
     /// Which groups. Asking beyond the end asks for the last group, which proves the size.
     pub ranges: GroupRanges,
     /// Only so many of these groups, and the server chooses which: its header says so.
     pub most: Option<u64>,
+}
+
+/// How a want names its blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// By its digest, which tells it.
+    Digest(Digest),
+    /// By the key under which it is announced. Whoever does not have the blob learns nothing from that, and whoever does
+    /// sees from the pass that the asker knows the digest.
+    Key {
+        /// Of which blob.
+        key: ProviderKey,
+        /// From the asker to the one who is asked.
+        pass: Pass,
+    },
+}
+
+impl Name {
+    /// What `asker` calls a blob to `holder` without telling the digest.
+    pub fn hidden(key: ProviderKey, digest: &Digest, asker: &PeerId, holder: &PeerId) -> Self {
+        Name::Key { key, pass: pass(digest, asker, holder) }
+    }
+}
+
+/// What shows `holder` that `asker` knows the digest.
+pub(crate) fn pass(digest: &Digest, asker: &PeerId, holder: &PeerId) -> Pass {
+    Pass::new(digest, &asker.to_bytes(), &holder.to_bytes())
 }
 
 /// What a request wants sent of its ranges.
@@ -93,14 +121,15 @@ pub enum Body {
     HashesOnly,
 }
 
-type WantWire = (ByteArray<32>, Pairs, Option<u64>);
+type WantWire = (ByteArray<32>, Pairs, Option<u64>, Option<ByteArray<32>>);
 
 type RequestWire = (Bounded<WantWire, MAX_WANTS>, u64, Option<ByteBuf>);
 
 impl Request {
-    /// Asks for ranges of one blob.
+    /// Asks for ranges of one blob, by its digest.
     pub fn one(digest: Digest, ranges: GroupRanges) -> Self {
-        Request { wants: vec![Want { digest, ranges, most: None }], body: Body::Content, credential: None }
+        let name = Name::Digest(digest);
+        Request { wants: vec![Want { name, ranges, most: None }], body: Body::Content, credential: None }
     }
 
     /// Encodes the request as a frame.
@@ -110,7 +139,11 @@ impl Request {
             Body::HashesOnly => HASHES_ONLY,
         };
         let want = |want: &Want| -> WantWire {
-            (ByteArray::new(*want.digest.as_bytes()), Pairs(want.ranges.clone()), want.most)
+            let (name, pass) = match &want.name {
+                Name::Digest(digest) => (digest.as_bytes(), None),
+                Name::Key { key, pass } => (key.as_bytes(), Some(ByteArray::new(*pass.as_bytes()))),
+            };
+            (ByteArray::new(*name), Pairs(want.ranges.clone()), want.most, pass)
         };
         let wants = Bounded(self.wants.iter().map(want).collect());
         let wire: RequestWire = (wants, flags, self.credential.clone().map(ByteBuf::from));
@@ -131,10 +164,16 @@ impl Request {
         if credential.as_ref().is_some_and(|credential| credential.len() > MAX_CREDENTIAL_LEN) {
             return Err(WireError::Malformed("credential"));
         }
-        let want = |(digest, Pairs(ranges), most): WantWire| Want {
-            digest: Digest::from_bytes(digest.into_array()),
-            ranges,
-            most,
+        let want = |(name, Pairs(ranges), most, pass): WantWire| {
+            let name = name.into_array();
+            let name = match pass {
+                None => Name::Digest(Digest::from_bytes(name)),
+                Some(pass) => Name::Key {
+                    key: ProviderKey::from_bytes(name),
+                    pass: Pass::from_bytes(pass.into_array()),
+                },
+            };
+            Want { name, ranges, most }
         };
         let wants = wants.into_iter().map(want).collect();
         Ok(Request { wants, body, credential: credential.map(ByteBuf::into_vec) })

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use shoal_content::Digest;
 use shoal_store::{PartialDirectory, SmallFile, Standing, Store};
-use shoal_transfer::{
-    BundleError, BundleEvent, BundleJob, FetchOptions, Source, fetch_bundles, have::Request,
-};
+use shoal_transfer::{BundleError, BundleEvent, BundleJob, FetchOptions, Source, fetch_bundles};
 
 use super::{GetError, crowd::Spent, error, file, task::Task};
 
@@ -70,6 +68,7 @@ pub(super) async fn receive(
         addresses: holder.addresses,
         // What it holds is of the manifest.
         holding: None,
+        is_guess: false,
     });
     let job = BundleJob {
         directory: directory.clone(),
@@ -106,7 +105,7 @@ fn observe(task: &Task, event: BundleEvent) {
         BundleEvent::Bad { peer, digest, group } => {
             task.inner.distrust(peer, digest);
             if let Some(group) = group {
-                file::tell(task, peer, Request::BadGroup { digest, group });
+                file::tell_of_bad_group(task, peer, &digest, group);
             }
         }
         BundleEvent::Dropped(dropped) => task.reporter.dropped(dropped.peer, dropped.reason.to_string()),

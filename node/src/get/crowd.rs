@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use shoal_content::Cid;
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ const ANSWERING: Duration = Duration::from_secs(1);
 /// What the search has found so far.
 #[derive(Debug, Default)]
 struct Seen {
+    /// Who may well have it, and where. The search makes few guesses.
+    guesses: Vec<(PeerId, Vec<Multiaddr>)>,
     /// The last ones found; a peer that is found again is here again, perhaps with other addresses.
     holders: VecDeque<Holder>,
     /// How many were found before these.
@@ -52,10 +54,23 @@ impl Seen {
         self.holders.get(index.saturating_sub(self.forgotten))
     }
 
+    fn holds(&self, peer: &PeerId) -> bool {
+        self.holders.iter().any(|holder| holder.peer == *peer)
+    }
+
     /// A whole round went by and nobody has it.
     fn hopeless(&self) -> bool {
         self.holders.is_empty() && self.rounds > 0
     }
+}
+
+/// Somebody who may be asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// It said that it has it.
+    Holder(Holder),
+    /// It may well have it.
+    Guess { peer: PeerId, addresses: Vec<Multiaddr> },
 }
 
 /// The holders that proved to be of no use for one blob.
@@ -95,6 +110,7 @@ impl Gather {
         let mut search = pin!(search);
         while let Some(finding) = search.next().await {
             self.0.send_modify(|seen| match finding {
+                Finding::Guess { peer, addresses } => seen.guesses.push((peer, addresses)),
                 Finding::Holder(holder) => {
                     seen.unanswered.remove(&holder.peer);
                     seen.add(holder);
@@ -127,16 +143,35 @@ impl Crowd {
     ///
     /// Ends when a whole round found nobody, or nobody but those who are spent.
     pub(crate) fn holders(&self, spent: Spent) -> impl Stream<Item = Holder> + Send + use<> {
+        self.all(spent).filter_map(|found| {
+            std::future::ready(match found {
+                Found::Holder(holder) => Some(holder),
+                Found::Guess { .. } => None,
+            })
+        })
+    }
+
+    /// The same with those who may well have it and have not answered yet.
+    pub(crate) fn all(&self, spent: Spent) -> impl Stream<Item = Found> + Send + use<> {
         // The round since which all are spent outlives the telling of one that is found again in every round.
-        let start = (self.0.clone(), 0, spent, None);
-        futures::stream::unfold(start, |(mut seen, mut next, spent, mut useless_since)| async move {
+        let start = (self.0.clone(), (0, 0), spent, None);
+        futures::stream::unfold(start, |(mut seen, (guess, mut next), spent, mut useless_since)| async move {
             loop {
                 {
                     let now = seen.borrow_and_update();
                     next = next.max(now.forgotten);
+                    let mut guesses = now.guesses.iter().enumerate().skip(guess);
+                    if let Some((at, (peer, addresses))) = guesses.find(|(_, (peer, _))| !now.holds(peer)) {
+                        let found = Found::Guess { peer: *peer, addresses: addresses.clone() };
+                        drop(now);
+                        return Some((found, (seen, (at + 1, next), spent, useless_since)));
+                    }
                     if let Some(holder) = now.get(next).cloned() {
                         drop(now);
-                        return Some((holder, (seen, next + 1, spent, useless_since)));
+                        return Some((
+                            Found::Holder(holder),
+                            (seen, (guess, next + 1), spent, useless_since),
+                        ));
                     }
                     let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
                     if !useless {

@@ -232,19 +232,21 @@ async fn elsewhere(task: &Task, partial: &shoal_store::Partial, hint: Option<u64
 /// The manifest, from this disk or from the holders of the directory.
 pub(super) async fn manifest(task: &Task) -> Result<Manifest, GetError> {
     let malformed = |source| GetError::Manifest { cid: task.cid, source };
-    let root = small(task, task.cid.digest()).await?;
+    let root = small(task, task.cid.digest(), Crew::Holders(&task.crowd)).await?;
     let pages = match Root::decode(&root).map_err(malformed)? {
         Root::Flat(manifest) => return Ok(manifest),
         Root::Paged(pages) => pages,
     };
     let digests: Vec<_> = pages.iter().map(|page| page.digest).collect();
-    let fetching = futures::stream::iter(digests).map(|digest| small(task, digest)).buffered(PAGES_AT_ONCE);
+    let fetching = futures::stream::iter(digests)
+        .map(|digest| small(task, digest, Crew::HoldersOfDirectory(&task.crowd)))
+        .buffered(PAGES_AT_ONCE);
     let encoded: Vec<_> = fetching.try_collect().await?;
     pages.assemble(encoded).map_err(malformed)
 }
 
 /// A manifest, or a page of one, as bytes.
-async fn small(task: &Task, digest: Digest) -> Result<Vec<u8>, GetError> {
+async fn small(task: &Task, digest: Digest, crew: Crew<'_>) -> Result<Vec<u8>, GetError> {
     let store = task.inner.store.clone();
     let held = task.blocking(move || store.small(&digest)).await?;
     if let Ok(Some(bytes)) = held {
@@ -252,7 +254,6 @@ async fn small(task: &Task, digest: Digest) -> Result<Vec<u8>, GetError> {
     }
     let partial = task.inner.store.partial_small(&digest);
     let aside = task.reporter.aside();
-    let crew = Crew::HoldersOfDirectory(&task.crowd);
     let received = file::receive(task, &partial, None, crew, &aside).await;
     task.reporter.adopt(&aside);
     received?;

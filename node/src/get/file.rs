@@ -4,22 +4,22 @@ use std::{path::PathBuf, sync::Arc};
 
 use futures::StreamExt;
 use libp2p::PeerId;
-use shoal_content::{Cid, Digest};
+use shoal_content::{Cid, Digest, ProviderKey};
 use shoal_store::{Cancel, FinishOptions, Partial};
 use shoal_transfer::{
-    FetchError, FetchEvent, FetchJob, FetchOptions, Source, have::Request, scheduler::Failure,
+    FetchError, FetchEvent, FetchJob, FetchOptions, Naming, Source, have::Request, scheduler::Failure,
 };
 
 use super::{
     GetError, Order,
-    crowd::{Crowd, Spent},
+    crowd::{Crowd, Found, Spent},
     error,
     place::Placed,
     progress::{Reporter, Stage},
     target,
     task::{Task, open_part},
 };
-use crate::job::CancelOnDrop;
+use crate::{job::CancelOnDrop, seek::Holder};
 
 /// What is wrong with a source that was asked and brought nothing until the get gave up.
 pub(super) const SILENT: &str = "was asked and sent nothing";
@@ -77,21 +77,23 @@ pub(super) async fn receive(
     options.size_hint = size_hint;
     options.salt = salt(&task.inner.me);
     let spent = Spent::default();
-    let (crowd, whole) = match crew {
-        Crew::Holders(crowd) => (crowd, true),
-        Crew::HoldersOfDirectory(crowd) => (crowd, false),
+    let (crowd, sources) = match crew {
+        Crew::Holders(crowd) => {
+            options.alone = true;
+            let key = ProviderKey::derive(&task.inner.config.network, &digest);
+            options.naming = Naming::Key { key, asker: task.inner.me };
+            (crowd, crowd.all(spent.clone()).map(source).boxed())
+        }
+        Crew::HoldersOfDirectory(crowd) => {
+            let of_this = |holder| Source { holding: None, ..source(Found::Holder(holder)) };
+            (crowd, crowd.holders(spent.clone()).map(of_this).boxed())
+        }
     };
-    options.alone = whole;
-    let holders = crowd.holders(spent.clone()).map(move |holder| Source {
-        peer: holder.peer,
-        addresses: holder.addresses,
-        holding: whole.then_some(holder.holding),
-    });
     let job = FetchJob {
         partial: partial.clone(),
         lines: task.lines.clone(),
         pool: Arc::new(task.inner.tasks.clone()),
-        sources: holders.boxed(),
+        sources,
         options,
     };
     let observe = |event| observe(task, &digest, reporter, &spent, event);
@@ -107,6 +109,15 @@ pub(super) async fn receive(
     }
     let cid = if digest == task.cid.digest() { task.cid } else { Cid::file(digest) };
     Ok(fetched.map_err(|error| explain(cid, crowd, reporter, error))?.size)
+}
+
+fn source(found: Found) -> Source {
+    match found {
+        Found::Holder(Holder { peer, addresses, holding, .. }) => {
+            Source { peer, addresses, holding: Some(holding), is_guess: false }
+        }
+        Found::Guess { peer, addresses } => Source { peer, addresses, holding: None, is_guess: true },
+    }
 }
 
 /// Copies from what another get has just received, or from a share of this node, verified; `None` when there is no whole
@@ -160,7 +171,7 @@ fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, eve
                 task.inner.distrust(dropped.peer, *digest);
             }
             if let Failure::BadBytes { group: Some(group) } = dropped.reason {
-                tell(task, dropped.peer, Request::BadGroup { digest: *digest, group });
+                tell_of_bad_group(task, dropped.peer, digest, group);
             }
             if dropped.reason.is_proof() || matches!(dropped.reason, Failure::NotFound | Failure::Changed) {
                 spent.add(dropped.peer);
@@ -172,10 +183,11 @@ fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, eve
 }
 
 /// Tells a peer that what it sent does not match: its file may have changed under it.
-pub(super) fn tell(task: &Task, peer: PeerId, notice: Request) {
+pub(super) fn tell_of_bad_group(task: &Task, peer: PeerId, digest: &Digest, group: u64) {
     let net = task.inner.net.clone();
+    let key = ProviderKey::derive(&task.inner.config.network, digest);
     task.inner.tasks.spawn_until_stop("notice", async move {
-        drop(net.ask(peer, Vec::new(), notice).await);
+        drop(net.ask(peer, Vec::new(), Request::BadGroup { key, group }).await);
     });
 }
 

@@ -73,6 +73,16 @@ impl Former {
         known.map(|(_, holders)| holders.iter().rev().cloned().collect()).unwrap_or_default()
     }
 
+    /// The one of these peers that most likely has the content behind `key`: who had it last, or else who last had
+    /// anything that was looked for.
+    pub(crate) fn likeliest(&self, key: &ProviderKey, among: &[PeerId]) -> Option<PeerId> {
+        let state = self.lock();
+        let this = state.contents.iter().filter(|(known, _)| known == key);
+        let mut latest_first =
+            this.chain(state.contents.iter().rev()).flat_map(|(_, holders)| holders.iter().rev());
+        latest_first.find(|(peer, _)| among.contains(peer)).map(|(peer, _)| *peer)
+    }
+
     /// Notes that a peer has the content behind `key`. True when [`Former::write`] is to be called.
     pub(crate) fn note(&self, key: ProviderKey, peer: PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
         let mut state = self.lock();

@@ -67,6 +67,7 @@ async fn check_alone(lie: Lie, patience: Duration, expected: Result<(), ErrorKin
     let liar = scene.liar(lie).await;
     let result = scene.get().timeout(patience).await;
     assert!(liar.told() > 0, "{lie:?} was not told");
+    assert_eq!(liar.learnt(), 0, "{lie:?} was told the name of what it seemed to have");
     match &result {
         Ok(_) => assert_same(&scene.original, &scene.target()),
         Err(_) => assert!(!scene.target().exists(), "{lie:?} put something under the final name"),
@@ -91,6 +92,17 @@ async fn a_liar_alone_is_found_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_peer_that_tells_the_truth_is_good_enough() {
     check_alone(Lie::Trickles(1_000_000), LONG, Ok(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_named_is_asked_for_content_before_it_has_said_that_it_has_it() {
+    let scene = Scene::set().await;
+    let provider = scene.liar(Lie::AnswersNoQuestion).await;
+    let fetched = scene.get().peer(provider.address().clone()).timeout(LONG).await.unwrap();
+    assert_same(&scene.original, &scene.target());
+    assert!(fetched.sources.iter().all(|source| source.peer == provider.peer_id()), "{fetched:?}");
+    assert_eq!(provider.learnt(), 0);
+    scene.cluster.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

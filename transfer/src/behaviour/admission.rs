@@ -11,6 +11,8 @@ use crate::serve::Spread;
 /// What one node takes from its peers. Shared by the handlers of every connection.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
+    /// This node.
+    pub(super) local: PeerId,
     /// Streams, whether a request is on them or not.
     pub(super) streams: Quota,
     /// Requests being served.
@@ -20,8 +22,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(local: PeerId, limits: &Limits) -> Self {
         Admission {
+            local,
             streams: Quota::new(limits.per_peer_inbound, limits.total_inbound),
             transfers: Quota::new(limits.per_peer_transfers, limits.total_transfers),
             spread: Spread::default(),
@@ -34,6 +37,8 @@ impl Admission {
 pub(crate) struct Gate {
     pub(super) transfers: Quota,
     pub(super) peer: PeerId,
+    /// This node, as its peers know it.
+    pub(crate) local: PeerId,
     pub(crate) spread: Spread,
 }
 

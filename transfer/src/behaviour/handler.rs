@@ -57,8 +57,8 @@ impl Handler {
             None => stream,
             Some(place) => {
                 let stream = stream.with_place(place);
-                let Admission { transfers, spread, .. } = self.admission.clone();
-                let gate = Gate { transfers, peer: self.peer, spread };
+                let Admission { local, transfers, spread, .. } = self.admission.clone();
+                let gate = Gate { transfers, peer: self.peer, local, spread };
                 let inbound = Inbound { peer: self.peer, connection: self.connection, stream, gate };
                 match self.incoming.try_send(inbound) {
                     Ok(()) => return,

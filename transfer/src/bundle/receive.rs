@@ -17,7 +17,7 @@ use super::scheduler::{Answer, BundleId};
 use crate::fetch::{Answered, Bit, Lines};
 use crate::pool::on_pool;
 use crate::scheduler::Failure;
-use crate::wire::{Body, Header, Mark, Request, Want};
+use crate::wire::{Body, Header, Mark, Name, Request, Want};
 use crate::{Pool, PoolClosed};
 
 /// Files and bytes placed in one job: enough to make handing them over cheap, few enough to show progress.
@@ -141,7 +141,8 @@ pub(super) async fn receive(
 fn request(shared: &Shared, order: &Order) -> Request {
     let wants = order.wants.iter().filter_map(|want| {
         let (digest, size) = shared.entry(*want)?;
-        Some(Want { digest, ranges: GroupRanges::all(Tree::new(size).groups()), most: None })
+        let name = Name::Digest(digest);
+        Some(Want { name, ranges: GroupRanges::all(Tree::new(size).groups()), most: None })
     });
     Request { wants: wants.collect(), body: Body::Content, credential: shared.credential.clone() }
 }

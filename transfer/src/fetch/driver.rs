@@ -13,9 +13,10 @@ use shoal_content::{GroupRanges, Tree};
 use shoal_store::Partial;
 
 use super::batch::Buffers;
+use super::ended::Ended;
 use super::reins::{Reins, reins};
 use super::timer::Timer;
-use super::transfer::{Ended, Event, Order, Shared, Size, transfer};
+use super::transfer::{Event, Order, Shared, Size, transfer};
 use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Lines, Source, SourceStream};
 use crate::scheduler::{Action, Failure, MAX_REQUESTS, RequestId, Scheduler, SourceId};
 use crate::{Pool, Rate};
@@ -56,6 +57,8 @@ pub(super) struct Driver<F> {
     peers: HashMap<PeerId, SourceId>,
     sources: BTreeMap<SourceId, (PeerId, Vec<Multiaddr>)>,
     next_source: u64,
+    /// Whether there was one that is more than a guess.
+    has_sources: bool,
     banned: HashSet<PeerId>,
     /// How to stop or shorten the requests under way.
     reins: HashMap<RequestId, Reins>,
@@ -89,6 +92,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             partial,
             lines,
             pool,
+            naming: options.naming,
             credential: options.credential.clone(),
             buffers: Buffers::new(),
             proven: proven.shared(),
@@ -106,6 +110,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             peers: HashMap::new(),
             sources: BTreeMap::new(),
             next_source: 0,
+            has_sources: false,
             banned: HashSet::new(),
             reins: HashMap::new(),
             running: FuturesUnordered::new(),
@@ -177,20 +182,21 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
     }
 
     fn all_failed(self) -> FetchError {
-        if self.next_source == 0 {
-            FetchError::NoSource
-        } else {
+        if self.has_sources || !self.dropped.is_empty() {
             FetchError::AllFailed { dropped: self.dropped }
+        } else {
+            FetchError::NoSource
         }
     }
 
     fn on_source(&mut self, source: Option<Source>) {
-        let Some(Source { peer, addresses, holding }) = source else {
+        let Some(Source { peer, addresses, holding, is_guess }) = source else {
             return;
         };
-        if self.banned.contains(&peer) {
+        if self.banned.contains(&peer) || is_guess && self.peers.contains_key(&peer) {
             return;
         }
+        self.has_sources |= !is_guess;
         let (holds, size) = match holding {
             Some(holding) => (Some(holding.ranges), Some(holding.size)),
             None => (None, self.options.size_hint),
@@ -201,11 +207,15 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             }
             if let (Some(holds), Some(size)) = (holds, size) {
                 self.scheduler.source_holds(*id, holds, size);
+                if self.silent.contains(&peer) {
+                    self.progress_at.get_or_insert_with(Instant::now);
+                }
             }
             return;
         }
         let id = SourceId(self.next_source);
-        if self.scheduler.source_found(id, holds, size) {
+        let scheduler = &mut self.scheduler;
+        if if is_guess { scheduler.source_guessed(id) } else { scheduler.source_found(id, holds, size) } {
             self.next_source += 1;
             self.peers.insert(peer, id);
             self.sources.insert(id, (peer, addresses));
@@ -227,9 +237,11 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 let order = Order { id, peer, addresses, ranges, most, size, is_only };
                 let (reins, bit) = reins();
                 self.reins.insert(id, reins);
-                self.progress_at.get_or_insert(now);
-                if !self.received.contains_key(&peer) {
-                    self.silent.insert(peer);
+                if !self.scheduler.is_guess(source) {
+                    self.progress_at.get_or_insert(now);
+                    if !self.received.contains_key(&peer) {
+                        self.silent.insert(peer);
+                    }
                 }
                 let transfer = transfer(self.shared.clone(), order, self.tell.clone(), bit);
                 self.running.push(transfer.map(move |ended| (id, ended)).boxed());
@@ -244,16 +256,20 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                     reins.stop();
                 }
             }
-            Action::Drop { source, reason } => self.forget(source, reason),
+            Action::Drop { source, reason } => self.drop_source(source, reason),
+            Action::Forget { source } => drop(self.forget(source)),
         }
     }
 
-    fn forget(&mut self, source: SourceId, reason: Failure) {
-        let Some((peer, _)) = self.sources.remove(&source) else {
-            return;
-        };
+    fn forget(&mut self, source: SourceId) -> Option<PeerId> {
+        let (peer, _) = self.sources.remove(&source)?;
         self.peers.remove(&peer);
         self.silent.remove(&peer);
+        Some(peer)
+    }
+
+    fn drop_source(&mut self, source: SourceId, reason: Failure) {
+        let Some(peer) = self.forget(source) else { return };
         tracing::debug!(%peer, %reason, digest = %self.shared.digest, "source dropped");
         if reason.is_proof() && self.banned.len() < MAX_BANNED {
             self.banned.insert(peer);

@@ -14,7 +14,9 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::{BadBytes, Decoder, Digest, GroupRanges, Step, Tree};
 use shoal_store::{Partial, WriteError};
 
+use super::Naming;
 use super::batch::{Batch, Buffers};
+use super::ended::{Ended, misbehaved};
 use super::line::Line;
 use super::lines::{Lines, broken};
 use super::reins::{Bit, Pulse};
@@ -42,6 +44,7 @@ pub(super) struct Shared {
     pub(super) partial: Partial,
     pub(super) lines: Arc<Lines>,
     pub(super) pool: Arc<dyn Pool>,
+    pub(super) naming: Naming,
     pub(super) credential: Option<Vec<u8>>,
     pub(super) buffers: Buffers,
     pub(super) proven: Proven,
@@ -85,31 +88,6 @@ pub(super) enum Event {
     Writing(RequestId, GroupRanges),
     /// These groups are written.
     Written { id: RequestId, peer: PeerId, groups: GroupRanges },
-}
-
-/// Why a request ended early.
-pub(super) enum Ended {
-    Failure(Failure),
-    Write(WriteError),
-    PoolClosed(PoolClosed),
-}
-
-impl From<Failure> for Ended {
-    fn from(failure: Failure) -> Self {
-        Ended::Failure(failure)
-    }
-}
-
-impl From<WriteError> for Ended {
-    fn from(error: WriteError) -> Self {
-        Ended::Write(error)
-    }
-}
-
-impl From<PoolClosed> for Ended {
-    fn from(error: PoolClosed) -> Self {
-        Ended::PoolClosed(error)
-    }
 }
 
 /// Runs one request to its end, or until it is stopped. Whatever it verified is written when it returns.
@@ -197,7 +175,8 @@ async fn ask(
     order: &Order,
     pulse: Pulse,
 ) -> Result<(Line, u64, Option<GroupRanges>), Ended> {
-    let want = Want { digest: shared.digest, ranges: order.ranges.clone(), most: order.most };
+    let name = shared.naming.of(&shared.digest, &order.peer);
+    let want = Want { name, ranges: order.ranges.clone(), most: order.most };
     let request = Request { wants: vec![want], body: Body::Content, credential: shared.credential.clone() };
     // What its source is to choose, it chooses when it hears of it.
     let may_wait = order.is_only && matches!(order.size, Size::Proven(_)) && order.most.is_none();
@@ -490,8 +469,4 @@ enum Space<'a> {
     /// The batch, so many bytes at most.
     Batch(usize),
     Given(&'a mut [u8]),
-}
-
-fn misbehaved(how: &str) -> Ended {
-    Failure::Misbehaved(how.to_owned()).into()
 }

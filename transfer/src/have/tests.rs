@@ -50,7 +50,7 @@ fn questions_are_these_bytes() {
     let bytes = "03".repeat(32);
     let key = ProviderKey::from_bytes([3; 32]);
     check_request(&Request::Have(Have { key }), &format!("0000002583005820{bytes}00"));
-    let bad = Request::BadGroup { digest: Digest::from_bytes([3; 32]), group: 300 };
+    let bad = Request::BadGroup { key, group: 300 };
     check_request(&bad, &format!("0000002783015820{bytes}19012c"));
 }
 

@@ -1,12 +1,12 @@
 //! The messages of `have` as arrays of canonical DAG-CBOR.
 //!
-//! A request is `[0, key, 0]` or `[1, digest, group]`. A response is `[0, holding or null, others]` or
+//! A request is `[0, key, 0]` or `[1, key, group]`. A response is `[0, holding or null, others]` or
 //! `[1, null, []]`, where a holding is `[size, [[start, length], …], complete, name or null]` and each of the others
 //! is `[peer id, [address, …]]`.
 
 use libp2p::{Multiaddr, PeerId};
 use serde_bytes::{ByteArray, ByteBuf};
-use shoal_content::{Digest, GroupRanges, MAX_RANGE_PAIRS, ProviderKey, Tree};
+use shoal_content::{GroupRanges, MAX_RANGE_PAIRS, ProviderKey, Tree};
 
 use super::{
     Answer, Have, Holder, Holding, MAX_ADDRESS_LEN, MAX_ADDRESSES, MAX_NAME_LEN, MAX_OTHERS, Request,
@@ -22,16 +22,16 @@ type HolderWire = (ByteBuf, Bounded<ByteBuf, MAX_ADDRESSES>);
 pub(super) fn encode_request(request: &Request) -> RequestWire {
     match request {
         Request::Have(Have { key }) => (0, ByteArray::new(*key.as_bytes()), 0),
-        Request::BadGroup { digest, group } => (1, ByteArray::new(*digest.as_bytes()), *group),
+        Request::BadGroup { key, group } => (1, ByteArray::new(*key.as_bytes()), *group),
     }
 }
 
 pub(super) fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
-    match decode::<RequestWire>(bytes)? {
-        (0, key, 0) => Ok(Request::Have(Have { key: ProviderKey::from_bytes(key.into_array()) })),
-        (1, digest, group) => {
-            Ok(Request::BadGroup { digest: Digest::from_bytes(digest.into_array()), group })
-        }
+    let (what, key, group) = decode::<RequestWire>(bytes)?;
+    let key = ProviderKey::from_bytes(key.into_array());
+    match (what, group) {
+        (0, 0) => Ok(Request::Have(Have { key })),
+        (1, group) => Ok(Request::BadGroup { key, group }),
         _ => Err(WireError::Malformed("question")),
     }
 }

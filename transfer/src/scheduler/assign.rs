@@ -132,8 +132,10 @@ impl Scheduler {
         !sources.any(|source| !source.held_of(unasked).is_empty())
     }
 
+    /// Whether as many requests are under way as may be. Those to guesses take nobody's place.
     fn is_full(&self) -> bool {
-        self.requests.len() >= self.max_requests.unwrap_or(MAX_REQUESTS)
+        let guesses = self.requests.values().filter(|request| self.is_guess(request.source)).count();
+        self.requests.len() - guesses >= self.max_requests.unwrap_or(MAX_REQUESTS)
     }
 
     /// The sources that may be asked and have `active` requests, by rank.
@@ -153,21 +155,27 @@ impl Scheduler {
     /// One source at a time, and another when that one is silent, which is asked for the last group alone: what several
     /// send of the same content is wasted.
     fn ask_for_proofs(&mut self, now: Instant) {
-        let mut proofs = self.requests.values().filter(|request| request.claim.is_none());
-        if self.is_full() || proofs.any(|request| request.quiet(now) < PROOF_PATIENCE) {
+        self.ask_guesses(now);
+        if self.is_full() {
             return;
         }
+        let of_known = || self.requests.values().filter(|request| !self.is_guess(request.source));
+        let mut proofs = of_known().filter(|request| request.claim.is_none());
+        if proofs.any(|request| request.quiet(now) < PROOF_PATIENCE) {
+            return self.ask_beside_the_proof(now);
+        }
+        let is_alone = of_known().next().is_none();
         let is_asked = |id: SourceId| {
             self.requests.values().any(|request| request.source == id && request.claim.is_none())
         };
-        let may_prove =
-            |id: &SourceId| self.sources.get(id).is_some_and(|source| source.may_prove) && !is_asked(*id);
+        let is_known = |source: &Source| source.may_prove && !source.is_guess;
+        let may_prove = |id: &SourceId| self.sources.get(id).is_some_and(is_known) && !is_asked(*id);
         // A proof may have failed while the piece that goes with it is still under way.
         let free = self.by_rank(now, 0).into_iter().chain(self.by_rank(now, 1));
         let Some(id) = free.into_iter().find(may_prove) else { return };
         let claim = self.sources.get(&id).and_then(|source| source.claims);
-        let last = GroupRanges::from(u64::MAX - 1..u64::MAX);
-        if !self.requests.is_empty() {
+        let last = last_group();
+        if !is_alone {
             return self.request(id, last, None, now);
         }
         match claim {
@@ -175,10 +183,10 @@ impl Scheduler {
                 self.request(id, GroupRanges::all(u64::MAX), None, now);
             }
             Some(size) => {
-                self.request(id, last, None, now);
-                self.ask_on_a_claim(id, size, now);
+                self.request(id, last.clone(), None, now);
+                self.ask_on_a_claim(id, size, &last, now);
             }
-            None => self.request(id, GroupRanges::from(0..HEAD).union(&last), None, now),
+            None => self.request(id, head_and_last(), None, now),
         }
     }
 
@@ -187,12 +195,14 @@ impl Scheduler {
         self.max_groups.map_or(groups, |max| groups.min(max))
     }
 
-    /// Asks for the first piece before the size is proven, so that the proof costs no round trip.
-    fn ask_on_a_claim(&mut self, id: SourceId, size: u64, now: Instant) {
+    /// Asks for the first piece before the size is proven, so that the proof costs no round trip. It is without what was
+    /// `asked` for with the proof.
+    pub(super) fn ask_on_a_claim(&mut self, id: SourceId, size: u64, asked: &GroupRanges, now: Instant) {
         let last = Tree::new(size).groups() - 1;
         let from = if size > SALTED_FROM { self.cursor % (last + 1) } else { 0 };
-        let asked = GroupRanges::from(from..last.min(from.saturating_add(self.clip(FIRST_PIECE))));
-        let held = self.sources.get(&id).map(|source| source.held_of(&asked)).unwrap_or_default();
+        let piece = GroupRanges::from(from..last.min(from.saturating_add(self.clip(FIRST_PIECE))));
+        let piece = piece.difference(asked);
+        let held = self.sources.get(&id).map(|source| source.held_of(&piece)).unwrap_or_default();
         let held: GroupRanges = held.iter().take(MAX_RANGES).collect();
         if !held.is_empty() {
             self.request_on(Some(size), id, held, None, now);
@@ -353,6 +363,16 @@ impl Scheduler {
             None => Duration::ZERO,
         }
     }
+}
+
+/// The group that proves the size, whichever it is.
+fn last_group() -> GroupRanges {
+    GroupRanges::from(u64::MAX - 1..u64::MAX)
+}
+
+/// What to ask of a source of whose content nothing is known.
+pub(super) fn head_and_last() -> GroupRanges {
+    GroupRanges::from(0..HEAD).union(&last_group())
 }
 
 /// The groups that take a source about [`PIECE_TIME`].

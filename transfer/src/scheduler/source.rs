@@ -25,6 +25,8 @@ const MAX_FAILURES: u32 = 6;
 
 #[derive(Debug)]
 pub(crate) struct Source {
+    /// Whether nobody said yet that it holds anything.
+    pub(crate) is_guess: bool,
     /// Everything, as far as we know, if it does not say.
     holds: Option<GroupRanges>,
     /// The size it claims.
@@ -66,6 +68,7 @@ struct Speed {
 impl Source {
     pub(crate) fn new(holds: Option<GroupRanges>, claims: Option<u64>) -> Self {
         Source {
+            is_guess: false,
             may_prove: holds_last(holds.as_ref(), claims),
             holds,
             claims,
@@ -77,6 +80,10 @@ impl Source {
             failures: 0,
             speed: Speed::default(),
         }
+    }
+
+    pub(crate) fn guess() -> Self {
+        Source { is_guess: true, ..Source::new(None, None) }
     }
 
     pub(crate) fn updated(&mut self, holds: GroupRanges, claims: u64) {

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod far;
+mod guess;
 
 use proptest::prelude::*;
 
@@ -153,6 +154,7 @@ impl Sim {
                     Action::Shorten { id, before } => {
                         flights.get_mut(&id).expect("of a request under way").left.remove(before..u64::MAX);
                     }
+                    Action::Forget { source } => panic!("{source:?} was no guess"),
                     Action::Drop { source, reason } => {
                         outcome.dropped.insert(source, reason);
                         assert!(flights.values().all(|flight| flight.source != source));
@@ -575,6 +577,7 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Op {
     Found(u64, Option<(u64, u64)>, Option<u64>),
+    Guessed(u64),
     Holds(u64, (u64, u64)),
     Proven(Option<u64>),
     Follows(u64, (u64, u64)),
@@ -600,6 +603,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         (0..80_u64, prop::option::of(range()), prop::option::of(any::<u64>()))
             .prop_map(|(a, b, c)| Op::Found(a, b, c)),
+        (0..80_u64).prop_map(Op::Guessed),
         (0..80_u64, range()).prop_map(|(a, b)| Op::Holds(a, b)),
         prop::option::of(0..40_u64).prop_map(Op::Proven),
         (0..40_u64, range()).prop_map(|(a, b)| Op::Follows(a, b)),
@@ -625,6 +629,7 @@ proptest! {
                 Op::Found(id, holds, size) => {
                     scheduler.source_found(SourceId(id), holds.map(ranges), size);
                 }
+                Op::Guessed(id) => drop(scheduler.source_guessed(SourceId(id))),
                 Op::Holds(id, holds) => scheduler.source_holds(SourceId(id), ranges(holds), 100 * GROUP_LEN),
                 Op::Proven(by) if scheduler.tree.is_none() => {
                     scheduler.size_proven(100 * GROUP_LEN, GroupRanges::all(100), by.map(RequestId));
@@ -648,7 +653,7 @@ proptest! {
                     prop_assert!(scheduler.tree.is_none() || is_missing, "{ranges:?} asked for");
                 }
             }
-            prop_assert!(scheduler.requests.len() <= MAX_REQUESTS);
+            prop_assert!(scheduler.requests.len() <= MAX_REQUESTS + MAX_GUESSES);
             prop_assert!(scheduler.sources.len() <= MAX_SOURCES);
             for (id, source) in &scheduler.sources {
                 let active = scheduler.requests.values().filter(|request| request.source == *id).count();

@@ -4,12 +4,13 @@
 
 use std::vec;
 
+use libp2p::PeerId;
 use shoal_content::{Decoder, Digest, GroupRanges, MAX_RANGE_PAIRS, PARENT_LEN, Plan, Step};
 use shoal_store::{Blob, Lead, ReadError};
 
 use super::spread::{Sending, Spread};
 use super::{Library, Outcome, Served};
-use crate::wire::{Body, Header, MAX_HEADER_LEN, Mark, Request, Want};
+use crate::wire::{self, Body, Header, MAX_HEADER_LEN, Mark, Name, Request, Want};
 
 /// Bytes of a batch: large against a system call, small against the second-level cache.
 const BATCH_LEN: usize = 256 * 1024;
@@ -31,11 +32,19 @@ const MARK_LEN: usize = 4;
 pub(super) struct Answers<L> {
     library: L,
     spread: Spread,
+    between: Between,
     body: Body,
     wants: vec::IntoIter<Want>,
-    /// Where the next of these may be found.
-    leads: vec::IntoIter<Lead>,
+    /// What the next of these are, and where they may be found.
+    found: vec::IntoIter<(Option<Digest>, Lead)>,
     current: Option<Encoder>,
+}
+
+/// Who asks whom: a pass is good between these two.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Between {
+    pub(super) asker: PeerId,
+    pub(super) holder: PeerId,
 }
 
 /// Some of a response, ready to be written.
@@ -43,6 +52,8 @@ pub(super) struct Batch<L> {
     pub(super) out: Out,
     /// Bytes of encoding in it.
     pub(super) payload: u64,
+    /// What the wants name whose answers begin in it, whether that is here or not.
+    pub(super) asked: Vec<Digest>,
     /// The wants whose answers end in it.
     pub(super) answered: Vec<Served>,
     /// A blob that turned out not to be what it was, without a trace: a group does not match its hash.
@@ -76,9 +87,9 @@ enum End {
 }
 
 impl<L: Library + Clone> Answers<L> {
-    pub(super) fn new(library: L, spread: Spread, request: Request) -> Self {
-        let (wants, leads) = (request.wants.into_iter(), Vec::new().into_iter());
-        Answers { library, spread, body: request.body, wants, leads, current: None }
+    pub(super) fn new(library: L, spread: Spread, between: Between, request: Request) -> Self {
+        let (body, wants, found) = (request.body, request.wants.into_iter(), Vec::new().into_iter());
+        Answers { library, spread, between, body, wants, found, current: None }
     }
 
     pub(super) fn library(&self) -> L {
@@ -88,7 +99,7 @@ impl<L: Library + Clone> Answers<L> {
     /// Fills a batch.
     pub(super) fn fill(mut self, mut out: Out) -> Batch<L> {
         out.filled = 0;
-        let (mut payload, mut answered, mut bad) = (0, Vec::new(), None);
+        let (mut payload, mut asked, mut answered, mut bad) = (0, Vec::new(), Vec::new(), None);
         if let Some(encoder) = &self.current {
             out.expect(encoder.left);
         }
@@ -99,10 +110,11 @@ impl<L: Library + Clone> Answers<L> {
                 payload += encoded;
                 let Some(end) = end else { break };
                 bad = (end == End::Bad).then_some(encoder.digest);
-                answered.push(Served { digest: encoder.digest, outcome: end.outcome() });
+                answered.push(Served { digest: Some(encoder.digest), outcome: end.outcome() });
                 self.current = None;
-            } else if let Some((want, lead)) = self.next_want() {
-                match self.open(&want, lead) {
+            } else if let Some((want, (digest, lead))) = self.next_want() {
+                asked.extend(digest);
+                match self.open(digest, &want, lead) {
                     Ok((header, encoder)) => {
                         out.put(&header.to_frame());
                         out.expect(encoder.left);
@@ -110,38 +122,61 @@ impl<L: Library + Clone> Answers<L> {
                     }
                     Err((header, outcome)) => {
                         out.put(&header.to_frame());
-                        answered.push(Served { digest: want.digest, outcome });
+                        answered.push(Served { digest, outcome });
                     }
                 }
             } else {
-                return Batch { out, payload, answered, bad, rest: None };
+                return Batch { out, payload, asked, answered, bad, rest: None };
             }
         }
         let is_done = self.current.is_none() && self.wants.len() == 0;
-        Batch { out, payload, answered, bad, rest: (!is_done).then_some(self) }
+        Batch { out, payload, asked, answered, bad, rest: (!is_done).then_some(self) }
     }
 
-    /// The next want, and where it may be found.
-    fn next_want(&mut self) -> Option<(Want, Lead)> {
-        // Of one by itself there is nothing to gain.
-        if self.leads.len() == 0 && self.wants.len() > 1 {
-            let next = self.wants.as_slice().iter().take(LOOKED_UP_AT_ONCE).map(|want| want.digest);
-            self.leads = self.library.look_up(&next.collect::<Vec<_>>()).into_iter();
+    /// The digest of what is wanted, if whoever asks knows it. With a wrong pass nothing is here.
+    fn digest_of(&self, name: &Name) -> Option<Digest> {
+        match name {
+            Name::Digest(digest) => Some(*digest),
+            Name::Key { key, pass } => {
+                let Between { asker, holder } = &self.between;
+                self.library.digest_for(key).filter(|digest| wire::pass(digest, asker, holder) == *pass)
+            }
         }
-        Some((self.wants.next()?, self.leads.next().unwrap_or_default()))
+    }
+
+    /// The next want, its digest if whoever asks knows it, and where it may be found.
+    fn next_want(&mut self) -> Option<(Want, (Option<Digest>, Lead))> {
+        if self.found.len() == 0 {
+            let next = self.wants.as_slice().iter().take(LOOKED_UP_AT_ONCE);
+            let digests: Vec<_> = next.map(|want| self.digest_of(&want.name)).collect();
+            let known: Vec<_> = digests.iter().flatten().copied().collect();
+            // Of one by itself there is nothing to gain.
+            let leads = if known.len() > 1 { self.library.look_up(&known) } else { Vec::new() };
+            let mut leads = leads.into_iter();
+            let mut lead = |digest: &Option<Digest>| digest.and_then(|_| leads.next()).unwrap_or_default();
+            let found: Vec<_> = digests.iter().map(|digest| (*digest, lead(digest))).collect();
+            self.found = found.into_iter();
+        }
+        Some((self.wants.next()?, self.found.next().unwrap_or_default()))
     }
 
     /// Finds what is here of what is wanted.
-    fn open(&self, want: &Want, lead: Lead) -> Result<(Header, Encoder), (Header, Outcome)> {
-        match self.library.open(&want.digest, lead) {
-            Ok(Some(blob)) => Ok(Encoder::new(blob, want, self.body, &self.spread)),
+    fn open(
+        &self,
+        digest: Option<Digest>,
+        want: &Want,
+        lead: Lead,
+    ) -> Result<(Header, Encoder), (Header, Outcome)> {
+        let Some(digest) = digest else { return Err((Header::NotFound, Outcome::NotFound)) };
+        match self.library.open(&digest, lead) {
+            Ok(Some(blob)) => Ok(Encoder::new(blob, digest, want, self.body, &self.spread)),
             Ok(None) | Err(ReadError::NotHere) => Err((Header::NotFound, Outcome::NotFound)),
             Err(ReadError::Changed { .. } | ReadError::Missing { .. }) => {
                 Err((Header::Changed, Outcome::Changed))
             }
             Err(ReadError::Checking { .. }) => Err((Header::Busy, Outcome::Checking)),
             Err(error) => {
-                tracing::debug!(digest = %want.digest, %error, "cannot serve");
+                tracing::debug!(%digest, %error, "cannot serve");
                 Err((Header::Failed, Outcome::Unreadable))
             }
         }
@@ -181,23 +216,23 @@ impl From<ReadError> for End {
 }
 
 impl Encoder {
-    fn new(blob: Blob, want: &Want, body: Body, spread: &Spread) -> (Header, Self) {
+    fn new(blob: Blob, digest: Digest, want: &Want, body: Body, spread: &Spread) -> (Header, Self) {
         let tree = blob.tree();
         let asked = tree.clip(&want.ranges);
         let held = asked.intersection(blob.ranges());
         // A set cut short on its way out is as good as one that was held in part.
         let held: GroupRanges = held.iter().take(MAX_RANGE_PAIRS).collect();
         let (here, sending) = match body {
-            Body::Content => spread.choose(want.digest, tree, held, want.most),
+            Body::Content => spread.choose(digest, tree, held, want.most),
             Body::HashesOnly => {
                 (want.most.map_or_else(|| held.clone(), |most| held.first_groups(most)), None)
             }
         };
         let header = Header::Follows { size: tree.size(), ranges: (here != asked).then(|| here.clone()) };
         let verifier =
-            (blob.needs_verifying() && body == Body::Content).then(|| Decoder::new(want.digest, tree, &here));
+            (blob.needs_verifying() && body == Body::Content).then(|| Decoder::new(digest, tree, &here));
         let (plan, left) = (tree.plan(&here), tree.encoded_len(&here));
-        (header, Encoder { digest: want.digest, plan, body, verifier, left, sending, blob })
+        (header, Encoder { digest, plan, body, verifier, left, sending, blob })
     }
 
     /// Encodes into what room the batch has. Gives the bytes of encoding, and how it ended if it did.

@@ -8,7 +8,11 @@ use super::*;
 
 fn want() -> Want {
     let ranges = [0..3, 8..9].into_iter().collect();
-    Want { digest: Digest::from_bytes([7; 32]), ranges, most: None }
+    Want { name: Name::Digest(Digest::from_bytes([7; 32])), ranges, most: None }
+}
+
+fn by_key() -> Name {
+    Name::Key { key: ProviderKey::from_bytes([8; 32]), pass: Pass::from_bytes([9; 32]) }
 }
 
 fn request() -> Request {
@@ -37,20 +41,21 @@ fn requests_are_these_bytes() {
     check(
         &plain,
         &plain.to_frame(),
-        &format!("0000002f8381835820{digest}82820003820801{}", "f600f6"),
+        &format!("000000308381845820{digest}82820003820801{}", "f6f600f6"),
         Request::decode,
     );
     let rich = Request {
         wants: vec![
             Want { ranges: GroupRanges::all(u64::MAX), most: Some(24), ..want() },
-            Want { ranges: GroupRanges::empty(), digest: Digest::from_bytes([8; 32]), most: Some(0) },
+            Want { ranges: GroupRanges::empty(), most: Some(0), name: by_key() },
         ],
         body: Body::HashesOnly,
         credential: Some(b"hi".to_vec()),
     };
     let golden = format!(
-        "0000005c8382835820{digest}8182001bffffffffffffffff1818835820{}8000{}",
+        "0000007f8382845820{digest}8182001bffffffffffffffff1818f6845820{}80005820{}{}",
         "08".repeat(32),
+        "09".repeat(32),
         "01426869"
     );
     check(&rich, &rich.to_frame(), &golden, Request::decode);
@@ -100,23 +105,29 @@ fn protocol_ids_name_the_network() {
 #[test]
 fn strict_decoding_refuses() {
     let digest = [0x58, 0x20].iter().copied().chain([7; 32]).collect::<Vec<u8>>();
-    let with = |tail: &[u8]| [&[0x83, 0x81, 0x83], digest.as_slice(), tail].concat();
-    assert!(Request::decode(&with(&[0x81, 0x82, 0, 3, 0xf6, 0, 0xf6])).is_ok());
+    let with = |tail: &[u8]| [&[0x83, 0x81, 0x84], digest.as_slice(), tail].concat();
+    let pass =
+        |len: u8| [&[0x81, 0x82, 0, 3, 0xf6, 0x58, len], vec![9; len.into()].as_slice(), &[0, 0xf6]].concat();
+    assert!(Request::decode(&with(&[0x81, 0x82, 0, 3, 0xf6, 0xf6, 0, 0xf6])).is_ok());
+    assert!(Request::decode(&with(&pass(32))).is_ok());
     let bad: &[(&str, Vec<u8>)] = &[
+        ("a short pass", with(&pass(31))),
+        ("a long pass", with(&pass(33))),
+        ("no word on a pass", with(&[0x81, 0x82, 0, 3, 0xf6, 0, 0xf6])),
         ("empty", vec![]),
         ("no want", vec![0x83, 0x80, 0, 0xf6]),
-        ("unknown flag", with(&[0x81, 0x82, 0, 3, 0xf6, 2, 0xf6])),
-        ("empty range", with(&[0x81, 0x82, 0, 0, 0xf6, 0, 0xf6])),
-        ("ranges that touch", with(&[0x82, 0x82, 0, 3, 0x82, 3, 1, 0xf6, 0, 0xf6])),
-        ("unsorted ranges", with(&[0x82, 0x82, 9, 3, 0x82, 3, 1, 0xf6, 0, 0xf6])),
-        ("number in two bytes that fits one", with(&[0x81, 0x82, 0, 0x18, 3, 0xf6, 0, 0xf6])),
-        ("indefinite array", with(&[0x9f, 0x82, 0, 3, 0xff, 0xf6, 0, 0xf6])),
-        ("trailing byte", with(&[0x81, 0x82, 0, 3, 0xf6, 0, 0xf6, 0])),
-        ("missing field", with(&[0x81, 0x82, 0, 3, 0xf6, 0])),
+        ("unknown flag", with(&[0x81, 0x82, 0, 3, 0xf6, 0xf6, 2, 0xf6])),
+        ("empty range", with(&[0x81, 0x82, 0, 0, 0xf6, 0xf6, 0, 0xf6])),
+        ("ranges that touch", with(&[0x82, 0x82, 0, 3, 0x82, 3, 1, 0xf6, 0xf6, 0, 0xf6])),
+        ("unsorted ranges", with(&[0x82, 0x82, 9, 3, 0x82, 3, 1, 0xf6, 0xf6, 0, 0xf6])),
+        ("number in two bytes that fits one", with(&[0x81, 0x82, 0, 0x18, 3, 0xf6, 0xf6, 0, 0xf6])),
+        ("indefinite array", with(&[0x9f, 0x82, 0, 3, 0xff, 0xf6, 0xf6, 0, 0xf6])),
+        ("trailing byte", with(&[0x81, 0x82, 0, 3, 0xf6, 0xf6, 0, 0xf6, 0])),
+        ("missing field", with(&[0x81, 0x82, 0, 3, 0xf6, 0xf6, 0])),
         ("array length in the millions", with(&[0x9a, 0xff, 0xff, 0xff, 0xff, 0x82, 0, 3])),
         ("wants in the millions", vec![0x83, 0x9a, 0xff, 0xff, 0xff, 0xff]),
-        ("float", with(&[0x81, 0x82, 0, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0xf6, 0, 0xf6])),
-        ("a number of groups below nothing", with(&[0x81, 0x82, 0, 3, 0x20, 0, 0xf6])),
+        ("float", with(&[0x81, 0x82, 0, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0xf6, 0xf6, 0, 0xf6])),
+        ("a number of groups below nothing", with(&[0x81, 0x82, 0, 3, 0x20, 0xf6, 0, 0xf6])),
     ];
     for (what, bytes) in bad {
         assert!(Request::decode(bytes).is_err(), "{what}");
@@ -142,10 +153,10 @@ fn the_largest_honest_messages_fit_their_caps() {
     let ranges: GroupRanges =
         (0..1024).map(|i| (u64::MAX >> 1) + i * 2..(u64::MAX >> 1) + i * 2 + 1).collect();
     let credential = Some(vec![0; MAX_CREDENTIAL_LEN]);
-    let wants = vec![Want { ranges: ranges.clone(), ..want() }];
+    let wants = vec![Want { ranges: ranges.clone(), name: by_key(), ..want() }];
     let one = Request { wants, credential: credential.clone(), ..request() };
     assert!(one.to_frame().len() <= MAX_REQUEST_LEN);
-    let whole = Want { ranges: GroupRanges::all(u64::MAX), most: Some(u64::MAX), ..want() };
+    let whole = Want { ranges: GroupRanges::all(u64::MAX), most: Some(u64::MAX), name: by_key() };
     let many = Request { wants: vec![whole; MAX_WANTS], credential, ..request() };
     assert!(many.to_frame().len() <= MAX_REQUEST_LEN);
     assert!(Header::Follows { size: u64::MAX, ranges: Some(ranges) }.to_frame().len() <= MAX_HEADER_LEN);
@@ -169,7 +180,8 @@ proptest! {
     /// Whatever a mutation makes of a message, it is refused or is itself canonical.
     #[test]
     fn mutated_messages_are_refused_or_canonical(flips in prop::collection::vec((any::<usize>(), any::<u8>()), 1..4), cut in 0_usize..4) {
-        let mut request = request().to_frame()[4..].to_vec();
+        let wants = vec![want(), Want { name: by_key(), ..want() }];
+        let mut request = Request { wants, ..request() }.to_frame()[4..].to_vec();
         let ranges = Some(GroupRanges::from(3..70_000));
         let mut header = Header::Follows { size: 99_999, ranges }.to_frame()[4..].to_vec();
         for bytes in [&mut request, &mut header] {

@@ -93,8 +93,12 @@ async fn a_directory_takes_few_requests_and_few_events() {
     theirs.store.publish(&folder, &Default::default(), &(), &shoal_store::Cancel::new()).unwrap();
     let provider = Provider::start(&theirs.store, &pool).await;
     let (node, _) = Node::start(Config::default()).await;
-    let source =
-        Source { peer: provider.node.id, addresses: vec![provider.node.address.clone()], holding: None };
+    let source = Source {
+        peer: provider.node.id,
+        addresses: vec![provider.node.address.clone()],
+        holding: None,
+        is_guess: false,
+    };
     let directory = directory(&ours, manifest(&contents));
     let opener = Arc::new(node.opener.clone());
     let (result, events) = get(&directory, opener, &pool, vec![source], FetchOptions::default()).await;

@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::{Digest, GroupRanges, Step, Tree};
+use shoal_content::{Digest, GroupRanges, NetworkName, ProviderKey, Step, Tree};
 use shoal_store::Partial;
-use shoal_transfer::wire::{Header, Mark, Request, Want};
+use shoal_transfer::wire::{Header, Mark, Name, Request, Want};
 use shoal_transfer::{
     FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Open, OpenError, Pool, RangeStream,
     Source, fetch,
@@ -82,6 +82,8 @@ struct Peer {
     script: Script,
     /// Requests so far.
     asked: AtomicUsize,
+    /// Wants that told it a digest.
+    told: AtomicUsize,
     /// Times it did something wrong.
     faults: AtomicUsize,
 }
@@ -109,10 +111,10 @@ impl Peers {
     /// A peer with several blobs.
     pub(crate) fn add_holder(&self, blobs: &[Arc<Vec<u8>>], script: Script) -> Source {
         let peer = PeerId::random();
-        let (asked, faults) = Default::default();
+        let (asked, told, faults) = Default::default();
         let blobs = blobs.iter().map(|data| (Digest::of(data), data.clone())).collect();
-        self.peers.lock().unwrap().insert(peer, Arc::new(Peer { blobs, script, asked, faults }));
-        Source { peer, addresses: vec![], holding: None }
+        self.peers.lock().unwrap().insert(peer, Arc::new(Peer { blobs, script, asked, told, faults }));
+        Source { peer, addresses: vec![], holding: None, is_guess: false }
     }
 
     pub(crate) fn faults(&self) -> usize {
@@ -121,6 +123,11 @@ impl Peers {
 
     pub(crate) fn asked(&self, peer: PeerId) -> usize {
         self.peers.lock().unwrap()[&peer].asked.load(Ordering::Relaxed)
+    }
+
+    /// How often a peer was told a digest.
+    pub(crate) fn told(&self, peer: PeerId) -> usize {
+        self.peers.lock().unwrap()[&peer].told.load(Ordering::Relaxed)
     }
 
     pub(crate) fn turns(&self) -> usize {
@@ -149,6 +156,17 @@ impl Open for Peers {
 }
 
 impl Peer {
+    /// What it has of that name. Who asks, it does not know, and so believes every pass.
+    fn find(&self, name: &Name) -> Option<&Arc<Vec<u8>>> {
+        match name {
+            Name::Digest(digest) => self.blobs.get(digest),
+            Name::Key { key, .. } => {
+                let has_key = |digest: &Digest| ProviderKey::derive(&NetworkName::default(), digest) == *key;
+                self.blobs.iter().find(|(digest, _)| has_key(digest)).map(|(_, data)| data)
+            }
+        }
+    }
+
     fn fault(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
@@ -162,6 +180,8 @@ impl Peer {
                 stream = RangeStream::new(Damaged { io: stream, damage, sent: 0, peer });
             }
             for want in &request.wants {
+                let tells = matches!(want.name, Name::Digest(_));
+                self.told.fetch_add(tells.into(), Ordering::Relaxed);
                 if self.answer_one(&mut stream, want, asked).await? == Next::End {
                     return stream.close().await;
                 }
@@ -189,7 +209,7 @@ impl Peer {
             stream.write_all(&header.to_frame()).await?;
             return Ok(Next::End);
         }
-        let Some(data) = self.blobs.get(&want.digest) else {
+        let Some(data) = self.find(&want.name) else {
             stream.write_all(&Header::NotFound.to_frame()).await?;
             return Ok(Next::Request);
         };

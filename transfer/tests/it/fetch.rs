@@ -24,7 +24,7 @@ use crate::net::{Config, Node, Provider, soon};
 const MIB: u64 = 1024 * 1024;
 
 fn source(node: &Node) -> Source {
-    Source { peer: node.id, addresses: vec![node.address.clone()], holding: None }
+    Source { peer: node.id, addresses: vec![node.address.clone()], holding: None, is_guess: false }
 }
 
 #[tokio::test]

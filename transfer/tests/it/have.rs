@@ -69,7 +69,7 @@ async fn questions_and_notices_are_answered() {
     let exchanged = exchange(["demo", "demo"], question.clone(), answer.clone()).await;
     assert_eq!(exchanged, Some((question, answer)));
 
-    let notice = Request::BadGroup { digest: Digest::of(b"x"), group: 7 };
+    let notice = Request::BadGroup { key: ProviderKey::from_bytes([3; 32]), group: 7 };
     let exchanged = exchange(["demo", "demo"], notice.clone(), Response::Ack).await;
     assert_eq!(exchanged, Some((notice, Response::Ack)));
 }

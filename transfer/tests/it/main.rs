@@ -7,6 +7,7 @@ mod bundle;
 mod content;
 mod fake;
 mod fetch;
+mod guess;
 mod have;
 mod hostile;
 mod net;

@@ -129,6 +129,8 @@ pub(crate) struct Counts {
     pub(crate) bytes: AtomicU64,
     pub(crate) streams: AtomicUsize,
     pub(crate) requests: AtomicUsize,
+    /// Wants of peers that know the digest.
+    pub(crate) asked: AtomicUsize,
     pub(crate) changed: AtomicUsize,
     /// Streams that did not end well, but for those that broke.
     pub(crate) failed: AtomicUsize,
@@ -169,6 +171,7 @@ impl Counts {
     fn count(&self, event: ServeEvent) {
         match event {
             ServeEvent::Began => self.requests.fetch_add(1, Ordering::Relaxed),
+            ServeEvent::Asked(_) => self.asked.fetch_add(1, Ordering::Relaxed),
             ServeEvent::Served(served) if served.outcome == Outcome::Changed => {
                 self.changed.fetch_add(1, Ordering::Relaxed)
             }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use shoal_content::{Digest, GROUP_LEN, GroupRanges, SIZES, Step};
+use shoal_content::{Digest, GROUP_LEN, GroupRanges, ProviderKey, SIZES, Step};
 use shoal_store::Store;
-use shoal_transfer::wire::{Body, Header, Mark, Request, Want};
+use shoal_transfer::wire::{Body, Header, Mark, Name, Request, Want};
 use shoal_transfer::{Limits, Outcome, RangeStream, ServeError, ServeEvent, serve};
 
 use crate::content::{Library, Threads, bytes, encode};
 use crate::net::{Config, Node, Provider, soon};
 
-struct Client {
-    node: Node,
-    provider: Provider,
+pub(crate) struct Client {
+    pub(crate) node: Node,
+    pub(crate) provider: Provider,
 }
 
 impl Client {
-    async fn of(store: &Store) -> Self {
+    pub(crate) async fn of(store: &Store) -> Self {
         let provider = Provider::start(store, &Threads::start()).await;
         let (node, _) = Node::start(Config::default()).await;
         Client { node, provider }
@@ -28,7 +28,7 @@ impl Client {
         soon(self.node.opener.open(provider.id, vec![provider.address.clone()])).await.unwrap()
     }
 
-    async fn ask(&self, request: &Request) -> (Header, Vec<u8>, Option<Mark>) {
+    pub(crate) async fn ask(&self, request: &Request) -> (Header, Vec<u8>, Option<Mark>) {
         let mut stream = self.open().await;
         stream.write_all(&request.to_frame()).await.unwrap();
         stream.flush().await.unwrap();
@@ -226,6 +226,10 @@ impl shoal_transfer::Library for Stale {
         Ok(self.0.lock().unwrap().take())
     }
 
+    fn digest_for(&self, _: &ProviderKey) -> Option<Digest> {
+        None
+    }
+
     fn report_bad(&self, _: &Digest) {}
 }
 
@@ -270,12 +274,16 @@ async fn many_blobs_are_answered_in_order_and_one_that_is_not_here_stops_no_othe
     let mut wants = Vec::new();
     for (at, data) in contents.iter().enumerate() {
         let digest = library.publish(&format!("{at}"), data);
-        wants.push(Want { digest, ranges: GroupRanges::all(u64::MAX), most: None });
-        wants.push(Want { digest: Digest::of(b"absent"), ranges: GroupRanges::all(1), most: None });
+        wants.push(Want { name: Name::Digest(digest), ranges: GroupRanges::all(u64::MAX), most: None });
+        wants.push(Want {
+            name: Name::Digest(Digest::of(b"absent")),
+            ranges: GroupRanges::all(1),
+            most: None,
+        });
     }
     let gone = library.publish("gone", b"to be removed");
     std::fs::remove_file(library.path("gone")).unwrap();
-    wants.push(Want { digest: gone, ranges: GroupRanges::all(1), most: None });
+    wants.push(Want { name: Name::Digest(gone), ranges: GroupRanges::all(1), most: None });
     let request = Request { wants, body: Body::Content, credential: None };
 
     // Two of the same on one stream, the second before the first is answered.
@@ -306,7 +314,7 @@ async fn a_server_that_may_choose_says_what_it_chose() {
     let client = Client::of(&library.store).await;
     let ranges: GroupRanges = [3..9, 20..30].into_iter().collect();
     for most in [0, 1, 8, 15] {
-        let want = Want { digest, ranges: ranges.clone(), most: Some(most) };
+        let want = Want { name: Name::Digest(digest), ranges: ranges.clone(), most: Some(most) };
         let asked = Request { wants: vec![want], body: Body::Content, credential: None };
         let (header, body, last) = client.ask(&asked).await;
         let Header::Follows { size, ranges: Some(chosen) } = header else { panic!("{header:?}") };

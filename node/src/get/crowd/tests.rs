@@ -33,3 +33,31 @@ fn a_round_that_finds_nobody_but_the_spent_is_the_last() {
     assert!(holders.next().now_or_never().is_some_and(|found| found.is_some()));
     assert!(holders.next().now_or_never().is_some_and(|found| found.is_none()), "it goes on for ever");
 }
+
+#[test]
+fn a_guess_is_told_until_it_is_known_to_be_a_holder() {
+    let [a, b] = [(); 2].map(|()| PeerId::random());
+    let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
+    let holder =
+        Holder { peer: b, addresses: Vec::new(), holding, via: Via::Dht, round_trip: Duration::ZERO };
+    let (gather, crowd) = crowd();
+    let mut early = pin!(crowd.all(Spent::default()));
+    let told = |found: Option<Option<Found>>| match found {
+        Some(Some(Found::Guess { peer, .. })) => ("guess", peer),
+        Some(Some(Found::Holder(holder))) => ("holder", holder.peer),
+        other => panic!("{other:?}"),
+    };
+    gather.0.send_modify(|seen| seen.guesses.extend([(a, Vec::new()), (b, Vec::new())]));
+    assert_eq!(told(early.next().now_or_never()), ("guess", a));
+    assert_eq!(told(early.next().now_or_never()), ("guess", b));
+    assert!(early.next().now_or_never().is_none(), "again");
+
+    gather.0.send_modify(|seen| seen.add(holder));
+    assert_eq!(told(early.next().now_or_never()), ("holder", b));
+    let mut late = pin!(crowd.all(Spent::default()));
+    assert_eq!(told(late.next().now_or_never()), ("guess", a));
+    assert_eq!(told(late.next().now_or_never()), ("holder", b));
+    let mut holders = pin!(crowd.holders(Spent::default()));
+    assert!(holders.next().now_or_never().is_some_and(|found| found.is_some_and(|found| found.peer == b)));
+    assert!(holders.next().now_or_never().is_none(), "a guess is no holder");
+}

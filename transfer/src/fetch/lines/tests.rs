@@ -11,7 +11,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::super::reins::reins;
 use super::*;
-use crate::wire::{Body, Want};
+use crate::wire::{Body, Name, Want};
 
 /// Opens pipes, and keeps their other ends.
 #[derive(Default)]
@@ -44,7 +44,7 @@ fn digest() -> Digest {
 }
 
 fn request() -> Request {
-    let want = Want { digest: digest(), ranges: GroupRanges::all(1), most: None };
+    let want = Want { name: Name::Digest(digest()), ranges: GroupRanges::all(1), most: None };
     Request { wants: vec![want], body: Body::Content, credential: None }
 }
 

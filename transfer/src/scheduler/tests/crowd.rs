@@ -137,7 +137,7 @@ impl Swarm {
                 Action::Shorten { id, before } => {
                     self.ways.get_mut(&(to, id)).unwrap().left.remove(before..u64::MAX);
                 }
-                Action::Drop { .. } => {}
+                Action::Drop { .. } | Action::Forget { .. } => {}
             }
         }
         if self.nodes[to].scheduler.is_done() {

@@ -1,0 +1,35 @@
+//! How a request ends that does not come to its end.
+
+use shoal_store::WriteError;
+
+use crate::PoolClosed;
+use crate::scheduler::Failure;
+
+/// Why a request ended early.
+pub(super) enum Ended {
+    Failure(Failure),
+    Write(WriteError),
+    PoolClosed(PoolClosed),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Ended::Failure(failure)
+    }
+}
+
+impl From<WriteError> for Ended {
+    fn from(error: WriteError) -> Self {
+        Ended::Write(error)
+    }
+}
+
+impl From<PoolClosed> for Ended {
+    fn from(error: PoolClosed) -> Self {
+        Ended::PoolClosed(error)
+    }
+}
+
+pub(super) fn misbehaved(how: &str) -> Ended {
+    Failure::Misbehaved(how.to_owned()).into()
+}

@@ -1,0 +1,59 @@
+//! What goes wrong with sources.
+
+/// Why a request failed, and why a source was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It sent bytes that do not match the digest.
+    #[error("sent bytes that do not match")]
+    BadBytes {
+        /// In which group, if it was not among the hashes above the groups.
+        group: Option<u64>,
+    },
+    /// It says the content is another size than it is.
+    #[error("claims a size of {claimed} bytes")]
+    WrongSize {
+        /// What it says.
+        claimed: u64,
+    },
+    /// It sent what the protocol does not allow.
+    #[error("broke the protocol: {0}")]
+    Misbehaved(String),
+    /// It does not have the content.
+    #[error("does not have it")]
+    NotFound,
+    /// Its file changed.
+    #[error("its file changed")]
+    Changed,
+    /// It could not read its file.
+    #[error("could not read its file")]
+    Unreadable,
+    /// It serves too many others.
+    #[error("is busy")]
+    Busy,
+    /// It sent nothing that verifies for [`STALL`](super::STALL).
+    #[error("stopped sending")]
+    Stalled,
+    /// The connection was lost.
+    #[error("connection lost")]
+    Lost,
+    /// No connection could be made.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    /// Whether it proves the source unfit, so that it is not worth another try when it is found again.
+    pub fn is_proof(&self) -> bool {
+        match self {
+            Failure::BadBytes { .. } | Failure::WrongSize { .. } | Failure::Misbehaved(_) => true,
+            Failure::NotFound
+            | Failure::Changed
+            | Failure::Unreadable
+            | Failure::Busy
+            | Failure::Stalled
+            | Failure::Lost
+            | Failure::Unreachable(_) => false,
+        }
+    }
+}
