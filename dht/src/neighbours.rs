@@ -15,13 +15,28 @@ const MAX_KNOWN: usize = 256;
 /// Neighbours told per second: each is a dial.
 const PER_SECOND: u32 = 8;
 
+/// How soon a neighbour is told again that was not met: it may just have started, and a dial may be lost.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// How soon at the latest; the pause doubles. What is invented is dialled for as long as somebody says it.
+const LATEST_AGAIN: Duration = Duration::from_secs(10 * 60);
+
 /// Neighbours heard, and those not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
-    known: HashMap<PeerId, Vec<Multiaddr>>,
+    known: HashMap<PeerId, Known>,
     waiting: VecDeque<PeerId>,
     second: Option<Instant>,
     told: u32,
+}
+
+/// What is known of a neighbour.
+#[derive(Debug)]
+struct Known {
+    addresses: Vec<Multiaddr>,
+    /// When it is told again; none before it is told, and once it was met.
+    again: Option<Instant>,
+    pause: Duration,
 }
 
 impl Neighbours {
@@ -31,9 +46,10 @@ impl Neighbours {
         if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&peer) {
             return;
         }
-        let known = self.known.entry(peer).or_default();
-        if known.len() < MAX_ADDRESSES && !known.contains(&address) {
-            known.push(address);
+        let new = || Known { addresses: Vec::new(), again: None, pause: AGAIN };
+        let addresses = &mut self.known.entry(peer).or_insert_with(new).addresses;
+        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
+            addresses.push(address);
             if !self.waiting.contains(&peer) {
                 self.waiting.push_back(peer);
             }
@@ -44,10 +60,26 @@ impl Neighbours {
     pub(crate) fn expired(&mut self, peer: &PeerId, address: &Multiaddr) {
         let Some(address) = usable(address) else { return };
         if let Some(known) = self.known.get_mut(peer) {
-            known.retain(|other| *other != address);
-            if known.is_empty() {
+            known.addresses.retain(|other| *other != address);
+            if known.addresses.is_empty() {
                 self.known.remove(peer);
             }
+        }
+    }
+
+    /// Notes that a peer is connected. Whoever belongs to the network is in a table from then on.
+    pub(crate) fn met(&mut self, peer: &PeerId) {
+        if let Some(known) = self.known.get_mut(peer) {
+            known.again = None;
+        }
+    }
+
+    /// Notes that time has passed: when there is no news, those are told again that were not met.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.waiting.is_empty() {
+            let is_due = |known: &Known| known.again.is_some_and(|again| again <= now);
+            let due = self.known.iter().filter(|(_, known)| is_due(known)).map(|(peer, _)| *peer);
+            self.waiting.extend(due);
         }
     }
 
@@ -67,9 +99,11 @@ impl Neighbours {
         }
         while self.told < PER_SECOND {
             let peer = self.waiting.pop_front()?;
-            if let Some(addresses) = self.known.get(&peer) {
+            if let Some(known) = self.known.get_mut(&peer) {
                 self.told += 1;
-                return Some((peer, addresses.clone()));
+                known.again = Some(now + known.pause);
+                known.pause = (known.pause * 2).min(LATEST_AGAIN);
+                return Some((peer, known.addresses.clone()));
             }
         }
         None

@@ -135,6 +135,9 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::ConnectionEstablished(established) = &event {
+            self.neighbours.met(&established.peer_id);
+        }
         self.inner.on_swarm_event(event);
     }
 
@@ -164,6 +167,7 @@ impl NetworkBehaviour for Behaviour {
             if self.timer.poll_unpin(cx).is_ready() {
                 self.timer.reset(TICK);
                 self.lookups.tick(now);
+                self.neighbours.tick(now);
                 for overlay in self.overlays() {
                     overlay.tick(now);
                 }

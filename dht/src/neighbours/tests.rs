@@ -25,6 +25,25 @@ fn a_neighbour_is_told_once_per_news() {
 }
 
 #[test]
+fn a_neighbour_that_was_not_met_is_told_again_less_and_less_often() {
+    let (mut neighbours, start, peer) = (Neighbours::default(), Instant::now(), PeerId::random());
+    let mut now = start;
+    neighbours.heard(peer, &address(1));
+    let mut times = Vec::new();
+    for _ in 0..3600 {
+        neighbours.tick(now);
+        times.extend(told(&mut neighbours, now).iter().map(|_| (now - start).as_secs()));
+        now += Duration::from_secs(1);
+    }
+    assert_eq!(times[..5], [0, 15, 45, 105, 225]);
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert_eq!(longest, Some(LATEST_AGAIN.as_secs()));
+    neighbours.met(&peer);
+    neighbours.tick(now + 2 * LATEST_AGAIN);
+    assert_eq!(told(&mut neighbours, now + 2 * LATEST_AGAIN), []);
+}
+
+#[test]
 fn a_flood_is_cut_in_memory_and_in_pace() {
     let (mut neighbours, mut now) = (Neighbours::default(), Instant::now());
     for _ in 0..20_000 {

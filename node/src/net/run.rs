@@ -51,8 +51,6 @@ use crate::{
     trust::Bans,
 };
 
-/// Addresses of multicast neighbours dialled per second. Anyone on the local network can invent neighbours.
-const DISCOVERED_DIALS: u32 = 8;
 /// Neighbours that a search asks directly, before any walk.
 const NEIGHBOURS: usize = 20;
 /// A turn of the loop that takes longer delays every connection, and says so in the log.
@@ -101,7 +99,6 @@ pub(crate) struct Driver {
     answers: FuturesUnordered<BoxFuture<'static, (ResponseChannel<have::Response>, have::Response)>>,
     changes: watch::Sender<u64>,
     listening: watch::Sender<Vec<Multiaddr>>,
-    dials_left: u32,
     reseed: Reseed,
     wiring: Wiring,
 }
@@ -127,7 +124,6 @@ impl Driver {
             answers: FuturesUnordered::new(),
             changes,
             listening,
-            dials_left: DISCOVERED_DIALS,
             reseed: Reseed::default(),
             wiring,
         };
@@ -152,7 +148,6 @@ impl Driver {
                 Some(command) = self.commands.recv() => self.timed("command", |driver| driver.on_command(command)),
                 event = self.swarm.select_next_some() => self.timed("event", |driver| driver.on_event(event)),
                 _ = second.tick() => {
-                    self.dials_left = DISCOVERED_DIALS;
                     self.end_abandoned_lookups();
                     self.end_bans();
                     self.try_the_lost();
@@ -373,13 +368,11 @@ impl Driver {
         }
     }
 
-    /// Multicast is a hint from anyone: worth a dial, at a bounded rate.
+    /// Multicast is a hint from anyone: worth a dial. The overlays bound the rate, and tell again whom we have not met.
     fn discovered(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        if self.dials_left == 0 || self.swarm.is_connected(&peer) {
-            return;
+        if !self.swarm.is_connected(&peer) {
+            drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
         }
-        self.dials_left -= 1;
-        drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
     }
 
     fn own_addresses_changed(&mut self) {
