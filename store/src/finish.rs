@@ -103,7 +103,8 @@ impl Partial {
         let final_name = Name::new(&shared.store.inner.files, target).map_err(io)?;
         final_name.check(options.replace)?;
         let _order = lock(&shared.syncing);
-        // Nobody writes to a whole blob, so whoever waits for this has nothing better to do.
+        // All of it is there: whoever waits for this brings, or asks for, nothing new. A part that came twice may still be
+        // on its way to the file, and is the same bytes.
         let mut state = lock(&shared.state);
         let tree = state.tree.filter(|_| state.is_complete() && !state.finished);
         let tree = tree.ok_or_else(|| FinishError::Incomplete { path: place.path.clone() })?;

@@ -1,4 +1,4 @@
-//! Where blocking work runs: the caller's bounded pool.
+//! Where blocking work runs: the caller's threads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::channel::oneshot;
 
-/// Runs blocking jobs on threads that may block. Implemented by the node; must be bounded.
+/// Runs blocking jobs on threads that may block. Implemented by the node.
+///
+/// It need not count them: each transfer has a few jobs on it at a time, and transfers are counted.
 ///
 /// A pool that is shut down drops the job unrun, which its waiter sees as [`PoolClosed`].
 pub trait Pool: Send + Sync {

@@ -123,7 +123,7 @@ impl Batch {
         &self.groups
     }
 
-    /// Whether bytes were read that are not part of a whole step.
+    /// What was read and is not a whole step yet.
     pub(super) fn rest(&self) -> &[u8] {
         self.buffer.get(self.verified..self.filled).unwrap_or_default()
     }
