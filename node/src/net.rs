@@ -201,12 +201,12 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// One without a Swarm, and what it is asked to do.
+    /// One without a Swarm, what it is asked to do, and what says that the node may know more peers.
     #[cfg(test)]
-    pub(crate) fn of_nobody() -> (Self, mpsc::Receiver<Command>) {
+    pub(crate) fn of_nobody() -> (Self, mpsc::Receiver<Command>, watch::Sender<u64>) {
         let (commands, asked) = mpsc::channel(COMMANDS);
-        let (changes, listening) = (watch::channel(0).1, watch::channel(Vec::new()).1);
-        (Self { commands, changes, listening }, asked)
+        let (change, changes) = watch::channel(0);
+        (Self { commands, changes, listening: watch::channel(Vec::new()).1 }, asked, change)
     }
 
     /// Connects to `addresses` that our user named, of `peer` if it is known who lives there.

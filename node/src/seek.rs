@@ -42,6 +42,8 @@ const ASKING: usize = 32;
 const ASKING_AGAIN: usize = 8;
 /// Peers asked in one round. Whoever introduces more of them than this is not believed.
 const MAX_CANDIDATES: usize = 256;
+/// How often a round looks who has connected since it began. Each look lists all peers.
+const LOOKING: Duration = Duration::from_secs(1);
 /// A node this young may not have met its network yet, so a round that finds nobody proves nothing.
 const SETTLING: Duration = Duration::from_secs(5);
 /// The pauses between rounds start here and double up to the longest.
@@ -277,6 +279,9 @@ impl Seek {
         let mut asking: FuturesUnordered<BoxFuture<'_, Asked>> = FuturesUnordered::new();
         let (providers, walk) = self.net.find(self.key).await;
         pin_mut!(providers);
+        let mut net = self.net.clone();
+        net.changes.mark_unchanged();
+        let mut looking = tokio::time::interval(LOOKING);
         let mut walking = true;
         let mut without = HashSet::new();
         // Whoever is named in several ways is one provider, and this node knows best what it has itself.
@@ -307,7 +312,13 @@ impl Seek {
                 });
             }
             if !walking && asking.is_empty() {
-                break;
+                for caller in callers(&mut net).await {
+                    enqueue(&mut queue, &mut known, caller);
+                }
+                if queue.is_empty() {
+                    break;
+                }
+                continue;
             }
             tokio::select! {
                 provider = providers.next(), if walking => match provider {
@@ -371,6 +382,11 @@ impl Seek {
                         tell.send(Finding::Without(candidate.peer)).await.ok()?;
                     }
                 }
+                _ = looking.tick() => {
+                    for caller in callers(&mut net).await {
+                        enqueue(&mut queue, &mut known, caller);
+                    }
+                }
                 () = tell.closed() => return None,
             }
         }
@@ -397,6 +413,17 @@ impl Seek {
     }
 }
 
+/// Those who connected to this node, if there may be others than before: one of them may have it. Whom the walk met is
+/// asked by the walk.
+async fn callers(net: &mut Net) -> Vec<Candidate> {
+    if !net.changes.has_changed().unwrap_or(false) {
+        return Vec::new();
+    }
+    net.changes.mark_unchanged();
+    let called = net.peers().await.into_iter().filter(|info| info.member && !info.outgoing);
+    called.map(|info| Candidate::neighbour(info.peer, info.addresses)).collect()
+}
+
 /// What may be dialled of the addresses that somebody told who lives at `from`: whoever is far away knows nothing of
 /// the networks here, and must not make this node knock at the doors in them.
 fn believable(mut told: Vec<Multiaddr>, from: &[Multiaddr]) -> Vec<Multiaddr> {
@@ -417,55 +444,4 @@ fn enqueue(queue: &mut VecDeque<Candidate>, known: &mut HashSet<PeerId>, candida
 }
 
 #[cfg(test)]
-mod tests {
-    use libp2p::identity::Keypair;
-    use shoal_content::{Digest, GroupRanges, NetworkName};
-    use shoal_transfer::have;
-
-    use super::*;
-
-    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn only_neighbours_introduce_neighbours() {
-        let told =
-            ["/ip4/8.8.8.8/tcp/1", "/ip4/192.168.0.9/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/0"];
-        let believed = |from: &str| believable(addresses(&told), &addresses(&[from]));
-        assert_eq!(believed("/ip4/9.9.9.9/tcp/1"), addresses(&told[..1]));
-        assert_eq!(believed("/ip4/192.168.0.2/tcp/1"), addresses(&told[..2]));
-        assert_eq!(believed("/ip4/127.0.0.1/tcp/2"), addresses(&told[..3]));
-        assert_eq!(believable(addresses(&told), &[]), addresses(&told[..1]), "from nobody knows where");
-    }
-
-    #[tokio::test]
-    async fn whoever_is_asked_again_introduces_no_neighbours_either() {
-        let home = tempfile::tempdir().unwrap();
-        let network = NetworkName::parse("test").unwrap();
-        let peer = || Keypair::generate_ed25519().public().to_peer_id();
-        let seek = Seek {
-            net: Net::of_nobody().0,
-            me: peer(),
-            key: ProviderKey::derive(&network, &Digest::of(b"content")),
-            hints: Vec::new(),
-            former: Former::open(home.path().join("holders")),
-            tasks: Tasks::new(),
-            started: Instant::now(),
-        };
-        let (far, introduced) = (peer(), peer());
-        let candidate =
-            Candidate { peer: far, addresses: addresses(&["/ip4/9.9.9.9/tcp/1"]), via: Via::Introduced };
-        let found = Found::default();
-        let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
-        found.watch().found(&candidate, &holding, Instant::now());
-        let told = addresses(&["/ip4/192.168.0.9/tcp/1", "/ip4/8.8.8.8/tcp/1"]);
-        let others = vec![have::Holder { peer: introduced, addresses: told.clone() }];
-        let answer = Ok(have::Answer { holding: Some(holding), others });
-        let asked = Asked::Candidate { candidate, answer, round_trip: Duration::ZERO };
-        let (tell, _findings) = mpsc::channel(ASKING);
-        seek.heard_again(far, asked, &tell, &found).await.unwrap();
-        let next = found.watch().next(Instant::now()).unwrap();
-        assert_eq!((next.peer, next.addresses), (introduced, told[1..].to_vec()));
-    }
-}
+mod tests;

@@ -155,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_read_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let (net, mut asked) = Net::of_nobody();
+        let (net, mut asked, _) = Net::of_nobody();
         let tasks = Tasks::new();
         // It reads at once.
         tasks.stopping().cancel();

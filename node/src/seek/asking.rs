@@ -95,7 +95,7 @@ impl Seek {
 }
 
 impl Candidate {
-    fn neighbour(peer: PeerId, addresses: Vec<Multiaddr>) -> Self {
+    pub(super) fn neighbour(peer: PeerId, addresses: Vec<Multiaddr>) -> Self {
         Self { peer, addresses, via: Via::Neighbour }
     }
 }
