@@ -14,10 +14,15 @@ mod seed;
 mod sessions;
 mod wire;
 
-use std::{fs, io::Write, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
 use crate::process::Launcher;
 
@@ -45,6 +50,9 @@ pub struct Args {
     /// Write the results to this file as JSON
     #[arg(long, global = true)]
     json: Option<PathBuf>,
+    /// Join the results to those in the file of --json, and draw both
+    #[arg(long, global = true, requires = "json")]
+    append: bool,
     /// Draw the results into this file
     #[arg(long, global = true)]
     svg: Option<PathBuf>,
@@ -231,13 +239,24 @@ pub fn run(args: &Args, launcher: &Launcher, out: &mut (dyn Write + Send)) -> Re
             seed.0, args.rtt, args.handshake
         )?;
     }
+    let settings = json!({ "seed": seed.0, "rtt_ms": args.rtt, "handshake": args.handshake });
+    let before = match &args.json {
+        Some(path) if args.append && path.exists() => Some(before(path, &settings)?),
+        _ => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = runtime.block_on(scenario(&args.scenario, launcher, (seed, way), out))?;
+    let measured = before.as_ref().and_then(|before| before.get("measured"));
+    let mut report = runtime.block_on(scenario(&args.scenario, launcher, (seed, way), measured, out))?;
     write!(out, "{report}")?;
+    if let Some(before) = &before {
+        report.join(before)?;
+    }
     if let Some(path) = &args.json {
-        let settings = json!({ "seed": seed.0, "rtt_ms": args.rtt, "handshake": args.handshake });
-        fs::write(path, format!("{:#}\n", report.json(&settings)))
-            .with_context(|| path.display().to_string())?;
+        let mut json = report.json(&settings)?;
+        if let Some(before) = &before {
+            report::join_tables(&mut json, before);
+        }
+        fs::write(path, format!("{json:#}\n")).with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.svg {
         fs::write(path, report.picture()).with_context(|| path.display().to_string())?;
@@ -245,17 +264,27 @@ pub fn run(args: &Args, launcher: &Launcher, out: &mut (dyn Write + Send)) -> Re
     Ok(())
 }
 
+/// What earlier runs with the same settings found.
+fn before(path: &Path, settings: &Value) -> Result<Value> {
+    let before: Value =
+        serde_json::from_slice(&fs::read(path)?).with_context(|| path.display().to_string())?;
+    let theirs = before.get("settings").unwrap_or(&Value::Null);
+    ensure!(theirs == settings, "{}: {theirs} does not join with {settings}", path.display());
+    Ok(before)
+}
+
 async fn scenario(
     scenario: &Scenario,
     launcher: &Launcher,
     (seed, way): (Seed, Way),
+    measured: Option<&Value>,
     out: &mut (dyn Write + Send),
 ) -> Result<Report> {
     match *scenario {
         Scenario::Growth { ref sizes, lookups, rest, every, whose, stock_up_to } => {
             let plan = plan(lookups, rest, every);
             let options = growth::Options { sizes: sizes.clone(), plan, whose, stock_up_to };
-            growth::run(launcher, (seed, way), &options, out)
+            growth::run(launcher, (seed, way), &options, measured, out)
         }
         Scenario::Grown { whose, nodes, lookups, rest, every } => {
             growth::tell(whose, (seed, way), nodes, plan(lookups, rest, every), out).await?;

@@ -1,7 +1,9 @@
 //! The arithmetic of measurements: medians with their spread, percentiles, ratios block by block, and how cost grows.
 
+use serde::{Deserialize, Serialize};
+
 /// The middle of several measurements, and how far they lie apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     /// Half of the values are at most this.
     pub(crate) median: f64,

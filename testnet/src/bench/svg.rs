@@ -4,6 +4,8 @@ mod curve;
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use self::curve::{Curves, signed};
 use super::{
     report::number,
@@ -27,13 +29,13 @@ pub(crate) trait Plot {
 }
 
 /// One plot: a bar for each name.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Chart {
     title: String,
     bars: Vec<Bar>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Bar {
     name: String,
     found: Spread,
@@ -51,6 +53,21 @@ impl Chart {
     pub(crate) fn bar(&mut self, name: impl Into<String>, values: &[f64], ours: Ours) {
         if let Some(found) = stats::spread(values) {
             self.bars.push(Bar { name: name.into(), found, ours: ours == Ours::Yes });
+        }
+    }
+
+    /// Whether both show the same thing.
+    pub(crate) fn is_about(&self, other: &Self) -> bool {
+        self.title == other.title
+    }
+
+    /// Takes the bars of another run, for its own of the same name or behind them.
+    pub(crate) fn append(&mut self, other: Self) {
+        for bar in other.bars {
+            match self.bars.iter_mut().find(|known| known.name == bar.name) {
+                Some(known) => *known = bar,
+                None => self.bars.push(bar),
+            }
         }
     }
 }

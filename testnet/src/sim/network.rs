@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use libp2p::{Multiaddr, identity::Keypair, multiaddr::Protocol};
+use rustix::process::{Pid, setpriority_process};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
@@ -48,9 +49,23 @@ const QUIET_ROUND_TRIPS: u32 = 8;
 /// table twice when it joins, one after the other: some twenty walks of thirty round trips each.
 const SETTLING: Duration = Duration::from_secs(240);
 
+/// Requests and dials of all kinds, per node and second, below which what followed the joining is over as well: who joined is
+/// called back by those it called, a few a second each, and moves between tables long after the last one has looked around.
+const CALM: f64 = 0.5;
+
+/// How long each such look at it is.
+const CALM_FOR: Duration = Duration::from_secs(3);
+
+/// A network that is not calm when so much time has passed for each of its nodes will not be; that is said.
+const CALMING: Duration = Duration::from_millis(100);
+
 /// Times are worth nothing when one tick in a hundred comes later than this part of a round trip: what is measured then
 /// is the machine.
 const MAX_LAG_SHARE: f64 = 0.1;
+
+/// How far the timers of the libraries are behind, as `nice` has it: far enough to wait while the others work, and not so far
+/// that they starve.
+const TIMERS_BEHIND: i32 = 5;
 
 /// Where nodes live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +108,26 @@ impl fmt::Display for Rest {
         let Self { after, rate, is_rest } = *self;
         let how = if is_rest { "at rest" } else { "not at rest" };
         write!(f, "{how} after {}, {rate:.1} requests a node and second", table::time(after))
+    }
+}
+
+/// How a network became calm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calm {
+    pub(crate) after: Duration,
+    /// Requests and dials per node and second that go on.
+    pub(crate) rate: f64,
+    lag: Lag,
+    /// Whether it did, within the time it was given.
+    is_calm: bool,
+}
+
+impl fmt::Display for Calm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { after, rate, lag, is_calm } = *self;
+        let how = if is_calm { "calm" } else { "not calm" };
+        let (after, late) = (table::time(after), lag.usual.as_millis());
+        write!(f, "{how} after {after}, {rate:.2} requests and dials a node and second, {late} ms late")
     }
 }
 
@@ -188,6 +223,9 @@ impl Network {
         let key = self.seed.identity("node", number);
         let address = region.address(self.members.len());
         let member = self.start(make(&key, &address), &key, &address)?;
+        if number == 0 {
+            let_timers_wait();
+        }
         for known in 0..KNOWN.min(alive.len() as u64) {
             let other = self.seed.below("known", number * KNOWN + known, alive.len());
             member.dial(&alive[other]).await?;
@@ -247,6 +285,31 @@ impl Network {
         Rest { after: began.elapsed(), rate: window.rate, is_rest: false }
     }
 
+    /// Waits until nobody does anything to speak of, and the machine has caught up with all of them. What is measured
+    /// before is how long the others keep it busy.
+    pub(crate) async fn calm(&self) -> Calm {
+        let (began, patience) =
+            (Instant::now(), CALMING * u32::try_from(self.members.len()).unwrap_or(u32::MAX));
+        loop {
+            let (before, looked) = (self.traffic(), Instant::now());
+            self.internet.clock.take_lag();
+            sleep(CALM_FOR).await;
+            let traffic = (self.traffic() - before) as f64;
+            let rate = traffic / looked.elapsed().as_secs_f64() / self.members.len() as f64;
+            let lag = self.internet.clock.take_lag();
+            let is_calm = rate <= CALM && self.is_punctual(lag);
+            let after = began.elapsed();
+            if is_calm || after >= patience {
+                return Calm { after, rate, lag, is_calm };
+            }
+        }
+    }
+
+    /// Requests and dials of all nodes together.
+    fn traffic(&self) -> u64 {
+        self.members.iter().map(|member| member.host.counts.overlay() + member.host.counts.dials()).sum()
+    }
+
     /// Whether times that were measured with such a lag are worth anything.
     pub(crate) fn is_punctual(&self, lag: Lag) -> bool {
         self.round_trips(lag.usual) <= MAX_LAG_SHARE
@@ -277,6 +340,22 @@ impl Network {
 
     pub(crate) fn round_trips(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.internet.way.round_trip().as_secs_f64()
+    }
+}
+
+/// Lets the thread that keeps the time of the libraries run behind those that do the work. It is woken at each change of any
+/// of a hundred thousand timers, and on a busy machine switching to it for each takes a quarter of the processors; now it
+/// sees many changes at once. Its timers are of seconds.
+fn let_timers_wait() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in threads {
+        let is_timer = std::fs::read_to_string(thread.path().join("comm"))
+            .is_ok_and(|name| name.trim_end() == "futures-timer");
+        let number = thread.file_name().to_str().and_then(|number| number.parse().ok());
+        if is_timer && let Some(thread) = number.and_then(Pid::from_raw) {
+            // Where this is not allowed the simulation takes longer.
+            let _ = setpriority_process(Some(thread), TIMERS_BEHIND);
+        }
     }
 }
 

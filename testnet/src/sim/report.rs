@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) findings: Vec<String>,
     pub(crate) charts: Vec<Chart>,
     pub(crate) curves: Vec<Curves>,
+    /// What a later run of the same scenario goes on from.
+    pub(crate) measured: Value,
 }
 
 pub(crate) fn text(text: impl Into<String>) -> Cell {
@@ -94,9 +97,44 @@ impl Report {
         svg::picture_of(&charts.chain(curves).collect::<Vec<_>>())
     }
 
-    pub(crate) fn json(&self, settings: &Value) -> Value {
+    /// Puts the bars of earlier runs before those of this one.
+    pub(crate) fn join(&mut self, before: &Value) -> Result<()> {
+        let Some(charts) = before.get("charts") else { return Ok(()) };
+        let mut charts: Vec<Chart> = serde_json::from_value(charts.clone())?;
+        for chart in std::mem::take(&mut self.charts) {
+            match charts.iter_mut().find(|known| known.is_about(&chart)) {
+                Some(known) => known.append(chart),
+                None => charts.push(chart),
+            }
+        }
+        self.charts = charts;
+        Ok(())
+    }
+
+    pub(crate) fn json(&self, settings: &Value) -> Result<Value> {
         let sheets: Vec<_> = self.sheets.iter().map(Sheet::json).collect();
-        json!({ "settings": settings, "tables": sheets, "findings": self.findings })
+        Ok(json!({
+            "settings": settings,
+            "tables": sheets,
+            "findings": self.findings,
+            "charts": serde_json::to_value(&self.charts)?,
+            "measured": self.measured,
+        }))
+    }
+}
+
+/// Puts the tables and findings of earlier runs before those of a report. A scenario that goes on from what was measured has
+/// all of it in its own tables.
+pub(crate) fn join_tables(report: &mut Value, before: &Value) {
+    if report.get("measured").is_some_and(|measured| !measured.is_null()) {
+        return;
+    }
+    for what in ["tables", "findings"] {
+        let (Some(Value::Array(now)), Some(Value::Array(then))) = (report.get_mut(what), before.get(what))
+        else {
+            continue;
+        };
+        now.splice(0..0, then.iter().cloned());
     }
 }
 
@@ -147,9 +185,31 @@ mod tests {
         let tables = "\nLookups\n\nnodes  found %\n100    99.5\nstock  -\n\n";
         let findings = "Good.\nGoal met: 99 % found.\nGoal missed: all found.\n";
         assert_eq!(report.to_string(), [tables, findings].concat());
-        let json = report.json(&json!({ "seed": 1 }));
+        let json = report.json(&json!({ "seed": 1 })).unwrap();
         assert_eq!(json["settings"]["seed"], 1);
         assert_eq!(json["tables"][0]["rows"][0]["found %"], 99.5);
         assert_eq!(json["tables"][0]["rows"][1]["found %"], Value::Null);
+    }
+
+    #[test]
+    fn runs_that_join_keep_what_both_have_found() {
+        let run = |table: &str, bars: &[(&str, f64)]| {
+            let mut chart = Chart::new("Found");
+            bars.iter().for_each(|(name, value)| chart.bar(*name, &[*value], svg::Ours::Yes));
+            let sheets = vec![Sheet::new(table, &["nodes"])];
+            Report { sheets, charts: vec![chart], ..Report::default() }
+        };
+        let first = run("one", &[("a", 1.0), ("b", 2.0)]).json(&json!({})).unwrap();
+        let mut second = run("two", &[("b", 4.0), ("c", 3.0)]);
+        second.join(&first).unwrap();
+        let mut both = second.json(&json!({})).unwrap();
+        join_tables(&mut both, &first);
+        let titles: Vec<_> = both["tables"].as_array().unwrap().iter().map(|table| &table["title"]).collect();
+        assert_eq!(titles, ["one", "two"]);
+        let bars = both["charts"][0]["bars"].as_array().unwrap().iter();
+        let bars: Vec<_> = bars
+            .map(|bar| (bar["name"].as_str().unwrap(), bar["found"]["median"].as_f64().unwrap()))
+            .collect();
+        assert_eq!(bars, [("a", 1.0), ("b", 4.0), ("c", 3.0)]);
     }
 }

@@ -86,7 +86,14 @@ pub(crate) async fn run(
     let after = stage.copies().await?;
 
     let mut report = Report::default();
-    stage.describe(&windows, options, (&before, &after), &mut report);
+    let meanwhile = stage.describe(&windows, options, (&before, &after), &mut report);
+    let (name, ours) =
+        if options.handed > 0 { ("handed on", Ours::Yes) } else { ("not handed on", Ours::No) };
+    let mut shares = Chart::new("Found although nodes come and go, in percent (more is better)");
+    let mut held = Chart::new("Nodes that hold a record of an item, mean (more is better)");
+    shares.bar(format!("while they do, {name}"), &[meanwhile], ours);
+    held.bar(format!("when published, {name}"), &[before.mean()], ours);
+    held.bar(format!("after they did, {name}"), &[after.mean()], ours);
 
     let all = stage.network.alive("survivors").len();
     let killed = all * usize::from(options.dead) / 100;
@@ -97,8 +104,8 @@ pub(crate) async fn run(
     stage.network.kill(killed, &stage.publishers)?;
     let killed_at = Instant::now();
     let mut found = Vec::new();
-    for when in ["right after", "later"] {
-        if when == "later" {
+    for when in ["right after", "long after"] {
+        if when == "long after" {
             sleep_until((killed_at + options.again).into()).await;
         }
         stage.network.internet.clock.take_worst_lag();
@@ -116,9 +123,12 @@ pub(crate) async fn run(
             number(copies.percentile(0), 0),
             number(lag.as_secs_f64() * 1e3, 0),
         ]);
+        shares.bar(format!("{when} {} % are gone, {name}", options.dead), &[looked.percent()], ours);
+        held.bar(format!("{when} {} % are gone, {name}", options.dead), &[copies.mean()], ours);
         found.push(looked.percent());
     }
     report.sheets.push(sheet);
+    report.charts = vec![shares, held];
     for ((found, goal), when) in
         found.into_iter().zip([FOUND, FOUND_LATER]).zip(["right after", "within two minutes"])
     {
@@ -249,14 +259,14 @@ impl Stage {
         Ok(windows)
     }
 
-    /// Puts what happened while nodes came and went into the report.
+    /// Puts what happened while nodes came and went into the report. Tells how much was found, in percent.
     fn describe(
         &self,
         windows: &[Window],
         options: &Options,
         (before, after): (&Samples, &Samples),
         report: &mut Report,
-    ) {
+    ) -> f64 {
         let mean = Sessions::new(self.network.seed, options.minute).mean();
         let mut sheet = Sheet::new(
             format!(
@@ -266,7 +276,6 @@ impl Stage {
             ),
             &["until s", "joined", "lookups", "found %", "first p50", "first p95"],
         );
-        let mut chart = Chart::new("Found while nodes come and go, in percent (more is better)");
         let (mut joined, mut looked, mut found) = (0, 0, 0);
         for (at, window) in windows.iter().enumerate() {
             let first: Samples = window.first.iter().copied().collect();
@@ -280,12 +289,10 @@ impl Stage {
                 number(first.percentile(50), 2),
                 number(first.percentile(95), 2),
             ]);
-            chart.bar(format!("{until} s"), &[rate], Ours::Yes);
             joined += window.joined;
             looked += window.looked;
             found += window.first.len();
         }
-        report.charts.push(chart);
         report.sheets.push(sheet);
         let handed = announcements(&self.network) - self.announced;
         let copies = |copies: &Samples| format!("{:.1}, at least {:.0}", copies.mean(), copies.percentile(0));
@@ -303,6 +310,7 @@ impl Stage {
             format!("{rate:.2} % of {looked} lookups found while nodes come and go, at least {FOUND} %"),
             rate >= FOUND,
         );
+        rate
     }
 
     /// How many of the living hold a record of each item.

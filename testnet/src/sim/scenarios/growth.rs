@@ -4,7 +4,9 @@ mod size;
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use self::size::{One, Plan, tell};
 use self::size::{Size, Times, measure_apart};
@@ -34,23 +36,47 @@ pub(crate) struct Options {
 /// What is held against the number of nodes.
 type Law = fn(&Size) -> f64;
 
-/// Grows one network after the other.
+/// The networks of all runs so far.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Grown {
+    shoal: Vec<Size>,
+    stock: Vec<Size>,
+}
+
+/// Grows one network after the other, beside those that were measured `before`.
 pub(crate) fn run(
     launcher: &Launcher,
     from: (Seed, Way),
     options: &Options,
+    before: Option<&Value>,
     out: &mut (dyn Write + Send),
 ) -> Result<Report> {
-    let (mut shoal, mut stock) = (Vec::new(), Vec::new());
+    let mut grown: Grown = match before {
+        Some(before) => serde_json::from_value(before.clone()).context("what was measured before")?,
+        None => Grown::default(),
+    };
     for &size in &options.sizes {
         let mut measure = |one| measure_apart(launcher, one, from, size, options.plan, out);
         if options.whose.includes(Whose::Shoal) {
-            shoal.push(measure(One::Shoal)?);
+            take(&mut grown.shoal, measure(One::Shoal)?);
         }
         if options.whose.includes(Whose::Stock) && size <= options.stock_up_to {
-            stock.push(measure(One::Stock)?);
+            take(&mut grown.stock, measure(One::Stock)?);
         }
     }
+    let mut report = describe(&grown);
+    report.measured = serde_json::to_value(&grown)?;
+    Ok(report)
+}
+
+/// Adds a network in its place, for any of its size that was measured before.
+fn take(sizes: &mut Vec<Size>, size: Size) {
+    sizes.retain(|known| known.nodes != size.nodes);
+    let at = sizes.partition_point(|known| known.nodes < size.nodes);
+    sizes.insert(at, size);
+}
+
+fn describe(Grown { shoal, stock }: &Grown) -> Report {
     let mut sheet = Sheet::new(
         "Cold lookups in networks of different sizes; times in round trips",
         &[
@@ -62,8 +88,10 @@ pub(crate) fn run(
             "requests",
             "first p50",
             "first p95",
+            "first mean",
             "whole p50",
             "whole p95",
+            "whole mean",
             "copies",
             "publish p50",
             "lag ms",
@@ -72,10 +100,21 @@ pub(crate) fn run(
     );
     let mut joining = Sheet::new(
         "What joining cost, for each node; all that was said is counted, to newcomers too",
-        &["overlay", "nodes", "up s", "rest", "KiB joined", "KiB at rest", "requests", "dials", "KiB sent"],
+        &[
+            "overlay",
+            "nodes",
+            "up s",
+            "calm after s",
+            "KiB joined",
+            "KiB at rest",
+            "MiB in all",
+            "requests",
+            "dials",
+            "KiB sent",
+        ],
     );
     let mut report = Report::default();
-    let all = [("Shoal", &shoal), ("stock kad", &stock)];
+    let all = [("Shoal", shoal), ("stock kad", stock)];
     for (name, sizes) in all {
         for size in sizes {
             let in_time = size.is_punctual;
@@ -88,8 +127,10 @@ pub(crate) fn run(
                 number(size.requests, 1),
                 time(size.first.p50, 2, in_time),
                 time(size.first.p95, 2, in_time),
+                time(size.first.mean, 2, in_time),
                 time(size.whole.p50, 2, in_time),
                 time(size.whole.p95, 2, in_time),
+                time(size.whole.mean, 2, in_time),
                 number(size.copies, 1),
                 time(size.publish, 2, in_time),
                 number(size.lag_ms, 0),
@@ -99,9 +140,10 @@ pub(crate) fn run(
                 text(name),
                 count(size.nodes),
                 number(size.up, 1),
-                text(&*size.rest),
+                number(size.calm_after, 1),
                 number(size.joined / 1024.0, 0),
                 number(size.resting / 1024.0, 0),
+                number(size.resting * size.nodes as f64 / f64::from(1 << 20), 0),
                 number(size.requests_to_join, 1),
                 number(size.dials, 1),
                 number(size.sent / 1024.0, 1),
@@ -134,7 +176,7 @@ pub(crate) fn run(
         }
         report.curves.push(curves);
     }
-    Ok(report)
+    report
 }
 
 impl Size {

@@ -98,8 +98,10 @@ pub(crate) async fn run(
             "hops",
             "first p50",
             "first p95",
+            "first mean",
             "whole p50",
             "whole p95",
+            "whole mean",
             "first requests",
             "all requests",
             "lag ms",
@@ -114,8 +116,10 @@ pub(crate) async fn run(
             number(found.hops.mean(), 2),
             time(found.first.percentile(50), 2, *is_punctual),
             time(found.first.percentile(95), 2, *is_punctual),
+            time(found.first.mean(), 2, *is_punctual),
             time(found.whole.percentile(50), 2, *is_punctual),
             time(found.whole.percentile(95), 2, *is_punctual),
+            time(found.whole.mean(), 2, *is_punctual),
             number(found.first_requests.mean(), 1),
             number(found.requests.mean(), 1),
             number(lag.usual.as_secs_f64() * 1e3, 0),
@@ -170,7 +174,7 @@ async fn measure(
 }
 
 /// A line of the table: ours by theirs.
-fn ratios(shoal: &Measured, stock: &Measured) -> [Cell; 12] {
+fn ratios(shoal: &Measured, stock: &Measured) -> [Cell; 14] {
     let in_time = shoal.is_punctual && stock.is_punctual;
     let ratio = |what: fn(&Found) -> f64| what(&shoal.found) / what(&stock.found);
     let of_time = |what| time(ratio(what), 2, in_time);
@@ -182,8 +186,10 @@ fn ratios(shoal: &Measured, stock: &Measured) -> [Cell; 12] {
         nothing(),
         of_time(|found| found.first.percentile(50)),
         of_time(|found| found.first.percentile(95)),
+        of_time(|found| found.first.mean()),
         of_time(|found| found.whole.percentile(50)),
         of_time(|found| found.whole.percentile(95)),
+        of_time(|found| found.whole.mean()),
         number(ratio(|found| found.first_requests.mean()), 2),
         number(ratio(|found| found.requests.mean()), 2),
         nothing(),

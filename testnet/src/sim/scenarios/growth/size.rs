@@ -59,10 +59,11 @@ pub(crate) struct Size {
     pub(crate) nodes: usize,
     /// Seconds until the last node was started.
     pub(crate) up: f64,
-    /// Bytes a node when all were up, and at rest.
+    /// Seconds from then on until nothing went on to speak of.
+    pub(crate) calm_after: f64,
+    /// Bytes a node when it was so, and when idle connections had ended.
     pub(crate) joined: f64,
     pub(crate) resting: f64,
-    pub(crate) rest: String,
     /// What joining cost a node.
     pub(crate) requests_to_join: f64,
     pub(crate) dials: f64,
@@ -173,11 +174,12 @@ async fn measure<B: Behave>(
     let (began, before) = (Instant::now(), resident());
     let network = Network::settled::<B>(seed, way, Region::Internet, nodes).await?;
     let up = began.elapsed().saturating_sub(network.rest.after);
-    let all = || resident().saturating_sub(before);
-    let memory = || all() as f64 / nodes as f64;
+    writeln!(out, "{name}: {nodes} nodes up in {}, {}", table::time(up), network.rest)?;
+    let calm = network.calm().await;
+    let calm_after = began.elapsed().saturating_sub(up);
+    let memory = || resident().saturating_sub(before) as f64 / nodes as f64;
     let joined = memory();
-    let in_all = table::size(all());
-    writeln!(out, "{name}: {nodes} nodes up in {}, {}, {in_all} in all", table::time(up), network.rest)?;
+    writeln!(out, "{calm}; {} in all", table::size(resident()))?;
     let hosts = || network.members.iter().map(|member| &member.host.counts);
     let each = |count: fn(&Counts) -> u64| hosts().map(count).sum::<u64>() as f64 / nodes as f64;
     let (requests_to_join, dials, sent) = (each(Counts::overlay), each(Counts::dials), each(Counts::bytes));
@@ -185,6 +187,7 @@ async fn measure<B: Behave>(
     let publishers = &members[..PUBLISHERS.min(nodes / 2)];
     let published = publish(publishers, &network, "item").await?;
     sleep(plan.rest).await;
+    writeln!(out, "{}; lookups begin", network.calm().await)?;
     let resting = memory();
     network.internet.clock.take_lag();
     let seekers = &members[publishers.len()..];
@@ -196,9 +199,9 @@ async fn measure<B: Behave>(
     Ok(Size {
         nodes,
         up: up.as_secs_f64(),
+        calm_after: calm_after.as_secs_f64(),
         joined,
         resting,
-        rest: network.rest.to_string(),
         requests_to_join,
         dials,
         sent,
