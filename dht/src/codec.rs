@@ -15,6 +15,7 @@ use libp2p::core::upgrade::NegotiationError;
 use libp2p::request_response::{self, OutboundFailure};
 use shoal_content::NetworkName;
 
+use crate::config::{Defence, Defences};
 use crate::scope::Scope;
 use crate::wire::{MAX_RECEIPT_LEN, MAX_REQUEST_LEN, Receipt, Sealed};
 pub(crate) use find::FindCodec;
@@ -37,11 +38,12 @@ pub fn is_unsupported(error: &OutboundFailure) -> bool {
 pub struct Codec {
     network: NetworkName,
     scope: Scope,
+    defences: Defences,
 }
 
 impl Codec {
-    pub(crate) fn new(network: NetworkName, scope: Scope) -> Self {
-        Self { network, scope }
+    pub(crate) fn new(network: NetworkName, scope: Scope, defences: Defences) -> Self {
+        Self { network, scope, defences }
     }
 }
 
@@ -55,7 +57,12 @@ impl request_response::Codec for Codec {
         T: AsyncRead + Unpin + Send,
     {
         let bytes = read_all(io, MAX_REQUEST_LEN).await?;
-        Sealed::open(bytes, &self.network, self.scope).map(Arc::new).map_err(invalid)
+        let sealed = if self.defences.include(Defence::Signatures) {
+            Sealed::open(bytes, &self.network, self.scope)
+        } else {
+            Sealed::believe(bytes, self.scope)
+        };
+        sealed.map(Arc::new).map_err(invalid)
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Receipt>

@@ -35,6 +35,8 @@ pub enum Defence {
     DialBack,
     /// Who fills a store makes room in it first, and the providers of a key take turns in answers.
     FairRecords,
+    /// Announcements count that their provider has signed, whoever sends them.
+    Signatures,
 }
 
 /// The defences that are up.

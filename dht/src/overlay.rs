@@ -162,7 +162,7 @@ impl Overlay {
         };
         let kademlia = kademlia::Behaviour::new(protocol(&config.network, scope, "kad"), mode);
         let announce = request_response::Behaviour::with_codec(
-            Codec::new(config.network.clone(), scope),
+            Codec::new(config.network.clone(), scope, config.defences),
             [(protocol(&config.network, scope, "announce"), ProtocolSupport::Full)],
             request_response::Config::default()
                 .with_request_timeout(ANNOUNCE_TIMEOUT)

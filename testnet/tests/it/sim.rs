@@ -128,7 +128,7 @@ fn attack(args: &[&str]) -> Vec<Value> {
 #[test]
 fn strangers_who_fill_every_store_keep_nobody_from_being_found() {
     let args = ["--nodes", "30", "--keys", "900", "--records", "150", "--senders", "3", "--lookups", "20"];
-    let rows = attack(&[&["spam"][..], &args].concat());
+    let rows = attack(&[&["spam", "--from", "one-block"][..], &args].concat());
     let [with, without] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!(
         (with["published %"].as_f64(), with["found %"].as_f64()),
@@ -137,6 +137,18 @@ fn strangers_who_fill_every_store_keep_nobody_from_being_found() {
     );
     assert!(with["their records"].as_f64().unwrap() <= 150.0, "{with}");
     assert_eq!(without["copies"], 0.0, "{without}");
+}
+
+#[test]
+fn nobody_takes_back_what_somebody_else_announced() {
+    let rows = attack(&["forge", "--nodes", "40", "--strangers", "1", "--lookups", "20"]);
+    let [with, without] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!(with["found %"], 100.0, "{with}");
+    assert_eq!(
+        (without["copies left"].as_f64(), without["found %"].as_f64()),
+        (Some(0.0), Some(0.0)),
+        "{without}"
+    );
 }
 
 #[test]

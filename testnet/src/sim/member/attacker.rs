@@ -17,7 +17,7 @@ use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm,
     core::upgrade::Version,
     identify,
-    identity::Keypair,
+    identity::{Keypair, PublicKey},
     request_response::{self, Codec, Event, Message, OutboundRequestId, ProtocolSupport},
     swarm::{ConnectionId, NetworkBehaviour},
 };
@@ -53,6 +53,8 @@ pub(crate) struct Manner {
     pub(crate) signers: Vec<Keypair>,
     /// Where these are, by its word; where it listens itself, if it says nothing.
     pub(crate) lies: Vec<Multiaddr>,
+    /// In whose name it takes keys back.
+    pub(crate) forged: Vec<PublicKey>,
     /// Whom it names when it is asked who is near.
     pub(crate) near: Vec<Named>,
     /// Whom it names when it is asked who provides.
@@ -210,7 +212,11 @@ impl Behave for Attacker {
         let signed = mind.manner.signers.iter().flat_map(|signer| {
             keys.chunks(KEYS).map(|keys| Arc::new(words::announcement(signer, &mind.manner.lies, keys)))
         });
-        let messages: Vec<_> = signed.collect();
+        let forged = mind.manner.forged.iter().zip(mind.manner.signers.iter().cycle());
+        let forged = forged.flat_map(|(provider, signer)| {
+            keys.chunks(KEYS).map(|keys| Arc::new(words::forgery(signer, provider, keys)))
+        });
+        let messages: Vec<_> = signed.chain(forged).collect();
         mind.sent_in_all = messages.len() * mind.victims.len();
         mind.open = mind.sent_in_all;
         mind.acknowledged = 0;

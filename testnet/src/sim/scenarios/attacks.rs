@@ -1,6 +1,7 @@
 //! Attacks on a simulated network, each with the defence against it and without.
 
 mod eclipse;
+mod forge;
 mod grind;
 mod reflection;
 mod spam;
@@ -14,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
 use libp2p::{Multiaddr, PeerId, identity::Keypair, multiaddr::Protocol};
 use shoal_content::ProviderKey;
 use shoal_dht::{Defence, Defences};
@@ -44,11 +46,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// From one dial of an attacker to the next, so that not all of them arrive at one moment.
 const PACE: Duration = Duration::from_millis(2);
 
+/// Attackers that speak at once. They come one by one otherwise, and hundreds of them would take minutes.
+const AT_ONCE: usize = 8;
+
+/// The plot that most attacks have in common; whether the defence is up stands with each name.
+const FOUND: &str = "Keys found under attack, in percent (more is better)";
+
 /// Which attack.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(crate) enum Attack {
     /// Identities ground near a key, who name only each other and know no provider
     Eclipse(eclipse::Options),
+    /// Strangers who take records back in the name of those who provide
+    Forge(forge::Options),
     /// Fake providers of a key before the real one, and after it
     Squat(squat::Options),
     /// Strangers who fill every store with random keys
@@ -67,10 +77,37 @@ pub(crate) async fn run(
 ) -> Result<Report> {
     match attack {
         Attack::Eclipse(options) => eclipse::run(seed, way, options, out).await,
+        Attack::Forge(options) => forge::run(seed, way, options, out).await,
         Attack::Squat(options) => squat::run(seed, way, options, out).await,
         Attack::Spam(options) => spam::run(seed, way, options, out).await,
         Attack::Takeover(options) => takeover::run(seed, way, options, out).await,
         Attack::Reflection(options) => reflection::run(seed, way, options, out).await,
+    }
+}
+
+/// Where attackers live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    /// All of them in one /24
+    OneBlock,
+    /// Each in a /16 of its own
+    Anywhere,
+}
+
+impl From {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OneBlock => "one /24",
+            Self::Anywhere => "as many /16",
+        }
+    }
+
+    /// Where the `number`th of them lives.
+    fn address(self, number: usize) -> Multiaddr {
+        match self {
+            Self::OneBlock => in_one_block(number),
+            Self::Anywhere => anywhere(number),
+        }
     }
 }
 
@@ -134,6 +171,22 @@ async fn meet(attacker: &Member, victims: &[Member]) -> Result<()> {
     }
     until("an attacker has met its victims", async || Ok(attacker.table().await?.len() >= victims.len()))
         .await
+}
+
+/// Lets each of these strangers meet all victims and announce its keys.
+async fn announce_all(
+    strangers: &[Member],
+    victims: &[Member],
+    keys: impl Fn(usize) -> Vec<ProviderKey>,
+) -> Result<()> {
+    let visits = strangers.iter().enumerate().map(|(number, stranger)| {
+        let keys = keys(number);
+        async move {
+            meet(stranger, victims).await?;
+            stranger.announce(keys).await.map(drop)
+        }
+    });
+    stream::iter(visits).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 /// Waits for a condition.

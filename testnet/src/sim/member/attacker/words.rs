@@ -2,7 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use libp2p::{Multiaddr, PeerId, identity::Keypair, kad::KBucketKey};
+use libp2p::{
+    Multiaddr, PeerId,
+    identity::{Keypair, PublicKey},
+    kad::KBucketKey,
+};
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes};
 use shoal_content::{NetworkName, ProviderKey};
@@ -14,6 +18,9 @@ const PROVIDERS: usize = 32;
 
 /// For how long announcements hold, in seconds: as long as a node lets them.
 const TERM: u64 = 48 * 3600;
+
+/// Of an announcement that takes back those before it.
+const WITHDRAWN: u64 = 0;
 
 /// Somebody, and where by an attacker's word.
 pub(crate) type Named = (PeerId, Vec<Multiaddr>);
@@ -29,15 +36,30 @@ pub(crate) fn position(bytes: &[u8]) -> [u8; 32] {
 
 /// Signs an announcement of keys.
 pub(crate) fn announcement(signer: &Keypair, addresses: &[Multiaddr], keys: &[ProviderKey]) -> Vec<u8> {
+    statement(signer, &signer.public(), TERM, addresses, keys)
+}
+
+/// Signs that a provider has keys no more: somebody else, whose key is on every announcement of theirs.
+pub(crate) fn forgery(signer: &Keypair, provider: &PublicKey, keys: &[ProviderKey]) -> Vec<u8> {
+    statement(signer, provider, WITHDRAWN, &[], keys)
+}
+
+fn statement(
+    signer: &Keypair,
+    provider: &PublicKey,
+    term: u64,
+    addresses: &[Multiaddr],
+    keys: &[ProviderKey],
+) -> Vec<u8> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut keys: Vec<_> = keys.iter().map(ProviderKey::as_bytes).collect();
     keys.sort_unstable();
     let body = encode(&(
         1_u8,
         "wan",
-        ByteBuf::from(signer.public().encode_protobuf()),
+        ByteBuf::from(provider.encode_protobuf()),
         u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX),
-        since_epoch.as_secs() + TERM,
+        if term == WITHDRAWN { 0 } else { since_epoch.as_secs() + term },
         addresses.iter().take(ADDRESSES).map(|address| ByteBuf::from(address.to_vec())).collect::<Vec<_>>(),
         ByteBuf::from(keys.into_iter().flatten().copied().collect::<Vec<u8>>()),
     ));

@@ -7,15 +7,17 @@
 use std::{io::Write, time::Duration};
 
 use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, stream};
 use libp2p::identity::Keypair;
+use shoal_content::ProviderKey;
 use shoal_dht::Defence;
 use tokio::time::sleep;
 
-use super::{Side, anywhere, honest, intrude, meet, without};
+use super::{FOUND, Side, anywhere, honest, intrude, meet, without};
 use crate::{
     bench::svg::Chart,
     sim::{
-        lookups::{Item, look_up},
+        lookups::{Found, Item, look_up},
         member::{Member, attacker::Manner, shoal},
         network::Network,
         report::{Report, Sheet, count, number, text},
@@ -30,6 +32,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// Counts after which nobody waits any longer for that.
 const COUNTS: usize = 15;
+
+/// Networks at once: each is small, and most of its time is waiting.
+const NETWORKS: usize = 4;
 
 /// Lookups that must succeed, in percent.
 const GOAL: f64 = 95.0;
@@ -46,11 +51,20 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=24))]
     bits: u32,
     /// How many keys are attacked, each in a network of its own
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 8)]
     keys: u64,
     /// How many nodes look each of them up
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 30)]
     lookups: usize,
+}
+
+/// What became of one key.
+struct Attacked {
+    /// Honest nodes that hold a record of it.
+    copies: f64,
+    /// Attackers in a table.
+    in_tables: f64,
+    looked: Found,
 }
 
 /// What became of the lookups of one side.
@@ -91,31 +105,23 @@ pub(crate) async fn run(
             "first p50",
         ],
     );
-    let mut chart =
-        Chart::new("Lookups of an eclipsed key that found its provider, in percent (more is better)");
+    let mut chart = Chart::new(FOUND);
     let mut found = Vec::new();
     for side in Side::BOTH {
         let mut outcome = Outcome::default();
-        for (number, (key, sybils)) in (0..).zip(keys.iter().zip(&ground)) {
+        let attacked = (0..).zip(keys.iter().zip(&ground)).map(|(number, (key, sybils))| {
             let seed = Seed(seed.number("network", number));
-            let made =
-                shoal::Options { defences: side.defences(&[Defence::LookBeside]), ..Default::default() };
-            let mut network = honest(seed, way, options.nodes, &made, shoal::Habit::Aloof).await?;
-            let crowd = crowd(&mut network, sybils, &mut outcome).await?;
-            let members = network.alive("roles");
-            let (publisher, seekers) = members.split_first().context("nobody is there")?;
-            publisher.announce_to_the_last(vec![*key]).await?;
-            let others = without(seekers, *key, publisher.host.peer).await?;
-            outcome.copies.push((seekers.len() - others.len()) as f64);
-            // Whoever is asked must know the key from its announcement, and not be the one who has it.
-            publisher.kill(Death::Silent);
-            let items = [Item { key: *key, provider: publisher.host.peer }];
-            let looked = look_up(&others[..options.lookups.min(others.len())], &items, &network).await?;
+            play((seed, way), options, (*key, sybils), side)
+        });
+        let attacked: Vec<_> = stream::iter(attacked).buffered(NETWORKS).try_collect().await?;
+        for (number, Attacked { copies, in_tables, looked }) in attacked.into_iter().enumerate() {
+            writeln!(out, "{}, key {number}: {} of {} found", side.name(), looked.found, looked.asked)?;
+            outcome.copies.push(copies);
+            outcome.in_tables.push(in_tables);
             outcome.asked += looked.asked;
             outcome.found += looked.found;
             outcome.requests.extend(looked.requests.values());
             outcome.first.extend(looked.first.values());
-            drop(crowd);
         }
         let share = percent(outcome.found, outcome.asked);
         let mean = |values: &[f64]| values.iter().copied().collect::<Samples>().mean();
@@ -128,7 +134,8 @@ pub(crate) async fn run(
             number(mean(&outcome.requests), 1),
             number(outcome.first.iter().copied().collect::<Samples>().percentile(50), 2),
         ]);
-        chart.bar(side.name(), &[share], side.ours());
+        let name = format!("eclipse, {} identities, {}", options.sybils, side.name());
+        chart.bar(name, &[share], side.ours());
         found.push(share);
     }
     let mut report = Report { sheets: vec![sheet], charts: vec![chart], ..Report::default() };
@@ -141,8 +148,31 @@ pub(crate) async fn run(
     Ok(report)
 }
 
-/// Lets the identities join, and waits until the tables have taken as many of them as they will.
-async fn crowd(network: &mut Network, sybils: &[Keypair], outcome: &mut Outcome) -> Result<Vec<Member>> {
+/// Attacks a key in a network of its own, and looks it up.
+async fn play(
+    (seed, way): (Seed, Way),
+    options: &Options,
+    (key, sybils): (ProviderKey, &[Keypair]),
+    side: Side,
+) -> Result<Attacked> {
+    let made = shoal::Options { defences: side.defences(&[Defence::LookBeside]), ..Default::default() };
+    let mut network = honest(seed, way, options.nodes, &made, shoal::Habit::Aloof).await?;
+    let (crowd, in_tables) = crowd(&mut network, sybils).await?;
+    let members = network.alive("roles");
+    let (publisher, seekers) = members.split_first().context("nobody is there")?;
+    publisher.announce_to_the_last(vec![key]).await?;
+    let others = without(seekers, key, publisher.host.peer).await?;
+    let copies = (seekers.len() - others.len()) as f64;
+    // Whoever is asked must know the key from its announcement, and not be the one who has it.
+    publisher.kill(Death::Silent);
+    let items = [Item { key, provider: publisher.host.peer }];
+    let looked = look_up(&others[..options.lookups.min(others.len())], &items, &network).await?;
+    drop(crowd);
+    Ok(Attacked { copies, in_tables, looked })
+}
+
+/// Lets the identities join, and waits until the tables have taken as many of them as they will. Tells how many.
+async fn crowd(network: &mut Network, sybils: &[Keypair]) -> Result<(Vec<Member>, f64)> {
     let named: Vec<_> = sybils.iter().map(|key| key.public().to_peer_id()).zip((0..).map(anywhere)).collect();
     let mut members = Vec::new();
     for (key, (peer, address)) in sybils.iter().zip(&named) {
@@ -164,8 +194,7 @@ async fn crowd(network: &mut Network, sybils: &[Keypair], outcome: &mut Outcome)
         before = now;
         sleep(COUNT_EVERY).await;
     }
-    outcome.in_tables.push(before);
-    Ok(members)
+    Ok((members, before))
 }
 
 /// How many of these a table holds on average.

@@ -89,7 +89,13 @@ pub(crate) async fn run(
                 |number: usize| lies.iter().cycle().skip(number % lies.len()).take(4).cloned().collect();
             let named: Vec<_> =
                 signers.iter().map(|one| one.public().to_peer_id()).zip((0..).map(lie)).collect();
-            let manner = Manner { signers, lies: lies.clone(), near: named.clone(), providers: named };
+            let manner = Manner {
+                signers,
+                lies: lies.clone(),
+                near: named.clone(),
+                providers: named,
+                ..Manner::default()
+            };
             let attacker = intrude(&mut network, &key, &anywhere(attacker), manner)?;
             meet(&attacker, &victims).await?;
             attacker.announce(keys.clone()).await?;
@@ -104,7 +110,7 @@ pub(crate) async fn run(
         let all: u64 = victims.iter().map(|node| node.host.counts.dials()).sum();
         writeln!(out, "{}: {knocks} dials", side.name())?;
         sheet.row([text(side.name()), count(knocks), number(of_one, 1), count(all)]);
-        chart.bar(side.name(), &[of_one], side.ours());
+        chart.bar(format!("{} attackers, {}", options.attackers, side.name()), &[of_one], side.ours());
         if side == Side::With {
             report.goal(
                 format!("a node dials a machine that does not answer at most {most} times in ten minutes ({of_one:.1})"),

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use shoal_content::ProviderKey;
 use shoal_dht::{Defence, Limits};
 
-use super::{Side, honest, in_one_block, meet, visit, without};
+use super::{FOUND, From, Side, announce_all, honest, visit, without};
 use crate::{
     bench::svg::Chart,
     sim::{
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// How many strangers there are; several numbers for several floods
     #[arg(long, default_values_t = [3, 100])]
     senders: Vec<usize>,
+    /// Where they live; several places for several floods
+    #[arg(long, value_enum, num_args = 1.., default_values_t = [From::OneBlock, From::Anywhere])]
+    from: Vec<From>,
     /// How many lookups are made
     #[arg(long, default_value_t = 40)]
     lookups: usize,
@@ -64,33 +67,37 @@ pub(crate) async fn run(
             "Announcements among {} honest nodes with room for {} records, after {} random keys of strangers",
             options.nodes, options.records, options.keys
         ),
-        &["fair shares", "strangers", "their records", "published %", "copies", "found %"],
+        &["fair shares", "strangers", "from", "their records", "published %", "copies", "found %"],
     );
-    let mut chart = Chart::new("Honest keys found after a flood of random ones, in percent (more is better)");
+    let mut chart = Chart::new(FOUND);
     let mut goals = Vec::new();
-    for &senders in &options.senders {
+    let floods = options.senders.iter().flat_map(|senders| options.from.iter().map(|from| (*senders, *from)));
+    for (senders, from) in floods {
         for side in Side::BOTH {
-            let outcome = play(seed, way, options, senders, side).await?;
-            writeln!(out, "{} {senders} strangers: {:.0} % found", side.name(), outcome.found)?;
+            let outcome = play(seed, way, options, (senders, from), side).await?;
+            let place = from.name();
+            writeln!(out, "{} {senders} strangers of {place}: {:.0} % found", side.name(), outcome.found)?;
             sheet.row([
                 text(side.name()),
                 count(senders),
+                text(place),
                 count(outcome.held),
                 number(outcome.kept, 0),
                 number(outcome.copies, 1),
                 number(outcome.found, 0),
             ]);
-            chart.bar(format!("{senders} strangers, {}", side.name()), &[outcome.found], side.ours());
+            let name = format!("spam, {senders} of {place}, {}", side.name());
+            chart.bar(name, &[outcome.found], side.ours());
             if side == Side::With {
-                goals.push((senders, outcome));
+                goals.push((senders, place, outcome));
             }
         }
     }
     let mut report = Report { sheets: vec![sheet], charts: vec![chart], ..Report::default() };
-    for (senders, outcome) in goals {
+    for (senders, place, outcome) in goals {
         report.goal(
             format!(
-                "with {senders} strangers every publish succeeds ({:.0} %), every key is found ({:.0} %), and no node \
+                "with {senders} strangers of {place} every publish succeeds ({:.0} %), every key is found ({:.0} %), and no node \
                  holds more records than it has room for ({})",
                 outcome.kept, outcome.found, outcome.held
             ),
@@ -100,7 +107,13 @@ pub(crate) async fn run(
     Ok(report)
 }
 
-async fn play(seed: Seed, way: Way, options: &Options, senders: usize, side: Side) -> Result<Outcome> {
+async fn play(
+    seed: Seed,
+    way: Way,
+    options: &Options,
+    (senders, from): (usize, From),
+    side: Side,
+) -> Result<Outcome> {
     let limits = Limits { records: options.records, ..Limits::default() };
     let made =
         shoal::Options { defences: side.defences(&[Defence::FairRecords]), limits, ..Default::default() };
@@ -108,16 +121,15 @@ async fn play(seed: Seed, way: Way, options: &Options, senders: usize, side: Sid
     let victims = network.alive("victims");
     let mut strangers = Vec::new();
     for number in 0..senders {
-        let (key, address) = (seed.identity("spammer", number as u64), in_one_block(number));
+        let (key, address) = (seed.identity("spammer", number as u64), from.address(number));
         let manner = Manner { signers: vec![key.clone()], lies: vec![address.clone()], ..Manner::default() };
-        let stranger = visit(&mut network, &key, &address, manner)?;
-        meet(&stranger, &victims).await?;
-        let share = options.keys / senders.max(1);
-        let keys: Vec<_> =
-            (number * share..(number + 1) * share).map(|number| seed.key("spam", number as u64)).collect();
-        stranger.announce(keys.clone()).await?;
-        strangers.push((stranger, keys.into()));
+        strangers.push(visit(&mut network, &key, &address, manner)?);
     }
+    let share = options.keys / senders.max(1);
+    let keys = |number: usize| -> Vec<_> {
+        (number * share..(number + 1) * share).map(|number| seed.key("spam", number as u64)).collect()
+    };
+    announce_all(&strangers, &victims, keys).await?;
     let members = network.alive("roles");
     let (publishers, others) = members.split_at_checked(PUBLISHERS).context("there are not enough nodes")?;
     let published = publish(publishers, &network, "item").await?;
@@ -132,6 +144,8 @@ async fn play(seed: Seed, way: Way, options: &Options, senders: usize, side: Sid
         asked += looked.asked;
         found += looked.found;
     }
+    let strangers: Vec<_> =
+        strangers.into_iter().enumerate().map(|(number, stranger)| (stranger, keys(number).into())).collect();
     let held = try_join_all(others.iter().map(|node| held(node, &strangers))).await?;
     Ok(Outcome {
         held: held.into_iter().max().unwrap_or(0),

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, identity::Keypair};
 use shoal_content::ProviderKey;
 use shoal_dht::Defence;
 
-use super::{Side, anywhere, honest, in_one_block, meet, visit, without};
+use super::{FOUND, From, Side, announce_all, anywhere, honest, meet, visit, without};
 use crate::{
     bench::svg::Chart,
     sim::{
@@ -28,6 +28,9 @@ use crate::{
 /// Questions to each of the nodes that should hold the record.
 const QUESTIONS: usize = 5;
 
+/// Where those begin among outsiders who only ask: behind all fakes.
+const ASKERS: usize = 5000;
+
 /// Nodes that are asked directly, the nearest to the key.
 const ASKED: usize = 10;
 
@@ -47,13 +50,6 @@ pub(crate) struct Options {
     lookups: usize,
 }
 
-/// Where the fakes live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
-    Anywhere,
-    OneBlock,
-}
-
 /// What came of one row.
 struct Outcome {
     /// Nodes, of those asked directly, that named the real one in one of five answers at least.
@@ -71,15 +67,14 @@ pub(crate) async fn run(
         format!("A key with fake providers, among {} honest nodes", options.nodes),
         &["turns and shares", "fakes before", "fakes after", "from", "named in 5 answers by %", "found %"],
     );
-    let mut chart =
-        Chart::new("Lookups that found the real provider among fakes, in percent (more is better)");
+    let mut chart = Chart::new(FOUND);
     let mut goals = Vec::new();
     for (after, from) in
         [(0, From::Anywhere), (options.after, From::OneBlock), (options.after, From::Anywhere)]
     {
         for side in Side::BOTH {
             let outcome = play(seed, way, options, (after, from), side).await?;
-            let place = if from == From::Anywhere { "anywhere" } else { "one /24" };
+            let place = from.name();
             writeln!(out, "{} {after} after, {place}: {:.0} % found", side.name(), outcome.found)?;
             sheet.row([
                 text(side.name()),
@@ -89,11 +84,12 @@ pub(crate) async fn run(
                 number(outcome.named_by, 0),
                 number(outcome.found, 0),
             ]);
-            chart.bar(
-                format!("{} fakes, {place}, {}", options.before + after, side.name()),
-                &[outcome.found],
-                side.ours(),
-            );
+            let fakes = if after == 0 {
+                format!("squat, {} before", options.before)
+            } else {
+                format!("squat, {after} after of {place}")
+            };
+            chart.bar(format!("{fakes}, {}", side.name()), &[outcome.found], side.ours());
             if side == Side::With {
                 goals.push((after, place, outcome));
             }
@@ -123,7 +119,7 @@ async fn play(
     let made = shoal::Options { defences: side.defences(&[Defence::FairRecords]), ..Default::default() };
     let mut network = honest(seed, way, options.nodes, &made, shoal::Habit::Aloof).await?;
     let key = seed.key("item", 0);
-    let mut fakes = fake(&mut network, 0..options.before, from, key).await?;
+    let mut fakes = fake(&mut network, 0..options.before, From::Anywhere, key).await?;
     let members = network.alive("roles");
     let (publisher, seekers) = members.split_first().context("nobody is there")?;
     publisher.announce_to_the_last(vec![key]).await?;
@@ -137,7 +133,7 @@ async fn play(
     });
     let mut named_by = 0;
     for (number, holder) in nearest.iter().take(ASKED).enumerate() {
-        let asker = outsider(&mut network, "asker", number, From::Anywhere)?;
+        let asker = outsider(&mut network, "asker", number, &anywhere(ASKERS + number))?;
         meet(&asker, std::slice::from_ref(holder)).await?;
         let mut named = false;
         for _ in 0..QUESTIONS {
@@ -156,7 +152,7 @@ async fn play(
     Ok(Outcome { named_by: percent(named_by, ASKED.min(nearest.len())), found: found.percent() })
 }
 
-/// Lets so many fakes announce the key, one after the other, to everybody.
+/// Lets so many fakes announce the key to everybody.
 async fn fake(
     network: &mut Network,
     numbers: std::ops::Range<usize>,
@@ -165,20 +161,14 @@ async fn fake(
 ) -> Result<Vec<Member>> {
     let mut fakes = Vec::new();
     for number in numbers {
-        let fake = outsider(network, "fake", number, from)?;
-        meet(&fake, &network.alive("victims")).await?;
-        fake.announce(vec![key]).await?;
-        fakes.push(fake);
+        fakes.push(outsider(network, "fake", number, &from.address(number))?);
     }
+    announce_all(&fakes, &network.alive("victims"), |_| vec![key]).await?;
     Ok(fakes)
 }
 
-fn outsider(network: &mut Network, what: &str, number: usize, from: From) -> Result<Member> {
+fn outsider(network: &mut Network, what: &str, number: usize, address: &Multiaddr) -> Result<Member> {
     let key: Keypair = network.seed.identity(what, number as u64);
-    let address = match from {
-        From::Anywhere => anywhere(number + if what == "fake" { 0 } else { 5000 }),
-        From::OneBlock => in_one_block(number),
-    };
     let manner = Manner { signers: vec![key.clone()], lies: vec![address.clone()], ..Manner::default() };
-    visit(network, &key, &address, manner)
+    visit(network, &key, address, manner)
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(
         ),
         &["call back and caps", "in its table", "of them attackers", "dials of the victim", "keys found %"],
     );
-    let mut chart = Chart::new("Attackers in the table of their victim (less is better)");
+    let mut chart = Chart::new("Identities of one /24 in the table of their victim (less is better)");
     let mut report = Report::default();
     for side in Side::BOTH {
         let but = [Defence::DialBack, Defence::AddressBlocks];
@@ -89,7 +89,7 @@ pub(crate) async fn run(
             count(dials),
             number(found.percent(), 0),
         ]);
-        chart.bar(side.name(), &[taken as f64], side.ours());
+        chart.bar(format!("{} call, {}", options.identities, side.name()), &[taken as f64], side.ours());
         if side == Side::With {
             report.goal(
                 format!(
