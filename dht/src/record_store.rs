@@ -37,6 +37,11 @@ pub(crate) const MAX_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 /// must not fill an answer with them.
 const MAX_PER_GROUP: usize = 2;
 
+/// A newcomer to a full list gets the chance to be in it that all have who ever came, whenever that was: taken for certain,
+/// it would push out one of the others, and a flood that came after a provider would hide it soon. But the chance is never
+/// less than one in this many, or whoever came often enough would close the list for good.
+const LONGEST_ODDS: usize = 8;
+
 /// Strangers' records.
 #[derive(Debug)]
 pub(crate) struct RecordStore {
@@ -45,6 +50,8 @@ pub(crate) struct RecordStore {
     max_records: usize,
     max_providers: usize,
     by_key: HashMap<ProviderKey, Vec<Record>>,
+    /// How many newcomers a full list has had since it was found with room.
+    newcomers: HashMap<ProviderKey, usize>,
     by_sender: HashMap<Sender, BTreeSet<Ranked>>,
     /// The senders by how much they hold, so that finding the largest is not a walk over all of them.
     by_size: BTreeSet<(usize, Sender)>,
@@ -101,6 +108,7 @@ impl RecordStore {
             max_records,
             max_providers,
             by_key: HashMap::new(),
+            newcomers: HashMap::new(),
             by_sender: HashMap::new(),
             by_size: BTreeSet::new(),
             len: 0,
@@ -184,6 +192,8 @@ impl RecordStore {
         for (key, provider) in gone {
             self.remove(&key, &provider);
         }
+        let Self { newcomers, by_key, max_providers, .. } = self;
+        newcomers.retain(|key, _| by_key.get(key).is_some_and(|records| records.len() >= *max_providers));
     }
 
     /// How many records are held.
@@ -204,7 +214,11 @@ impl RecordStore {
             _ => {}
         }
         self.remove(key, &offer.provider);
-        if seen_until.is_none() && !self.make_room(key, &offer.sender, now) {
+        if seen_until.is_none() && !self.draw(key, offer) {
+            // As if it had been taken, and the next one had pushed it out: the key is found all the same.
+            return true;
+        }
+        if seen_until.is_none() && !self.make_room(key, &offer.sender) {
             return false;
         }
         let expires = now + offer.ttl.unwrap_or_default().min(MAX_AGE);
@@ -213,29 +227,50 @@ impl RecordStore {
         true
     }
 
+    /// Makes a place in a full list of providers; false when the newcomer has drawn none.
+    fn draw(&mut self, key: &ProviderKey, newcomer: &Offer) -> bool {
+        let Some(records) = self.by_key.get(key).filter(|records| records.len() >= self.max_providers) else {
+            return true;
+        };
+        if !self.is_fair {
+            return true;
+        }
+        // Whoever is here already makes room for itself.
+        let mut shares = HashMap::from([(newcomer.sender, 1)]);
+        for record in records {
+            *shares.entry(record.offer.sender).or_default() += 1;
+        }
+        self.drawn += 1;
+        // By lot among equals: whoever could tell which one goes would come as often as it takes.
+        let loses = |record: &&Record| {
+            let share = shares.get(&record.offer.sender).copied();
+            let lot = self.lots.hash_one((key, record.offer.provider, self.drawn));
+            (record.expires <= newcomer.received, share, lot)
+        };
+        let Some(loser) = records.iter().max_by_key(loses) else { return true };
+        let provider = loser.offer.provider;
+        let is_equal = loser.expires > newcomer.received && shares.get(&loser.offer.sender) == Some(&1);
+        // What withdraws is the memory of its sequence number, and must be here.
+        if is_equal && newcomer.ttl.is_some() {
+            let newcomers = self.newcomers.entry(*key).or_default();
+            // All who ever came, each with the same chance to be among those who are here.
+            let all = self.max_providers.saturating_add(*newcomers);
+            let odds = all.min(self.max_providers.saturating_mul(LONGEST_ODDS)).max(1);
+            *newcomers = newcomers.saturating_add(1);
+            let lot = usize::try_from(self.lots.hash_one((key, self.drawn)) >> u32::BITS).unwrap_or(0);
+            if lot % odds >= self.max_providers {
+                return false;
+            }
+        }
+        self.remove(key, &provider);
+        true
+    }
+
     /// Pushes out one record where a limit is reached; false when the newcomer should lose instead.
-    fn make_room(&mut self, key: &ProviderKey, sender: &Sender, now: Instant) -> bool {
+    fn make_room(&mut self, key: &ProviderKey, sender: &Sender) -> bool {
         if !self.is_fair {
             let of_key = self.by_key.get(key).map_or(0, Vec::len);
             return of_key < self.max_providers && self.len < self.max_records;
-        }
-        if let Some(records) = self.by_key.get(key)
-            && records.len() >= self.max_providers
-        {
-            let mut shares: HashMap<Sender, usize> = HashMap::new();
-            for record in records {
-                *shares.entry(record.offer.sender).or_default() += 1;
-            }
-            // By lot among equals: whoever could tell which one goes would come as often as it takes.
-            let loses = |record: &&Record| {
-                let share = shares.get(&record.offer.sender).copied();
-                let lot = self.lots.hash_one((key, record.offer.provider, self.drawn));
-                (record.expires <= now, share, lot)
-            };
-            if let Some(provider) = records.iter().max_by_key(loses).map(|record| record.offer.provider) {
-                self.drawn += 1;
-                self.remove(key, &provider);
-            }
         }
         if self.len < self.max_records {
             return true;
@@ -299,6 +334,7 @@ impl RecordStore {
         }
         if records.is_empty() {
             self.by_key.remove(key);
+            self.newcomers.remove(key);
         }
         self.proofs.removed(&record.offer);
         let ranked = (self.distance(key), pair);

@@ -256,25 +256,40 @@ fn squatters_do_not_keep_the_real_provider_out() {
     scene.check();
 }
 
-#[test]
-fn squatters_who_come_later_do_not_push_the_real_provider_out_for_sure() {
-    const STORES: usize = 40;
-    let survived = (0..STORES).filter(|_| {
-        let mut scene = Scene::new(1000, 64);
-        for fake in 1..=64 {
-            scene.announce(fake, &[key(1)]);
+/// How many of so many stores have a provider of a key that comes after some fakes and before others.
+fn stores_that_keep_the_real_one(stores: usize, before: u64, after: u64) -> usize {
+    let keep = (0..stores).filter(|_| {
+        let mut scene = Scene::new(1000, 8);
+        for fake in 0..before {
+            scene.announce(1000 + fake, &[key(1)]);
         }
-        scene.announce(100, &[key(1)]);
+        assert_eq!(scene.announce(100, &[key(1)]), stored(1));
         scene.now += Duration::from_secs(1);
-        for fake in 200..264 {
-            scene.announce(fake, &[key(1)]);
+        for fake in 0..after {
+            scene.announce(10_000 + fake, &[key(1)]);
         }
         scene.check();
         scene.has(key(1), 100)
     });
-    // Each of 64 pushes it out with a chance of one in 64, so that a third of the stores keep it.
-    let survived = survived.count();
-    assert!((2..STORES * 3 / 4).contains(&survived), "{survived} of {STORES}");
+    keep.count()
+}
+
+#[test]
+fn squatters_have_the_same_chance_as_the_real_provider_whoever_comes_first() {
+    // A third of those who came are in the list.
+    for (before, after) in [(8, 16), (24, 0), (16, 8)] {
+        let kept = stores_that_keep_the_real_one(60, before, after);
+        assert!((7..=36).contains(&kept), "{kept} of 60 with {before} before and {after} after it");
+    }
+}
+
+#[test]
+fn however_many_squatters_come_a_list_is_not_closed() {
+    let kept = stores_that_keep_the_real_one(160, 300, 0);
+    assert!((6..=44).contains(&kept), "{kept} of 160");
+    // Each of those who come later pushes it out with a chance of one in 64 then, and not of one in eight.
+    let kept = stores_that_keep_the_real_one(160, 8, 88);
+    assert!((3..=40).contains(&kept), "{kept} of 160");
 }
 
 #[test]
