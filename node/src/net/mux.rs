@@ -34,9 +34,9 @@ const PROTOCOL: &str = "/yamux/1.0.0";
 /// Bytes of one frame beside its header: with it, four TLS records to the last byte.
 const FRAME: usize = 4 * 16 * 1024 - 12;
 
-/// Streams that a peer opened and nobody has taken yet. More are dropped; a peer that waits for us to acknowledge
-/// those that it opened, as yamux has it, never has as many.
-const MAX_ARRIVED: usize = 256;
+/// Streams that a peer opened and nobody has taken yet, because so many others have not yet said what they are for that
+/// no more are taken. Nobody reads them, so a stranger could have us keep a whole window for each. More are dropped.
+const MAX_ARRIVED: usize = 32;
 
 /// Bytes that are taken from a connection before those who wait for them have their turn. Without it a fast peer fills
 /// the windows of its streams first, and who reads them finds nothing in the processor's caches any more.

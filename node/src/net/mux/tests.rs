@@ -69,6 +69,34 @@ async fn a_stream_carries_bytes_both_ways() {
     echo(stock::Config::default(), Config::new()).await;
 }
 
+#[tokio::test]
+async fn streams_that_nobody_takes_do_not_pile_up() {
+    let (near, far) = tokio::io::duplex(100_000);
+    let mut server = Config::new().upgrade_inbound(near.compat(), PROTOCOL).await.unwrap();
+    let mut client = Config::new().upgrade_outbound(far.compat(), PROTOCOL).await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..2 * MAX_ARRIVED {
+        streams.push(poll_fn(|cx| client.poll_outbound_unpin(cx)).await.unwrap());
+    }
+    let opened = async {
+        for stream in &mut streams {
+            stream.write_all(&[1]).await.unwrap();
+        }
+        for stream in streams.iter_mut().skip(MAX_ARRIVED) {
+            assert!(!matches!(stream.read(&mut [0]).await, Ok(1..)), "it is ended");
+        }
+    };
+    let moves = poll_fn(|cx| match server.poll_unpin(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        Poll::Ready(Ok(_)) | Poll::Pending => Poll::<()>::Pending,
+    });
+    let all = async {
+        select(pin!(select(pin!(run(client)), moves)), pin!(opened)).await;
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap();
+    assert_eq!(server.arrived.len(), MAX_ARRIVED);
+}
+
 /// A socket that takes everything, and counts how often it was flushed.
 #[derive(Default)]
 struct Sink {
