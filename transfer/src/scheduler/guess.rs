@@ -68,8 +68,11 @@ impl Scheduler {
     }
 
     /// The next piece, which was not asked for with the proof because the size was not even claimed then: as soon as it
-    /// is, so that the source does not wait for the proof.
+    /// is, so that the source does not wait for the proof. Of one source: of two that were guessed right, both would bring it.
     pub(super) fn ask_beside_the_proof(&mut self, now: Instant) {
+        if self.requests.values().any(|request| request.claim.is_some()) {
+            return;
+        }
         let may_ask = |source: &&Source| source.active == 1 && source.may_ask(now);
         let claims = |id: &SourceId| self.sources.get(id).filter(may_ask)?.claims;
         let proof = self.requests.values().find(|request| {

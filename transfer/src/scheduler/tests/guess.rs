@@ -132,3 +132,14 @@ fn guesses_are_few_and_the_first_to_send_something_is_the_last() {
     scheduler.size_proven(SIZE, GroupRanges::all(1000), None);
     assert!(!scheduler.source_guessed(A), "there is no round trip to save");
 }
+
+#[test]
+fn of_two_that_were_guessed_right_one_is_asked_for_the_next_piece() {
+    let (mut scheduler, now) = (Scheduler::new(0), Instant::now());
+    assert!(scheduler.source_guessed(A) && scheduler.source_guessed(B));
+    assert_eq!(asked(&scheduler.poll(now)).len(), 2);
+    scheduler.source_holds(A, GroupRanges::all(1000), SIZE);
+    assert_eq!(asked(&scheduler.poll(now)).len(), 1);
+    scheduler.source_holds(B, GroupRanges::all(1000), SIZE);
+    assert_eq!(scheduler.poll(now), [], "both would bring the same");
+}
