@@ -6,6 +6,7 @@
 //! Ends: everything is in place under its final name, or the reason why it cannot be.
 
 mod bundle;
+mod crew;
 mod crowd;
 mod directory;
 mod error;

@@ -171,7 +171,8 @@ impl Library {
         let digest = shoal_transfer::Library::digest_for(&self.store, key)?;
         let held = self.noting_broken(&digest, self.store.held(&digest)).ok()??;
         let name = self.store.label(&digest).ok().flatten().map(|label| label.name);
-        Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name })
+        let files = self.store.files_held(&digest);
+        Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name, files })
     }
 
     /// Passes on what a look at content found, and notes when that was that it is no longer what was published.

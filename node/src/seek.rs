@@ -6,6 +6,7 @@
 //! Ends: when its caller drops it; rounds go on, further and further apart, for holders that come later. Between them,
 //! those found are asked again: what others hold grows while they fetch it too.
 
+mod among;
 mod asking;
 mod former;
 mod guess;
@@ -152,6 +153,20 @@ impl Found {
     }
 }
 
+/// What `work` tells, while it goes on.
+fn findings<F>(work: impl FnOnce(mpsc::Sender<Finding>) -> F) -> impl Stream<Item = Finding> + Send
+where
+    F: Future<Output = ()> + Send,
+{
+    let (tell, findings) = mpsc::channel(ASKING);
+    let findings = futures::stream::unfold(findings, |mut findings| async move {
+        let finding = findings.recv().await?;
+        Some((Some(finding), findings))
+    });
+    let work = work(tell).map(|()| None).into_stream();
+    futures::stream::select(findings, work).filter_map(futures::future::ready)
+}
+
 impl Seek {
     /// Starts the search.
     ///
@@ -159,21 +174,14 @@ impl Seek {
     ///
     /// Dropping the stream ends the walk and forgets every question.
     pub(crate) fn start(self) -> impl Stream<Item = Finding> + Send {
-        let (tell, findings) = mpsc::channel(ASKING);
-        let findings = futures::stream::unfold(findings, |mut findings| async move {
-            let finding = findings.recv().await?;
-            Some((Some(finding), findings))
-        });
-        let work = async move {
+        findings(|tell| async move {
             let found = Found::default();
             let again = self.clone();
             tokio::select! {
                 () = self.run(&tell, &found) => {}
                 () = again.ask_again(&tell, &found) => {}
             }
-        };
-        let work = work.map(|()| None).into_stream();
-        futures::stream::select(findings, work).filter_map(futures::future::ready)
+        })
     }
 
     async fn run(mut self, tell: &mpsc::Sender<Finding>, found: &Found) {

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use shoal_content::{Cid, Digest, Entry, Manifest, RelPath};
+use shoal_content::{Cid, Digest, Entry, GroupRanges, Manifest, RelPath};
 
 use crate::{
     FinishError, Partial, PartialError, Store,
@@ -65,6 +65,7 @@ pub struct PartialDirectory {
 /// Files that are whole.
 #[derive(Debug)]
 pub(crate) struct Placed {
+    cid: Cid,
     manifest: Arc<Manifest>,
     /// Where they are.
     path: PathBuf,
@@ -145,7 +146,7 @@ impl Store {
                 })?;
             }
         }
-        let placed = Placed { any_noted, ..Placed::new(Arc::clone(&manifest), path.clone()) };
+        let placed = Placed { any_noted, ..Placed::new(cid, Arc::clone(&manifest), path.clone()) };
         let placed = Arc::new(Mutex::new(placed));
         let mut all = lock(&inner.placed);
         all.retain(|other| other.strong_count() > 0);
@@ -224,8 +225,9 @@ impl PartialDirectory {
 }
 
 impl Placed {
-    fn new(manifest: Arc<Manifest>, path: PathBuf) -> Self {
+    fn new(cid: Cid, manifest: Arc<Manifest>, path: PathBuf) -> Self {
         Self {
+            cid,
             done: vec![false; manifest.entries().len()],
             manifest,
             path,
@@ -235,6 +237,15 @@ impl Placed {
             any_noted: false,
             stems: Vec::new(),
         }
+    }
+
+    /// The entries whose files are whole, if this is the directory.
+    pub(crate) fn held_of(&self, directory: &Digest) -> Option<GroupRanges> {
+        let is_it = self.cid.digest() == *directory;
+        is_it.then(|| {
+            let done = self.done.iter().enumerate().filter(|(_, done)| **done);
+            done.map(|(index, _)| index as u64..index as u64 + 1).collect()
+        })
     }
 
     /// A file that is whole and not noted yet, and where it is.

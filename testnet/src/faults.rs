@@ -262,7 +262,7 @@ impl Member {
             have::Request::Have(have::Have { key }) if *key == self.key => {
                 let size = self.claimed_size();
                 let ranges = GroupRanges::all(Tree::new(size).groups());
-                let holding = Holding { size, ranges, complete: true, name: None };
+                let holding = Holding { size, ranges, complete: true, name: None, files: None };
                 have::Response::Answer(Answer { holding: Some(holding), others: Vec::new() })
             }
             have::Request::Have(_) => have::Response::Answer(Answer::default()),

@@ -24,10 +24,11 @@ use shoal_content::{Digest, GROUP_LEN};
 use shoal_store::{FinishError, PartialDirectory};
 
 use self::receive::{Ended, Event, Order, Shared, receive};
-use self::scheduler::{Action, BundleId, Scheduler};
+pub use self::scheduler::Turns;
+use self::scheduler::{Action, BundleId, Part, Scheduler};
 use crate::fetch::{
     Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, Reins, RequestLimits, Source, SourceStream, Timer,
-    limits_at, reins,
+    limits_at, reins, salt,
 };
 use crate::scheduler::SourceId;
 use crate::{Pool, PoolClosed};
@@ -45,8 +46,11 @@ pub struct BundleJob {
     pub lines: Arc<Lines>,
     /// Where disk writes run.
     pub pool: Arc<dyn Pool>,
-    /// Whom to ask. What they say they hold is of the directory, and not of its files.
+    /// Whom to ask. What they say they hold is of the directory; who names no files is thought to have them all.
     pub sources: SourceStream,
+    /// A number of this node's own, from which those who fetch the same directory tell who begins with what: its [`salt()`].
+    /// None where it is fetched in the order of its files.
+    pub salt: Option<u64>,
     /// How.
     pub options: FetchOptions,
 }
@@ -129,9 +133,10 @@ pub async fn fetch_bundles(
         .into_iter()
         .filter(|index| *index < entries.len())
         .partition(|index| entries.get(*index).is_some_and(|entry| entry.size <= most));
-    let sizes = files.iter().filter_map(|index| entries.get(*index)).map(|entry| entry.size);
+    let blobs = files.iter().filter_map(|index| Some((*index, entries.get(*index)?.size)));
+    let turns = Turns::of_directory(entries.len(), job.salt);
     let driver = Driver {
-        scheduler: Scheduler::new(sizes),
+        scheduler: Scheduler::new(blobs, turns),
         shared: Arc::new(Shared {
             claimed: files.iter().map(|_| AtomicBool::new(false)).collect(),
             files,
@@ -195,7 +200,7 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
             for action in self.scheduler.poll(now) {
                 self.apply(action, now);
             }
-            if self.running.is_empty() && self.is_over(found.is_done()) {
+            if self.running.is_empty() && self.is_over(found.is_done(), now) {
                 let left = self.scheduler.left();
                 let left = left.into_iter().filter_map(|at| self.shared.files.get(at).copied());
                 let left = left.chain(self.long).collect();
@@ -234,14 +239,17 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
 
     /// Whether there is nothing to wait for. With sources that could bring none of the rest, asking others for it one by
     /// one is better than waiting; with none at all, one may be found.
-    fn is_over(&self, no_more: bool) -> bool {
-        self.scheduler.is_done() || (!self.scheduler.has_hope() && (no_more || self.scheduler.has_sources()))
+    fn is_over(&self, no_more: bool, now: Instant) -> bool {
+        self.scheduler.is_done()
+            || (!self.scheduler.has_hope(now) && (no_more || self.scheduler.has_sources()))
     }
 
     fn on_source(&mut self, source: Option<Source>) {
-        let Some(Source { peer, addresses, .. }) = source else { return };
+        let Some(Source { peer, addresses, holding, .. }) = source else { return };
         let known = self.peers.get(&peer).copied();
-        let Some(id) = self.scheduler.source_found(known) else { return };
+        let files = holding.and_then(|holding| holding.files);
+        let part = files.map(|files| Part { salt: salt(&peer), files });
+        let Some(id) = self.scheduler.source_found(known, part, Instant::now()) else { return };
         if known.is_none() {
             self.peers.insert(peer, id);
             self.sources.push((peer, addresses));

@@ -120,6 +120,12 @@ pub struct FetchJob {
     pub options: FetchOptions,
 }
 
+/// A number that differs between nodes, and that others can tell too.
+pub fn salt(node: &PeerId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *Digest::of(&node.to_bytes()).as_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// How to fetch.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -130,7 +136,7 @@ pub struct FetchOptions {
     pub size_hint: Option<u64>,
     /// What the content is called.
     pub naming: Naming,
-    /// Any number that differs between nodes, so that those who start together start at different places.
+    /// A number that differs between nodes, so that those who start together start at different places: their [`salt()`].
     pub salt: u64,
     /// Sent with every request.
     pub credential: Option<Vec<u8>>,

@@ -15,7 +15,7 @@ use shoal_content::{GroupRanges, NetworkName, ProviderKey};
 
 use crate::wire::{WireError, frame, protocol, read_frame};
 
-/// Longest message. An answer with as many ranges and holders as allowed is about half of this.
+/// Longest message. An answer with as many ranges, files and holders as allowed is shorter than this.
 pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
 
 /// Holders introduced per answer. More would make every answer an address list worth crawling.
@@ -97,6 +97,9 @@ pub struct Holding {
     pub complete: bool,
     /// What the holder's file is called: a hint that must be made safe before use.
     pub name: Option<String>,
+    /// Of a directory that the holder is fetching itself: the entries of the manifest, by their numbers, whose files it
+    /// has; those beyond the first 1024 ranges are not sent. None from whoever has them all.
+    pub files: Option<GroupRanges>,
 }
 
 /// A peer that is said to hold something.

@@ -52,11 +52,12 @@ pub(super) async fn sort(
     Ok(sorted)
 }
 
-/// Receives small files. Gives those that no holder of the directory could bring.
+/// Receives small files, in an order that `salt` decides. Gives those that no holder of the directory could bring.
 pub(super) async fn receive(
     task: &Task,
     directory: &Arc<PartialDirectory>,
     files: Vec<usize>,
+    salt: Option<u64>,
 ) -> Result<Vec<usize>, GetError> {
     if files.is_empty() {
         return Ok(files);
@@ -66,8 +67,7 @@ pub(super) async fn receive(
     let holders = task.crowd.holders(Spent::default()).map(|holder| Source {
         peer: holder.peer,
         addresses: holder.addresses,
-        // What it holds is of the manifest.
-        holding: None,
+        holding: Some(holder.holding),
         is_guess: false,
     });
     let job = BundleJob {
@@ -76,6 +76,7 @@ pub(super) async fn receive(
         lines: task.lines.clone(),
         pool: Arc::new(task.inner.tasks.clone()),
         sources: holders.boxed(),
+        salt,
         options,
     };
     let reporter = &task.reporter;

@@ -1,7 +1,7 @@
 //! Everyone who was found to hold the root of a get, shared by all its files.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -9,7 +9,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use libp2p::{Multiaddr, PeerId};
-use shoal_content::Cid;
+use shoal_content::{Cid, GroupRanges};
 use tokio::sync::watch;
 
 use super::GetError;
@@ -30,10 +30,10 @@ const ANSWERING: Duration = Duration::from_secs(1);
 struct Seen {
     /// Who may well have it, and where. The search makes few guesses.
     guesses: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// The last ones found; a peer that is found again is here again, perhaps with other addresses.
-    holders: VecDeque<Holder>,
-    /// How many were found before these.
-    forgotten: usize,
+    /// Each as it was found last, in the order of that.
+    holders: BTreeMap<u64, Holder>,
+    /// How often any was found.
+    found: u64,
     rounds: usize,
     last_round: Round,
     /// Who is said to have it and has not answered, since when.
@@ -43,19 +43,22 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, holder: Holder) {
-        self.holders.push_back(holder);
+        // One with news every second must not crowd out those who hold all.
+        self.holders.retain(|_, known| known.peer != holder.peer);
+        self.holders.insert(self.found, holder);
+        self.found += 1;
         if self.holders.len() > MAX_HOLDERS {
-            self.holders.pop_front();
-            self.forgotten += 1;
+            self.holders.pop_first();
         }
     }
 
-    fn get(&self, index: usize) -> Option<&Holder> {
-        self.holders.get(index.saturating_sub(self.forgotten))
+    /// The first that was found at this place or later, and the place after it.
+    fn next(&self, from: u64) -> Option<(u64, &Holder)> {
+        self.holders.range(from..).next().map(|(at, holder)| (at + 1, holder))
     }
 
     fn holds(&self, peer: &PeerId) -> bool {
-        self.holders.iter().any(|holder| holder.peer == *peer)
+        self.holders.values().any(|holder| holder.peer == *peer)
     }
 
     /// A whole round went by and nobody has it.
@@ -82,9 +85,9 @@ impl Spent {
         self.lock().insert(peer);
     }
 
-    fn are_all(&self, holders: &VecDeque<Holder>) -> bool {
+    fn are_all(&self, holders: &BTreeMap<u64, Holder>) -> bool {
         let spent = self.lock();
-        holders.iter().all(|holder| spent.contains(&holder.peer))
+        holders.values().all(|holder| spent.contains(&holder.peer))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<PeerId>> {
@@ -136,7 +139,7 @@ impl Crowd {
     pub(crate) async fn first(&self) -> Option<Holder> {
         let mut seen = self.0.clone();
         let seen = seen.wait_for(|seen| !seen.holders.is_empty() || seen.hopeless()).await;
-        seen.ok()?.holders.front().cloned()
+        seen.ok()?.holders.values().next().cloned()
     }
 
     /// Every holder, those found already and those to come; a peer that is found again is told again.
@@ -155,23 +158,20 @@ impl Crowd {
     pub(crate) fn all(&self, spent: Spent) -> impl Stream<Item = Found> + Send + use<> {
         // The round since which all are spent outlives the telling of one that is found again in every round.
         let start = (self.0.clone(), (0, 0), spent, None);
-        futures::stream::unfold(start, |(mut seen, (guess, mut next), spent, mut useless_since)| async move {
+        futures::stream::unfold(start, |(mut seen, (guess, next), spent, mut useless_since)| async move {
             loop {
                 {
                     let now = seen.borrow_and_update();
-                    next = next.max(now.forgotten);
                     let mut guesses = now.guesses.iter().enumerate().skip(guess);
                     if let Some((at, (peer, addresses))) = guesses.find(|(_, (peer, _))| !now.holds(peer)) {
                         let found = Found::Guess { peer: *peer, addresses: addresses.clone() };
                         drop(now);
                         return Some((found, (seen, (at + 1, next), spent, useless_since)));
                     }
-                    if let Some(holder) = now.get(next).cloned() {
+                    if let Some((next, holder)) = now.next(next) {
+                        let found = Found::Holder(holder.clone());
                         drop(now);
-                        return Some((
-                            Found::Holder(holder),
-                            (seen, (guess, next + 1), spent, useless_since),
-                        ));
+                        return Some((found, (seen, (guess, next), spent, useless_since)));
                     }
                     let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
                     if !useless {
@@ -186,6 +186,18 @@ impl Crowd {
                 seen.changed().await.ok()?;
             }
         })
+    }
+
+    /// Those who fetch the directory too, and which of its files they have.
+    pub(crate) fn fetching(&self) -> Vec<(PeerId, GroupRanges)> {
+        let seen = self.0.borrow();
+        let fetching = |holder: &Holder| Some((holder.peer, holder.holding.files.clone()?));
+        seen.holders.values().filter_map(fetching).collect()
+    }
+
+    pub(crate) fn is_fetching(&self, peer: &PeerId) -> bool {
+        let seen = self.0.borrow();
+        seen.holders.values().any(|holder| holder.peer == *peer && holder.holding.files.is_some())
     }
 
     /// Why nobody was found.
@@ -212,12 +224,12 @@ impl Crowd {
 
     /// The name under which a holder offers it.
     pub(crate) fn name(&self) -> Option<String> {
-        self.0.borrow().holders.iter().find_map(|holder| holder.holding.name.clone())
+        self.0.borrow().holders.values().find_map(|holder| holder.holding.name.clone())
     }
 
-    /// How many holders were found, each counted once.
+    /// How many holders were found.
     pub(crate) fn len(&self) -> usize {
-        self.0.borrow().holders.iter().map(|holder| holder.peer).collect::<HashSet<_>>().len()
+        self.0.borrow().holders.len()
     }
 }
 

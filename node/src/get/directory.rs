@@ -1,18 +1,19 @@
 //! A directory: its manifest first, checked as a whole, then its files, several at a time.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt};
 use shoal_content::{Cid, Digest, Entry, Kind, MAX_PAGE_LEN, Manifest, RelPath, Root};
 use shoal_store::{FinishOptions, Member, PartialDirectory};
-use tokio::sync::Semaphore;
+use shoal_transfer::Turns;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     GetError, Order,
     bundle::{self, Sorted},
-    crowd::crowd,
-    error,
-    file::{self, Crew},
+    crew::{Crew, File},
+    crowd::{Crowd, crowd},
+    error, file,
     place::{self, Placed},
     progress::Stage,
     target,
@@ -24,6 +25,8 @@ use crate::hint::Unreached;
 /// read its end, and being refused costs more than waiting. A small file takes one, and a large one two, the next always
 /// asked for before the last has ended.
 const REQUESTS_AT_ONCE: u32 = 6;
+/// How many of these a long file takes.
+const REQUESTS_OF_ONE: u32 = 2;
 /// How many of these are for bundles of small files, as long as there are any.
 const BUNDLES_AT_ONCE: u32 = 2;
 /// A file up to this long is fetched in one request.
@@ -31,6 +34,9 @@ const SMALL_FILE: u64 = 1 << 20;
 /// The files of directories longer than this are fetched in an order that differs between nodes, so that those who start
 /// together have something to give to each other. A shorter one is over before that would help.
 const SALTED_FROM: u64 = 16 << 20;
+/// Files of those left among which the next one is chosen. Of very many, to look at all each time would take longer than it
+/// is worth.
+const LOOKED_AT: usize = 256;
 /// Pages of a manifest fetched at a time.
 const PAGES_AT_ONCE: usize = 8;
 
@@ -112,21 +118,17 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
     let directory = Arc::new(opening.await?);
     let turns = Semaphore::new(REQUESTS_AT_ONCE as usize);
-    let Sorted { mut small, mut others } = bundle::sort(task, &directory, wanted).await?;
-    if size > SALTED_FROM {
-        let salt = file::salt(&task.inner.me);
-        others.sort_by_cached_key(|index| mixed(salt, *index));
-        // Small files that lie together are placed together.
-        let start = salt.checked_rem(small.len() as u64).unwrap_or(0);
-        small.rotate_left(usize::try_from(start).unwrap_or(0));
-    }
+    let Sorted { small, mut others } = bundle::sort(task, &directory, wanted).await?;
+    let salt = (size > SALTED_FROM).then(|| shoal_transfer::salt(&task.inner.me));
+    let alone = Turns::new(1, salt);
+    others.sort_by_cached_key(|index| alone.place(*index));
     let bundles = async {
         // The semaphore is never closed.
         let _turns = if small.is_empty() { None } else { turns.acquire_many(BUNDLES_AT_ONCE).await.ok() };
-        bundle::receive(task, &directory, small).await
+        bundle::receive(task, &directory, small, salt).await
     };
-    let (left, ()) = tokio::try_join!(bundles, one_by_one(task, &turns, &directory, others))?;
-    one_by_one(task, &turns, &directory, left).await?;
+    let (left, ()) = tokio::try_join!(bundles, one_by_one(task, &turns, &directory, others, salt))?;
+    one_by_one(task, &turns, &directory, left, salt).await?;
 
     task.reporter.stage(Stage::Finishing);
     let share_as = order.share_as(&target).filter(|_| whole);
@@ -134,15 +136,6 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let path = target.clone();
     task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
     Ok(Placed { path: target, size, files, already_there: false, merged: false })
-}
-
-/// A number that says nothing of its index but where it comes in the order of one node.
-fn mixed(salt: u64, index: usize) -> u64 {
-    const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
-    ODD.iter().fold(salt ^ index as u64, |number, odd| {
-        let number = number.wrapping_mul(*odd);
-        number ^ (number >> 32)
-    })
 }
 
 /// The entries that the caller wants, by their place in the manifest.
@@ -159,16 +152,42 @@ async fn one_by_one(
     turns: &Semaphore,
     directory: &Arc<PartialDirectory>,
     files: Vec<usize>,
+    salt: Option<u64>,
 ) -> Result<(), GetError> {
-    let fetching = futures::stream::iter(files.into_iter().map(Ok::<_, GetError>));
-    let fetch = |index| member(task, turns, directory.clone(), index);
+    // Each is chosen when its turn has come: by then it is known what the others have.
+    let fetching = futures::stream::unfold(VecDeque::from(files), |mut left| async move {
+        // The semaphore is never closed.
+        let turn = turns.acquire_many(REQUESTS_OF_ONE).await.ok()?;
+        let next = next(&left, &task.crowd, salt);
+        Some((Ok::<_, GetError>((left.remove(next)?, turn)), left))
+    });
+    let fetch = |(index, turn)| member(task, turn, directory.clone(), index);
     fetching.try_for_each_concurrent(REQUESTS_AT_ONCE as usize, fetch).await
+}
+
+/// Which of the files that are `left` to begin with: one that nobody has who fetches the directory too, and that they
+/// probably do not begin with either.
+fn next(left: &VecDeque<usize>, crowd: &Crowd, salt: Option<u64>) -> usize {
+    let others = crowd.fetching();
+    if salt.is_none() || others.is_empty() {
+        return 0;
+    }
+    let mut turns = Turns::new(1, salt);
+    for (number, (peer, _)) in others.iter().enumerate() {
+        turns.joined(number, shoal_transfer::salt(peer));
+    }
+    let place = |file: usize| {
+        let is_there = others.iter().any(|(_, files)| files.contains(file as u64));
+        (is_there, turns.place(file))
+    };
+    let near = left.iter().take(LOOKED_AT).enumerate();
+    near.min_by_key(|(_, file)| place(**file)).map_or(0, |(at, _)| at)
 }
 
 /// Receives one file of the directory.
 async fn member(
     task: &Task,
-    turns: &Semaphore,
+    mut turn: SemaphorePermit<'_>,
     directory: Arc<PartialDirectory>,
     index: usize,
 ) -> Result<(), GetError> {
@@ -182,19 +201,20 @@ async fn member(
         }
         Member::Wanted(partial) => partial,
     };
-    let hint = directory.manifest().entries().get(index).map(|entry| entry.size);
-    let requests = if hint.is_some_and(|size| size > SMALL_FILE) { 2 } else { 1 };
-    // The semaphore is never closed.
-    let _turn = turns.acquire_many(requests).await;
-    receive(task, &partial, hint).await.map_err(|error| of_file(&directory, index, error))?;
+    let size = directory.manifest().entries().get(index).map(|entry| entry.size).unwrap_or_default();
+    if size <= SMALL_FILE {
+        drop(turn.split(1));
+    }
+    let file = File { number: index as u64, size };
+    receive(task, &partial, file).await.map_err(|error| of_file(&directory, index, error))?;
     task.blocking(move || directory.place(index, &partial)).await?.map_err(error::of_finish)?;
     task.reporter.files_done(1);
     Ok(())
 }
 
 /// Receives a file from those who hold the directory, or from those who hold just that.
-async fn receive(task: &Task, partial: &shoal_store::Partial, hint: Option<u64>) -> Result<(), GetError> {
-    let crew = Crew::HoldersOfDirectory(&task.crowd);
+async fn receive(task: &Task, partial: &shoal_store::Partial, file: File) -> Result<(), GetError> {
+    let (crew, hint) = (Crew::OfDirectory(&task.crowd, file), Some(file.size));
     let error = match file::receive(task, partial, hint, crew, &task.reporter).await {
         // Whoever has the directory may have lost this file, and somebody else may share just that.
         Err(
@@ -239,7 +259,7 @@ pub(super) async fn manifest(task: &Task) -> Result<Manifest, GetError> {
     };
     let digests: Vec<_> = pages.iter().map(|page| page.digest).collect();
     let fetching = futures::stream::iter(digests)
-        .map(|digest| small(task, digest, Crew::HoldersOfDirectory(&task.crowd)))
+        .map(|digest| small(task, digest, Crew::OfManifest(&task.crowd)))
         .buffered(PAGES_AT_ONCE);
     let encoded: Vec<_> = fetching.try_collect().await?;
     pages.assemble(encoded).map_err(malformed)

@@ -2,24 +2,24 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures::StreamExt;
 use libp2p::PeerId;
 use shoal_content::{Cid, Digest, ProviderKey};
 use shoal_store::{Cancel, FinishOptions, Partial};
 use shoal_transfer::{
-    FetchError, FetchEvent, FetchJob, FetchOptions, Naming, Source, have::Request, scheduler::Failure,
+    FetchError, FetchEvent, FetchJob, FetchOptions, Naming, have::Request, scheduler::Failure,
 };
 
 use super::{
     GetError, Order,
-    crowd::{Crowd, Found, Spent},
+    crew::Crew,
+    crowd::{Crowd, Spent},
     error,
     place::Placed,
     progress::{Reporter, Stage},
     target,
     task::{Task, open_part},
 };
-use crate::{job::CancelOnDrop, seek::Holder};
+use crate::job::CancelOnDrop;
 
 /// What is wrong with a source that was asked and brought nothing until the get gave up.
 pub(super) const SILENT: &str = "was asked and sent nothing";
@@ -37,15 +37,6 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
     task.reporter.files_done(1);
     Ok(Placed { path: target, size, files: 1, already_there: false, merged: false })
-}
-
-/// Whom to ask for a blob.
-#[derive(Clone, Copy)]
-pub(super) enum Crew<'a> {
-    /// Those who said what they hold of it.
-    Holders(&'a Crowd),
-    /// Those who hold the directory that it is part of: they said nothing of this blob.
-    HoldersOfDirectory(&'a Crowd),
 }
 
 /// Receives all of a blob that is missing; returns its size.
@@ -75,25 +66,19 @@ pub(super) async fn receive(
     let mut options = FetchOptions::default();
     options.timeout = task.timeout;
     options.size_hint = size_hint;
-    options.salt = salt(&task.inner.me);
+    options.salt = shoal_transfer::salt(&task.inner.me);
     let spent = Spent::default();
-    let (crowd, sources) = match crew {
-        Crew::Holders(crowd) => {
-            options.alone = true;
-            let key = ProviderKey::derive(&task.inner.config.network, &digest);
-            options.naming = Naming::Key { key, asker: task.inner.me };
-            (crowd, crowd.all(spent.clone()).map(source).boxed())
-        }
-        Crew::HoldersOfDirectory(crowd) => {
-            let of_this = |holder| Source { holding: None, ..source(Found::Holder(holder)) };
-            (crowd, crowd.holders(spent.clone()).map(of_this).boxed())
-        }
-    };
+    let crowd = crew.crowd();
+    if let Crew::Holders(_) = crew {
+        options.alone = true;
+        let key = ProviderKey::derive(&task.inner.config.network, &digest);
+        options.naming = Naming::Key { key, asker: task.inner.me };
+    }
     let job = FetchJob {
         partial: partial.clone(),
         lines: task.lines.clone(),
         pool: Arc::new(task.inner.tasks.clone()),
-        sources,
+        sources: crew.sources(task, digest, &spent),
         options,
     };
     let observe = |event| observe(task, &digest, reporter, &spent, event);
@@ -109,15 +94,6 @@ pub(super) async fn receive(
     }
     let cid = if digest == task.cid.digest() { task.cid } else { Cid::file(digest) };
     Ok(fetched.map_err(|error| explain(cid, crowd, reporter, error))?.size)
-}
-
-fn source(found: Found) -> Source {
-    match found {
-        Found::Holder(Holder { peer, addresses, holding, .. }) => {
-            Source { peer, addresses, holding: Some(holding), is_guess: false }
-        }
-        Found::Guess { peer, addresses } => Source { peer, addresses, holding: None, is_guess: true },
-    }
 }
 
 /// Copies from what another get has just received, or from a share of this node, verified; `None` when there is no whole
@@ -153,13 +129,6 @@ async fn copy(
         }
     });
     copied.await?.transpose().map_err(error::of_write)
-}
-
-/// A number that differs between nodes, so that those who start together do not all ask for the same first.
-pub(super) fn salt(me: &PeerId) -> u64 {
-    let bytes = Digest::of(&me.to_bytes());
-    let [a, b, c, d, e, f, g, h, ..] = *bytes.as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 fn observe(task: &Task, digest: &Digest, reporter: &Reporter, spent: &Spent, event: FetchEvent) {

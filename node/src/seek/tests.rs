@@ -43,7 +43,7 @@ fn peer() -> PeerId {
 }
 
 fn holding() -> Holding {
-    Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None }
+    Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None, files: None }
 }
 
 #[tokio::test]

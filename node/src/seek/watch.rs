@@ -8,6 +8,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId};
+use shoal_content::GroupRanges;
 use shoal_transfer::have::Holding;
 
 use super::{Candidate, Via};
@@ -46,8 +47,8 @@ struct Watched {
     /// None while it is being asked.
     due: Option<Instant>,
     pause: Duration,
-    /// Groups that it held.
-    held: u64,
+    /// Groups that it held, and files if it is a directory.
+    held: (u64, Option<u64>),
     in_vain: u32,
 }
 
@@ -86,7 +87,7 @@ impl Watch {
             return false;
         };
         watched.in_vain = 0;
-        let held = holding.ranges.len();
+        let held = (holding.ranges.len(), holding.files.as_ref().map(GroupRanges::len));
         let has_more = held != watched.held;
         watched.held = held;
         watched.again((has_more || introduces).then_some(soon), now);
@@ -128,7 +129,7 @@ impl Watch {
 
 impl Watched {
     fn new(addresses: Vec<Multiaddr>, via: Via, soon: Duration, now: Instant) -> Self {
-        Watched { addresses, via, due: Some(now), pause: soon, held: 0, in_vain: 0 }
+        Watched { addresses, via, due: Some(now), pause: soon, held: (0, None), in_vain: 0 }
     }
 
     /// It is asked again `soon`, if there was something new.

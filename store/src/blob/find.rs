@@ -49,6 +49,13 @@ impl Store {
         }
     }
 
+    /// Of a directory that is being received, the entries of its manifest, by their numbers, whose files are in their
+    /// places; nothing of any other.
+    pub fn files_held(&self, directory: &Digest) -> Option<GroupRanges> {
+        let directories: Vec<_> = lock(&self.inner.placed).iter().filter_map(Weak::upgrade).collect();
+        directories.iter().find_map(|placed| lock(placed).held_of(directory))
+    }
+
     /// Opens a blob, whole or the part of it that was received so far; nothing if it was never here.
     ///
     /// # Errors

@@ -72,6 +72,25 @@ fn check(path: &Path) {
 }
 
 #[test]
+fn what_is_here_of_a_directory_is_told_while_it_is_received() {
+    let home = Home::new();
+    let store = home.open();
+    let root = manifest().encode().cid().digest();
+    assert_eq!(store.files_held(&root), None, "nobody receives it");
+    let directory = open(&home, &store);
+    assert_eq!(store.files_held(&root), Some(GroupRanges::empty()));
+    for index in [1, 2, 4] {
+        receive(&directory, index);
+    }
+    assert_eq!(store.files_held(&root), Some([1..3, 4..5].into_iter().collect()));
+    assert_eq!(store.files_held(&Digest::of(b"another")), None);
+    receive_some(&directory, 0..FILES.len());
+    directory.finish(&home.path("dir"), &options(Replace::Never)).unwrap();
+    drop(directory);
+    assert_eq!(store.files_held(&root), None, "it is all here");
+}
+
+#[test]
 fn a_directory_is_received_shared_and_served_from_where_it_is() {
     let home = Home::new();
     let store = home.open();
@@ -107,7 +126,7 @@ fn a_killed_directory_goes_on_where_it_was() {
         receive_some(&directory, 0..3);
         let Member::Wanted(long) = directory.member(4).unwrap() else { panic!("it was never received") };
         let sender = Sender::new(pattern(FILES[4].1, 1));
-        sender.send(&long, &shoal_content::GroupRanges::from(0..60)).unwrap();
+        sender.send(&long, &GroupRanges::from(0..60)).unwrap();
         if noted {
             directory.note(&mut lock(&directory.placed)).unwrap();
             let digest = Digest::of(&pattern(30_000, 1));

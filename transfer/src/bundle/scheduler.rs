@@ -8,11 +8,13 @@
 //! Pure: no clock, no randomness, no channel. The same events give the same actions.
 //!
 //! How it decides: every source is given bundles that take it about [`BUNDLE_TIME`], the next one before the last has
-//! ended. A blob that a source refused is asked of the others. When nothing is left to ask for, an idle source takes
-//! over the tail of the bundle that would end last, and whatever comes first counts.
+//! ended. Who holds all is asked first for what nobody else holds, in an order that differs between those who fetch the
+//! same; who fetches it too is asked for what it has. A blob that a source refused is asked of the others. When nothing is
+//! left to ask for, an idle source takes over the tail of the bundle that would end last, and whatever comes first counts.
 
 mod queue;
 mod takeover;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,10 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use shoal_content::GroupRanges;
+
 use self::queue::Queue;
+pub use self::turns::Turns;
 use crate::scheduler::source::Source;
 use crate::scheduler::{Failure, STALL, SourceId};
 use crate::wire::MAX_WANTS;
@@ -53,6 +58,10 @@ const MAX_SOURCES: usize = 64;
 /// changed under an honest peer.
 const MAX_BAD: u32 = 3;
 
+/// Time for which a source that fetches the directory itself may come to hold something more. Without it, a fetch whose
+/// sources all hold parts would end while they still exchange them.
+const GROWING: Duration = Duration::from_secs(5);
+
 /// How often a source that refused all of a bundle is asked for the same again. It may be fetching the directory itself.
 const MAX_SECOND_CHANCES: u32 = 6;
 
@@ -82,6 +91,15 @@ pub(super) enum Answer {
     Unfit,
 }
 
+/// What a source holds that fetches the directory itself.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// A number of the source's own.
+    pub(super) salt: u64,
+    /// The files, by their numbers in the directory.
+    pub(super) files: GroupRanges,
+}
+
 /// The decisions of one fetch of many small blobs.
 #[derive(Debug)]
 pub(super) struct Scheduler {
@@ -93,6 +111,8 @@ pub(super) struct Scheduler {
     most: usize,
     /// Bytes of one.
     most_bytes: u64,
+    /// Until when somebody may come to hold what nobody holds that can be asked.
+    growing_until: Option<Instant>,
     actions: Vec<Action>,
 }
 
@@ -130,28 +150,56 @@ impl Bundle {
 }
 
 impl Scheduler {
-    /// Starts with nothing asked. `sizes` are those of the blobs, whose numbers are their places in it.
-    pub(super) fn new(sizes: impl Iterator<Item = u64>) -> Self {
+    /// Starts with nothing asked. Each blob is given by its number in the directory and its size; here its number is its
+    /// place among them.
+    pub(super) fn new(blobs: impl Iterator<Item = (usize, u64)>, turns: Turns) -> Self {
+        let with_cost = |(file, size): (usize, u64)| (file, size.saturating_add(PER_BLOB));
         Scheduler {
-            queue: Queue::new(sizes.map(|size| size.saturating_add(PER_BLOB))),
+            queue: Queue::new(blobs.map(with_cost), turns),
             sources: Vec::new(),
             bundles: BTreeMap::new(),
             next_bundle: 0,
             most: MAX_BUNDLES,
             most_bytes: u64::MAX,
+            growing_until: None,
             actions: Vec::new(),
         }
     }
 
-    /// A source was found, or found again: `known` is the name it had. None if there are as many as can be.
-    pub(super) fn source_found(&mut self, known: Option<SourceId>) -> Option<SourceId> {
-        if let Some(id) = known {
-            if let Some(slot) = self.slot_mut(id).filter(|slot| slot.is_dropped && slot.bad < MAX_BAD) {
-                slot.source = Source::new(None, None);
-                slot.is_dropped = false;
-            }
+    /// A source was found, or found again: `known` is the name it had. It holds a `part`, or all. None if there are as many
+    /// as can be.
+    pub(super) fn source_found(
+        &mut self,
+        known: Option<SourceId>,
+        part: Option<Part>,
+        now: Instant,
+    ) -> Option<SourceId> {
+        let id = match known {
+            Some(id) => id,
+            None => self.add_source()?,
+        };
+        let index = usize::try_from(id.0).ok()?;
+        let slot = self.sources.get_mut(index)?;
+        if slot.is_dropped && slot.bad >= MAX_BAD {
             return Some(id);
         }
+        if slot.is_dropped {
+            slot.source = Source::new(None, None);
+            slot.is_dropped = false;
+        }
+        // What was refused to others it may hold by now.
+        slot.next_odd = 0;
+        match part {
+            Some(Part { salt, files }) => {
+                self.queue.holds(index, salt, files);
+                self.growing_until = Some(now + GROWING);
+            }
+            None => self.queue.forget(index),
+        }
+        Some(id)
+    }
+
+    fn add_source(&mut self) -> Option<SourceId> {
         if self.sources.len() >= MAX_SOURCES {
             return None;
         }
@@ -261,7 +309,8 @@ impl Scheduler {
         let retries = alive().filter_map(|slot| slot.source.retry_at).filter(|at| *at > now);
         let is_watched = !self.bundles.is_empty() && alive().any(|slot| slot.source.is_idle(now));
         let takeovers = is_watched.then(|| now + takeover::CHECK);
-        self.first_stall().into_iter().chain(retries).chain(takeovers).min()
+        let grown = self.growing_until.filter(|until| *until > now);
+        self.first_stall().into_iter().chain(retries).chain(takeovers).chain(grown).min()
     }
 
     /// Whether nothing is to come any more.
@@ -275,9 +324,12 @@ impl Scheduler {
     }
 
     /// Whether any source that is known could still bring something, now or later.
-    pub(super) fn has_hope(&self) -> bool {
-        let could_help =
-            |(index, slot): (usize, &Slot)| !slot.is_dropped && self.queue.has_for(index, slot.next_odd);
+    pub(super) fn has_hope(&self, now: Instant) -> bool {
+        let is_growing =
+            |index: usize| self.queue.is_part(index) && self.growing_until.is_some_and(|until| until > now);
+        let could_help = |(index, slot): (usize, &Slot)| {
+            !slot.is_dropped && (self.queue.has_for(index, slot.next_odd) || is_growing(index))
+        };
         !self.bundles.is_empty() || self.sources.iter().enumerate().any(could_help)
     }
 
@@ -313,7 +365,9 @@ impl Scheduler {
                 if self.bundles.len() >= self.most {
                     return;
                 }
-                if !self.ask(index, now) && active == 0 {
+                // What a part of is here is taken over when all is asked for: until then others bring more that is new.
+                let may_take_over = active == 0 && (self.queue.all_asked() || !self.queue.is_part(index));
+                if !self.ask(index, now) && may_take_over {
                     self.take_over(index, now);
                 }
             }
@@ -411,15 +465,12 @@ impl Scheduler {
     fn drop_source(&mut self, index: usize, reason: Failure) {
         let Some(slot) = self.sources.get_mut(index).filter(|slot| !slot.is_dropped) else { return };
         slot.is_dropped = true;
+        self.queue.forget(index);
         let its = self.bundles.iter().filter(|(_, bundle)| bundle.source == index);
         let its: Vec<BundleId> = its.map(|(id, _)| *id).collect();
         for id in its {
             self.cancel(id);
         }
         self.actions.push(Action::Drop { source: SourceId(index as u64), reason });
-    }
-
-    fn slot_mut(&mut self, id: SourceId) -> Option<&mut Slot> {
-        self.sources.get_mut(usize::try_from(id.0).ok()?)
     }
 }

@@ -19,8 +19,9 @@ fn peer() -> PeerId {
 
 fn answer() -> Answer {
     let ranges = [0..2, 5..6].into_iter().collect();
+    let (name, files) = (Some("a.txt".into()), Some(GroupRanges::all(3)));
     Answer {
-        holding: Some(Holding { size: 100_000, ranges, complete: false, name: Some("a.txt".into()) }),
+        holding: Some(Holding { size: 100_000, ranges, complete: false, name, files }),
         others: vec![Holder { peer: peer(), addresses: vec!["/ip4/10.0.0.1/tcp/4001".parse().unwrap()] }],
     }
 }
@@ -58,15 +59,18 @@ fn questions_are_these_bytes() {
 fn answers_are_these_bytes() {
     check_response(&Response::Ack, "000000048301f680");
     check_response(&Response::Answer(Answer::default()), "000000048300f680");
-    let whole = Holding { size: 0, ranges: GroupRanges::all(1), complete: true, name: None };
+    let whole = Holding { size: 0, ranges: GroupRanges::all(1), complete: true, name: None, files: None };
     check_response(
         &Response::Answer(Answer { holding: Some(whole), others: vec![] }),
-        "0000000b8300840081820001f5f680",
+        "0000000c8300850081820001f5f6f680",
     );
     let peer = format!("002408011220{}", "09".repeat(32));
     check_response(
         &Response::Answer(answer()),
-        &format!("0000004a8300841a000186a082820002820501f465612e74787481825826{peer}8148040a000001060fa1"),
+        &format!(
+            "0000004e8300851a000186a082820002820501f465612e747874818200038182\
+             5826{peer}8148040a000001060fa1"
+        ),
     );
 }
 
@@ -78,6 +82,7 @@ fn lists_beyond_their_caps_are_cut_when_sent_and_refused_when_received() {
             ranges: (0..2000).map(|i| i * 2..i * 2 + 1).collect(),
             complete: false,
             name: Some("n".repeat(MAX_NAME_LEN + 1)),
+            files: Some((0..2000).map(|i| i * 2..i * 2 + 1).collect()),
         }),
         others: vec![
             Holder {
@@ -94,6 +99,7 @@ fn lists_beyond_their_caps_are_cut_when_sent_and_refused_when_received() {
     let holding = cut.holding.unwrap();
     assert_eq!(holding.ranges.range_count(), 1024);
     assert_eq!(holding.name, None);
+    assert_eq!(holding.files.unwrap().range_count(), 1024);
     assert_eq!(cut.others.len(), MAX_OTHERS);
     assert!(cut.others.iter().all(|holder| holder.addresses.len() == MAX_ADDRESSES));
 
@@ -108,7 +114,7 @@ fn lists_beyond_their_caps_are_cut_when_sent_and_refused_when_received() {
 #[test]
 fn holdings_that_contradict_themselves_are_refused() {
     let encode = |size, ranges: GroupRanges, complete| {
-        let holding = Holding { size, ranges, complete, name: None };
+        let holding = Holding { size, ranges, complete, name: None, files: None };
         let answer = Response::Answer(Answer { holding: Some(holding), others: vec![] });
         frame(&wire::encode_response(&answer)).split_off(4)
     };

@@ -1,8 +1,8 @@
 //! The messages of `have` as arrays of canonical DAG-CBOR.
 //!
 //! A request is `[0, key, 0]` or `[1, key, group]`. A response is `[0, holding or null, others]` or
-//! `[1, null, []]`, where a holding is `[size, [[start, length], …], complete, name or null]` and each of the others
-//! is `[peer id, [address, …]]`.
+//! `[1, null, []]`, where a holding is `[size, [[start, length], …], complete, name or null, [[first, count], …] or
+//! null]` and each of the others is `[peer id, [address, …]]`.
 
 use libp2p::{Multiaddr, PeerId};
 use serde_bytes::{ByteArray, ByteBuf};
@@ -16,7 +16,7 @@ use crate::wire::{Bounded, Pairs, WireError, decode};
 
 pub(super) type RequestWire = (u64, ByteArray<32>, u64);
 pub(super) type ResponseWire = (u64, Option<HoldingWire>, Bounded<HolderWire, MAX_OTHERS>);
-type HoldingWire = (u64, Pairs, bool, Option<String>);
+type HoldingWire = (u64, Pairs, bool, Option<String>, Option<Pairs>);
 type HolderWire = (ByteBuf, Bounded<ByteBuf, MAX_ADDRESSES>);
 
 pub(super) fn encode_request(request: &Request) -> RequestWire {
@@ -58,12 +58,12 @@ pub(super) fn decode_response(bytes: &[u8]) -> Result<Response, WireError> {
 }
 
 fn encode_holding(holding: &Holding) -> HoldingWire {
-    let ranges = holding.ranges.iter().take(MAX_RANGE_PAIRS).collect();
+    let first = |ranges: &GroupRanges| Pairs(ranges.iter().take(MAX_RANGE_PAIRS).collect());
     let name = holding.name.clone().filter(|name| name.len() <= MAX_NAME_LEN);
-    (holding.size, Pairs(ranges), holding.complete, name)
+    (holding.size, first(&holding.ranges), holding.complete, name, holding.files.as_ref().map(first))
 }
 
-fn decode_holding((size, Pairs(ranges), complete, name): HoldingWire) -> Result<Holding, WireError> {
+fn decode_holding((size, Pairs(ranges), complete, name, files): HoldingWire) -> Result<Holding, WireError> {
     let all = GroupRanges::all(Tree::new(size).groups());
     if complete != (ranges == all) || !ranges.difference(&all).is_empty() {
         return Err(WireError::Malformed("holding"));
@@ -71,7 +71,7 @@ fn decode_holding((size, Pairs(ranges), complete, name): HoldingWire) -> Result<
     if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_LEN) {
         return Err(WireError::Malformed("name"));
     }
-    Ok(Holding { size, ranges, complete, name })
+    Ok(Holding { size, ranges, complete, name, files: files.map(|Pairs(files)| files) })
 }
 
 fn encode_holder(holder: &Holder) -> HolderWire {

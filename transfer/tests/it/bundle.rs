@@ -51,6 +51,7 @@ async fn get(
         lines: Lines::new(opener),
         pool: pool.clone(),
         sources: futures::stream::iter(sources).boxed(),
+        salt: None,
         options,
     };
     let mut events = Vec::new();

@@ -93,7 +93,7 @@ async fn what_a_guess_has_of_a_large_content_is_asked_for_once() {
     let partial = ours.partial(&Digest::of(&data));
     let source = peers.add(&data, Script::default());
     let (size, peer) = (data.len() as u64, source.peer);
-    let holding = Holding { size, ranges: GroupRanges::all(400), complete: true, name: None };
+    let holding = Holding { size, ranges: GroupRanges::all(400), complete: true, name: None, files: None };
     let sources = vec![guess(source.clone()), Source { holding: Some(holding), ..source }];
     let options = by_key(&partial.digest());
     let (result, _) = soon(get(&partial, peers.clone(), &pool, sources, options)).await;
@@ -120,7 +120,10 @@ async fn of_a_wrong_guess_nobody_hears_and_nobody_waits_for_it() {
         let (wrong, right) = (peers.add(has, script.clone()), peers.add(&data, Script::default()));
         let (guessed, known) = (wrong.peer, right.peer);
         let ranges = GroupRanges::all(Tree::new(size).groups());
-        let right = Source { holding: Some(Holding { size, ranges, complete: true, name: None }), ..right };
+        let right = Source {
+            holding: Some(Holding { size, ranges, complete: true, name: None, files: None }),
+            ..right
+        };
         let options = by_key(&partial.digest());
         let sources = vec![guess(wrong.clone()), right];
         let (result, _) = soon(get(&partial, peers.clone(), &pool, sources, options.clone())).await;

@@ -62,7 +62,8 @@ async fn questions_and_notices_are_answered() {
     let key = ProviderKey::derive(&NetworkName::default(), &Digest::of(b"x"));
     let question = Request::Have(Have { key });
     let ranges = [0..10, 90..100].into_iter().collect::<GroupRanges>();
-    let holding = Holding { size: 100 * 16_384, ranges, complete: false, name: Some("x".into()) };
+    let holding =
+        Holding { size: 100 * 16_384, ranges, complete: false, name: Some("x".into()), files: None };
     let others =
         vec![Holder { peer: PeerId::random(), addresses: vec!["/ip4/10.0.0.7/tcp/1".parse().unwrap()] }];
     let answer = Response::Answer(Answer { holding: Some(holding), others });

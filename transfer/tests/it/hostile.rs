@@ -79,7 +79,8 @@ async fn a_lie_about_the_size_is_exposed_at_once_and_takes_no_space() {
             let mut liar = peers.add(&data, Script { claims: Some(claimed), ..Script::default() });
             if says_it_before {
                 let ranges = GroupRanges::all(Tree::new(claimed).groups());
-                liar.holding = Some(Holding { size: claimed, ranges, complete: true, name: None });
+                liar.holding =
+                    Some(Holding { size: claimed, ranges, complete: true, name: None, files: None });
             }
             let partial = library.partial(&digest);
             let (result, _) =
@@ -258,7 +259,7 @@ async fn holders_of_parts_are_asked_for_their_parts() {
             let holds = GroupRanges::from(range);
             let mut source = peers.add(&data, Script { holds: Some(holds.clone()), ..Script::default() });
             let size = data.len() as u64;
-            source.holding = Some(Holding { size, ranges: holds, complete: false, name: None });
+            source.holding = Some(Holding { size, ranges: holds, complete: false, name: None, files: None });
             source
         })
         .collect();

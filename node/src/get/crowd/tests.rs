@@ -9,11 +9,34 @@ use shoal_transfer::have::Holding;
 use super::*;
 use crate::seek::Via;
 
+fn holder(peer: PeerId) -> Holder {
+    let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None, files: None };
+    Holder { peer, addresses: Vec::new(), holding, via: Via::Dht, round_trip: Duration::ZERO }
+}
+
+#[test]
+fn one_with_much_news_crowds_out_nobody_and_is_told_of_each_time() {
+    let (whole, busy) = (PeerId::random(), PeerId::random());
+    let (gather, crowd) = crowd();
+    let mut early = pin!(crowd.holders(Spent::default()));
+    gather.0.send_modify(|seen| seen.add(holder(whole)));
+    for _ in 0..2 * MAX_HOLDERS {
+        gather.0.send_modify(|seen| seen.add(holder(busy)));
+    }
+    assert_eq!(crowd.len(), 2);
+    let mut told = || early.next().now_or_never().flatten().map(|holder| holder.peer);
+    assert_eq!([told(), told(), told()], [Some(whole), Some(busy), None]);
+    gather.0.send_modify(|seen| seen.add(holder(busy)));
+    assert_eq!([told(), told()], [Some(busy), None]);
+    let mut late = pin!(crowd.holders(Spent::default()));
+    let mut told = || late.next().now_or_never().flatten().map(|holder| holder.peer);
+    assert_eq!([told(), told(), told()], [Some(whole), Some(busy), None]);
+}
+
 #[test]
 fn a_round_that_finds_nobody_but_the_spent_is_the_last() {
     let peer = PeerId::random();
-    let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
-    let holder = Holder { peer, addresses: Vec::new(), holding, via: Via::Dht, round_trip: Duration::ZERO };
+    let holder = holder(peer);
     let (gather, crowd) = crowd();
     let spent = Spent::default();
     let mut holders = pin!(crowd.holders(spent.clone()));
@@ -37,9 +60,7 @@ fn a_round_that_finds_nobody_but_the_spent_is_the_last() {
 #[test]
 fn a_guess_is_told_until_it_is_known_to_be_a_holder() {
     let [a, b] = [(); 2].map(|()| PeerId::random());
-    let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None };
-    let holder =
-        Holder { peer: b, addresses: Vec::new(), holding, via: Via::Dht, round_trip: Duration::ZERO };
+    let holder = holder(b);
     let (gather, crowd) = crowd();
     let mut early = pin!(crowd.all(Spent::default()));
     let told = |found: Option<Option<Found>>| match found {

@@ -5,7 +5,7 @@ use shoal_content::GroupRanges;
 use super::*;
 
 fn holding(groups: u64) -> Holding {
-    Holding { size: 1 << 30, ranges: GroupRanges::all(groups), complete: false, name: None }
+    Holding { size: 1 << 30, ranges: GroupRanges::all(groups), complete: false, name: None, files: None }
 }
 
 fn candidate(peer: PeerId) -> Candidate {
@@ -36,6 +36,22 @@ fn who_gets_more_is_asked_soon_and_who_does_not_ever_later() {
     watch.next(now).unwrap();
     watch.answered(peer, Some(&holding(30)), true, now);
     assert_eq!(watch.next_due(), Some(now + SOONEST), "it introduced somebody");
+}
+
+#[test]
+fn more_files_of_a_directory_are_news() {
+    let start = Instant::now();
+    let (mut watch, peer) = (Watch::default(), PeerId::random());
+    let with = |files: u64| Holding { files: Some(GroupRanges::all(files)), ..holding(1) };
+    watch.found(&candidate(peer), &with(0), start);
+    for (files, is_news) in [(3, true), (3, false), (4, true)] {
+        let due = watch.next_due().unwrap();
+        watch.next(due).unwrap();
+        assert_eq!(watch.answered(peer, Some(&with(files)), false, due), is_news, "{files}");
+    }
+    let due = watch.next_due().unwrap();
+    watch.next(due).unwrap();
+    assert!(watch.answered(peer, Some(&holding(1)), false, due), "it has all of them now");
 }
 
 #[test]

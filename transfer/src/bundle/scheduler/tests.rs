@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod swarm;
+
 const KIB: u64 = 1024;
 
 /// How a simulated source answers.
@@ -52,11 +54,12 @@ struct Sim {
 
 impl Sim {
     fn new(blobs: usize, size: u64, kinds: &[Kind]) -> Self {
-        let mut scheduler = Scheduler::new((0..blobs).map(|_| size));
-        for (index, _) in kinds.iter().enumerate() {
-            assert_eq!(scheduler.source_found(None), Some(SourceId(index as u64)));
-        }
         let now = Instant::now();
+        let mut scheduler =
+            Scheduler::new((0..blobs).map(|file| (file, size)), Turns::of_directory(blobs, None));
+        for (index, _) in kinds.iter().enumerate() {
+            assert_eq!(scheduler.source_found(None, None, now), Some(SourceId(index as u64)));
+        }
         let busy = kinds.iter().map(|kind| if let Kind::Busy(times) = kind { *times } else { 0 }).collect();
         Sim {
             scheduler,
@@ -110,7 +113,7 @@ impl Sim {
     fn run(&mut self) {
         loop {
             self.apply();
-            if self.running.is_empty() && (self.scheduler.is_done() || !self.scheduler.has_hope()) {
+            if self.running.is_empty() && (self.scheduler.is_done() || !self.scheduler.has_hope(self.now)) {
                 return;
             }
             let next = self.running.iter().map(|running| running.next_at).min();
@@ -168,6 +171,14 @@ impl Sim {
     fn extra(&self) -> u32 {
         self.came.iter().map(|came| came.saturating_sub(1)).sum()
     }
+}
+
+/// So many blobs of a KiB, and somebody who holds them.
+fn of_one_source(blobs: usize) -> (Scheduler, Instant) {
+    let mut scheduler = Scheduler::new((0..blobs).map(|file| (file, KIB)), Turns::of_directory(blobs, None));
+    let now = Instant::now();
+    assert_eq!(scheduler.source_found(None, None, now), Some(SourceId(0)));
+    (scheduler, now)
 }
 
 #[test]
@@ -247,7 +258,7 @@ fn a_liar_is_dropped_after_a_few_blobs_and_does_not_come_back() {
     sim.run();
     assert!(sim.scheduler.is_done());
     assert!(sim.dropped.contains(&0));
-    assert_eq!(sim.scheduler.source_found(Some(SourceId(0))), Some(SourceId(0)));
+    assert_eq!(sim.scheduler.source_found(Some(SourceId(0)), None, sim.now), Some(SourceId(0)));
     assert!(sim.scheduler.sources[0].is_dropped);
 }
 
@@ -263,9 +274,7 @@ fn a_busy_source_is_asked_again_and_one_that_breaks_goes_on() {
 
 #[test]
 fn a_source_that_waits_for_our_disk_is_not_blamed() {
-    let mut scheduler = Scheduler::new([KIB].into_iter());
-    scheduler.source_found(None);
-    let now = Instant::now();
+    let (mut scheduler, now) = of_one_source(1);
     let [Action::Request { id, .. }] = scheduler.poll(now)[..] else { panic!("one request") };
     scheduler.held(id, true, now);
     assert_eq!(scheduler.poll(now + STALL * 2), []);
@@ -277,9 +286,7 @@ fn a_source_that_waits_for_our_disk_is_not_blamed() {
 
 #[test]
 fn a_blob_that_cannot_come_in_a_bundle_is_left_and_asked_of_nobody_else() {
-    let mut scheduler = Scheduler::new([KIB, KIB].into_iter());
-    scheduler.source_found(None);
-    let now = Instant::now();
+    let (mut scheduler, now) = of_one_source(2);
     let [Action::Request { id, .. }] = scheduler.poll(now)[..] else { panic!("one request") };
     scheduler.answered(id, Answer::Unfit, now);
     scheduler.finished(id, now);
@@ -293,11 +300,11 @@ fn a_blob_that_cannot_come_in_a_bundle_is_left_and_asked_of_nobody_else() {
 
 #[test]
 fn sources_beyond_what_can_be_told_apart_are_not_taken() {
-    let mut scheduler = Scheduler::new([KIB].into_iter());
-    for index in 0..64 {
-        assert_eq!(scheduler.source_found(None), Some(SourceId(index)));
+    let (mut scheduler, now) = of_one_source(1);
+    for index in 1..64 {
+        assert_eq!(scheduler.source_found(None, None, now), Some(SourceId(index)));
     }
-    assert_eq!(scheduler.source_found(None), None);
+    assert_eq!(scheduler.source_found(None, None, now), None);
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
