@@ -87,6 +87,9 @@ enum Command {
         /// The size of the file
         #[arg(long, value_parser = parse_size, default_value = "256MiB")]
         size: u64,
+        /// In how many files it is; more than one are a directory
+        #[arg(long, default_value_t = 1)]
+        files: u64,
         /// How many fetch from the one
         #[arg(long, default_value_t = 8)]
         receivers: usize,
@@ -212,8 +215,8 @@ fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
                 let seed = seed.unwrap_or_else(rand::random);
                 kill_both(&shoal, dir, &kill::Options { size, kills, seed }, out)
             }
-            &Command::Crowd { size, receivers, sources, up, leave } => {
-                let options = crowd::Options { size, files: 1, peers: receivers, up, leave };
+            &Command::Crowd { size, files, receivers, sources, up, leave } => {
+                let options = crowd::Options { size, files, peers: receivers, up, leave };
                 crowds(&shoal, dir, &options, sources, out)
             }
             Command::Hosts => hosts::run(&shoal, dir, out),

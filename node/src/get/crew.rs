@@ -14,7 +14,7 @@ use crate::seek::{Finding, Holder};
 
 /// How long those who hold all of a directory are left to others for what they alone have, while somebody who fetches it
 /// too has the file in question.
-const SPARED: Duration = Duration::from_secs(1);
+const SPARED: Duration = Duration::from_secs(2);
 
 /// Whom to ask for a blob.
 #[derive(Clone, Copy)]

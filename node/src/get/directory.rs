@@ -165,8 +165,8 @@ async fn one_by_one(
     fetching.try_for_each_concurrent(REQUESTS_AT_ONCE as usize, fetch).await
 }
 
-/// Which of the files that are `left` to begin with: one that nobody has who fetches the directory too, and that they
-/// probably do not begin with either.
+/// Which of the files that are `left` to begin with, in view of those who fetch the directory too: one that nobody of them
+/// has and that is for us to begin with, else one that somebody has, and what others will have in a moment at last.
 fn next(left: &VecDeque<usize>, crowd: &Crowd, salt: Option<u64>) -> usize {
     let others = crowd.fetching();
     if salt.is_none() || others.is_empty() {
@@ -178,7 +178,13 @@ fn next(left: &VecDeque<usize>, crowd: &Crowd, salt: Option<u64>) -> usize {
     }
     let place = |file: usize| {
         let is_there = others.iter().any(|(_, files)| files.contains(file as u64));
-        (is_there, turns.place(file))
+        let place = turns.place(file);
+        let late = match (is_there, place.0) {
+            (false, 0) => 0,
+            (true, _) => 1,
+            (false, _) => 2,
+        };
+        (late, place)
     };
     let near = left.iter().take(LOOKED_AT).enumerate();
     near.min_by_key(|(_, file)| place(**file)).map_or(0, |(at, _)| at)

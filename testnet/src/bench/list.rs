@@ -90,7 +90,7 @@ pub(super) const ALL: &[Bench] = &[
     Bench {
         name: Name::Swarm,
         word: "swarm",
-        settings: &[("size", 256 << 20, 4 << 20), ("receivers", 8, 2)],
+        settings: &[("size", 256 << 20, 4 << 20), ("files", 1, 1), ("receivers", 8, 2)],
         measure: swarm::measure,
         report: swarm::report,
     },

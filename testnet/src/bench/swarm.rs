@@ -1,4 +1,4 @@
-//! One seed and several who all want the same file at once, each with a limited uplink.
+//! One seed and several who all want the same file or directory at once, each with a limited uplink.
 
 use std::{fs, time::Instant};
 
@@ -21,9 +21,13 @@ use crate::{
 };
 
 pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
-    let file = run.dir.join("original.bin");
-    sample::write_file(&file, run.seed, run.record.setting("size"))?;
-    sample::make_old(&file)?;
+    let original = run.dir.join("original");
+    let (size, files) = (run.record.setting("size"), run.record.setting("files"));
+    match files {
+        1 => sample::write_file(&original, run.seed, size)?,
+        files => sample::write_equal(&original, run.seed, files, size / files.max(1))?,
+    }
+    sample::make_old(&original)?;
     for block in 1..=run.blocks {
         let dir = run.dir.join("swarm");
         let mut options = run.shoal.on_loopback();
@@ -34,12 +38,12 @@ pub(crate) fn measure(run: &mut Run<'_>) -> Result<()> {
         for number in 0..run.record.setting("receivers") {
             receivers.push(Daemon::start(run.shoal, &dir.join(format!("receiver-{number}")), &options)?);
         }
-        let cid = seed.publish(&file)?;
+        let cid = seed.publish(&original)?;
         let before = seed.status()?.sent;
         let start = Instant::now();
         let mut gets = Vec::new();
         for number in 0..receivers.len() {
-            let target = dir.join(format!("got-{number}.bin")).display().to_string();
+            let target = dir.join(format!("got-{number}")).display().to_string();
             let home = dir.join(format!("receiver-{number}"));
             gets.push(run.shoal.start(&home, &["get", &cid, "-o", &target])?);
         }
@@ -104,8 +108,12 @@ pub(crate) fn report(record: &Record) -> Report {
     ];
     Report {
         title: format!(
-            "swarm: {} from one seed to {receivers} receivers, uplinks of 100 Mbit/s",
-            table::size(record.setting("size"))
+            "swarm: {} in {} from one seed to {receivers} receivers, uplinks of 100 Mbit/s",
+            table::size(record.setting("size")),
+            match record.setting("files") {
+                1 => "a file".to_owned(),
+                files => format!("{files} files"),
+            }
         ),
         tables: vec![table],
         goals: goals.into_iter().flatten().collect(),
