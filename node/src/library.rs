@@ -171,7 +171,7 @@ impl Library {
         let digest = shoal_transfer::Library::digest_for(&self.store, key)?;
         let held = self.noting_broken(&digest, self.store.held(&digest)).ok()??;
         let name = self.store.label(&digest).ok().flatten().map(|label| label.name);
-        let files = self.store.files_held(&digest);
+        let files = self.store.files_held(&digest).ok()?;
         Some(Holding { size: held.size, ranges: held.ranges, complete: held.complete, name, files })
     }
 

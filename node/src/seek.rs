@@ -90,6 +90,18 @@ pub(crate) struct Holder {
     pub(crate) round_trip: Duration,
 }
 
+impl Holder {
+    /// Whether what it holds is a part of a directory that it fetches itself.
+    pub(crate) fn fetches(&self) -> bool {
+        self.holding.files.is_some()
+    }
+
+    /// Whether it says that it has this file of a directory.
+    pub(crate) fn has_file(&self, number: u64) -> bool {
+        self.holding.files.as_ref().is_none_or(|files| files.contains(number))
+    }
+}
+
 /// What a search tells.
 #[derive(Debug, Clone)]
 pub(crate) enum Finding {

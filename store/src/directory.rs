@@ -65,7 +65,6 @@ pub struct PartialDirectory {
 /// Files that are whole.
 #[derive(Debug)]
 pub(crate) struct Placed {
-    cid: Cid,
     manifest: Arc<Manifest>,
     /// Where they are.
     path: PathBuf,
@@ -146,11 +145,11 @@ impl Store {
                 })?;
             }
         }
-        let placed = Placed { any_noted, ..Placed::new(cid, Arc::clone(&manifest), path.clone()) };
+        let placed = Placed { any_noted, ..Placed::new(Arc::clone(&manifest), path.clone()) };
         let placed = Arc::new(Mutex::new(placed));
         let mut all = lock(&inner.placed);
-        all.retain(|other| other.strong_count() > 0);
-        all.push(Arc::downgrade(&placed));
+        all.retain(|(_, other)| other.strong_count() > 0);
+        all.push((cid.digest(), Arc::downgrade(&placed)));
         drop(all);
         let store = self.clone();
         Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })
@@ -225,9 +224,8 @@ impl PartialDirectory {
 }
 
 impl Placed {
-    fn new(cid: Cid, manifest: Arc<Manifest>, path: PathBuf) -> Self {
+    fn new(manifest: Arc<Manifest>, path: PathBuf) -> Self {
         Self {
-            cid,
             done: vec![false; manifest.entries().len()],
             manifest,
             path,
@@ -239,13 +237,10 @@ impl Placed {
         }
     }
 
-    /// The entries whose files are whole, if this is the directory.
-    pub(crate) fn held_of(&self, directory: &Digest) -> Option<GroupRanges> {
-        let is_it = self.cid.digest() == *directory;
-        is_it.then(|| {
-            let done = self.done.iter().enumerate().filter(|(_, done)| **done);
-            done.map(|(index, _)| index as u64..index as u64 + 1).collect()
-        })
+    /// The entries whose files are whole.
+    pub(crate) fn held(&self) -> GroupRanges {
+        let done = self.done.iter().enumerate().filter(|(_, done)| **done);
+        done.map(|(index, _)| index as u64..index as u64 + 1).collect()
     }
 
     /// A file that is whole and not noted yet, and where it is.

@@ -68,7 +68,7 @@ pub(crate) struct Inner {
     /// Blobs being received, by part file.
     pub(crate) live: Mutex<HashMap<PathBuf, Weak<partial::Shared>>>,
     /// Files of directories being received that are whole and not noted yet.
-    pub(crate) placed: Mutex<Vec<Weak<Mutex<Placed>>>>,
+    pub(crate) placed: Mutex<Vec<(Digest, Weak<Mutex<Placed>>)>>,
     /// What is being published: not to be taken for left-overs.
     pub(crate) publishing: Mutex<Vec<PathBuf>>,
     /// Files being hashed again because their stamp is not what it was.

@@ -13,7 +13,7 @@ use super::{
 use crate::seek::{Finding, Holder};
 
 /// How long those who hold all of a directory are left to others for what they alone have, while somebody who fetches it
-/// too has the file in question.
+/// too has the file in question. Whoever does not bring it by then is not waited for again.
 const SPARED: Duration = Duration::from_secs(2);
 
 /// Whom to ask for a blob.
@@ -55,10 +55,12 @@ pub(super) struct File {
 impl File {
     fn sources(self, task: &Task, digest: Digest, crowd: &Crowd, spent: &Spent) -> SourceStream {
         // Those who fetch the directory too: some have the file by now, and some may have parts of it.
+        let spent = spent.for_file(self.number);
+        let has_it = move |holder: &Holder| holder.has_file(self.number);
         let there =
-            crowd.holders(spent.clone()).filter(move |holder| ready(fetches(holder) && self.is_at(holder)));
+            crowd.holders(spent.clone()).filter(move |holder| ready(holder.fetches() && has_it(holder)));
         let there = there.map(move |holder| Source { holding: Some(self.whole()), ..without_word(holder) });
-        let others = crowd.holders(Spent::default()).filter(move |holder| ready(!self.is_at(holder)));
+        let others = crowd.holders(Spent::default()).filter(move |holder| ready(!has_it(holder)));
         let known = crowd.clone();
         let parts = task.inner.seek(digest, Vec::new()).among(others).filter_map(move |finding| {
             ready(match finding {
@@ -69,11 +71,15 @@ impl File {
                 _ => None,
             })
         });
-        let spared = crowd.fetching().iter().any(|(_, files)| files.contains(self.number));
-        let whole = crowd.holders(spent.clone()).filter(|holder| ready(!fetches(holder))).map(without_word);
+        let fellows = crowd.fetching().into_iter().filter(|(_, files)| files.contains(self.number));
+        let (slow, fellows) = (task.slow.clone(), fellows.map(|(peer, _)| peer));
+        let quick: Vec<_> = fellows.filter(|peer| !slow.contains(peer)).collect();
+        let whole = crowd.holders(spent).filter(|holder| ready(!holder.fetches())).map(without_word);
         let whole = async move {
-            if spared {
+            if !quick.is_empty() {
                 tokio::time::sleep(SPARED).await;
+                // They did not bring it by now, and nothing waits for them again.
+                quick.into_iter().for_each(|peer| slow.add(peer));
             }
             whole
         };
@@ -84,20 +90,10 @@ impl File {
         all.take_while(|source| ready(source.is_some())).filter_map(ready).boxed()
     }
 
-    /// Whether a holder of the directory says that it has it.
-    fn is_at(self, holder: &Holder) -> bool {
-        holder.holding.files.as_ref().is_none_or(|files| files.contains(self.number))
-    }
-
     fn whole(self) -> Holding {
         let ranges = GroupRanges::all(Tree::new(self.size).groups());
         Holding { size: self.size, ranges, complete: true, name: None, files: None }
     }
-}
-
-/// Whether a holder of a directory fetches it too, and so has a part of it.
-fn fetches(holder: &Holder) -> bool {
-    holder.holding.files.is_some()
 }
 
 fn source(found: Found) -> Source {

@@ -48,7 +48,10 @@ impl Seen {
         self.holders.insert(self.found, holder);
         self.found += 1;
         if self.holders.len() > MAX_HOLDERS {
-            self.holders.pop_first();
+            // Who holds all of a directory has no news, and is worth more than who fetches it.
+            let first = self.holders.iter().find(|(_, holder)| holder.fetches());
+            let first = first.or(self.holders.first_key_value()).map(|(at, _)| *at);
+            first.and_then(|at| self.holders.remove(&at));
         }
     }
 
@@ -78,20 +81,35 @@ pub(crate) enum Found {
 
 /// The holders that proved to be of no use for one blob.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Spent(Arc<Mutex<HashSet<PeerId>>>);
+pub(crate) struct Spent {
+    peers: Arc<Mutex<HashSet<PeerId>>>,
+    /// Of which file of a directory, if it is one.
+    file: Option<u64>,
+}
 
 impl Spent {
+    /// The same, where the blob is the file with this number.
+    pub(crate) fn for_file(&self, file: u64) -> Self {
+        Self { file: Some(file), ..self.clone() }
+    }
+
     pub(crate) fn add(&self, peer: PeerId) {
         self.lock().insert(peer);
     }
 
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
+        self.lock().contains(peer)
+    }
+
+    /// Whether none of these can be of use. Those who fetch the directory too are of none for what they do not have.
     fn are_all(&self, holders: &BTreeMap<u64, Holder>) -> bool {
         let spent = self.lock();
-        holders.values().all(|holder| spent.contains(&holder.peer))
+        let has_it = |holder: &Holder| self.file.is_none_or(|file| holder.has_file(file));
+        holders.values().all(|holder| !has_it(holder) || spent.contains(&holder.peer))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<PeerId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,7 +215,7 @@ impl Crowd {
 
     pub(crate) fn is_fetching(&self, peer: &PeerId) -> bool {
         let seen = self.0.borrow();
-        seen.holders.values().any(|holder| holder.peer == *peer && holder.holding.files.is_some())
+        seen.holders.values().any(|holder| holder.peer == *peer && holder.fetches())
     }
 
     /// Why nobody was found.

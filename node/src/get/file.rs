@@ -1,6 +1,6 @@
 //! One blob: from this disk when it is here, else from everyone who has it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use libp2p::PeerId;
 use shoal_content::{Cid, Digest, ProviderKey};
@@ -168,6 +168,7 @@ fn explain(cid: Cid, crowd: &Crowd, reporter: &Reporter, failure: FetchError) ->
             if !failed.is_empty() && failed.iter().all(|source| source.reason.is_proof()) {
                 return GetError::Mismatch { cid, dropped };
             }
+            let failed: HashSet<_> = failed.iter().map(|source| source.peer).collect();
             let named = failed.len().max(crowd.len());
             GetError::Unreachable { cid, named, dropped, unreached: crowd.unreached() }
         }

@@ -15,7 +15,7 @@ use shoal_transfer::{Limiter, Lines};
 
 use super::{
     GetError, GetProgress, Order,
-    crowd::{self, Crowd, crowd},
+    crowd::{self, Crowd, Spent, crowd},
     error,
     place::Placed,
     progress::Reporter,
@@ -35,6 +35,8 @@ pub(super) struct Task {
     pub(super) offered: Arc<OnceLock<String>>,
     gather: Mutex<Option<crowd::Gather>>,
     pub(super) reporter: Reporter,
+    /// Those who fetch the directory too and did not bring a file of it in time.
+    pub(super) slow: Spent,
     /// The streams to holders, shared by all its files.
     pub(super) lines: Arc<Lines>,
     pub(super) timeout: Duration,
@@ -51,6 +53,7 @@ impl Task {
             offered: order.offered.clone(),
             gather: Mutex::new(Some(gather)),
             reporter,
+            slow: Spent::default(),
             lines: Lines::new(Arc::new(PacedOpener {
                 opener: inner.opener.clone(),
                 down: inner.pacers.down.clone(),

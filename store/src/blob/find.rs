@@ -49,11 +49,20 @@ impl Store {
         }
     }
 
-    /// Of a directory that is being received, the entries of its manifest, by their numbers, whose files are in their
-    /// places; nothing of any other.
-    pub fn files_held(&self, directory: &Digest) -> Option<GroupRanges> {
-        let directories: Vec<_> = lock(&self.inner.placed).iter().filter_map(Weak::upgrade).collect();
-        directories.iter().find_map(|placed| lock(placed).held_of(directory))
+    /// Of a directory that is not whole here, the entries of its manifest, by their numbers, whose files are in their places
+    /// while it is being received; nothing of one that is shared.
+    pub fn files_held(&self, directory: &Digest) -> Result<Option<GroupRanges>, StoreError> {
+        let is_partial = self
+            .inner
+            .db
+            .read(|read| Ok(read.is_download(directory)? && read.shared_at(directory)?.is_none()));
+        if !is_partial? {
+            return Ok(None);
+        }
+        let all = lock(&self.inner.placed);
+        let placed = all.iter().find_map(|(of, placed)| placed.upgrade().filter(|_| of == directory));
+        drop(all);
+        Ok(Some(placed.map(|placed| lock(&placed).held()).unwrap_or_default()))
     }
 
     /// Opens a blob, whole or the part of it that was received so far; nothing if it was never here.
@@ -129,7 +138,8 @@ impl Inner {
 
     /// Opens a file of a directory that is being received: one that is whole, in its place, and not noted yet.
     fn open_placed(&self, digest: &Digest) -> Option<Blob> {
-        let directories: Vec<_> = lock(&self.placed).iter().filter_map(Weak::upgrade).collect();
+        let directories: Vec<_> =
+            lock(&self.placed).iter().filter_map(|(_, placed)| placed.upgrade()).collect();
         directories.iter().find_map(|placed| {
             let placed = lock(placed);
             let (path, blob) = placed.unnoted(digest)?;

@@ -194,6 +194,13 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(key.value().strip_prefix(prefix.as_slice()).map(path_of))
     }
 
+    /// Whether a manifest is that of a directory that is being put together.
+    pub(crate) fn is_download(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let prefix = Holder::Download(Path::new("")).key(digest);
+        let mut rows = self.holders.range::<&[u8]>(prefix.as_slice()..)?;
+        Ok(rows.next().transpose()?.is_some_and(|(key, _)| key.value().starts_with(&prefix)))
+    }
+
     /// Whether a blob was put there to be found.
     pub(crate) fn is_cached(&self, digest: &Digest) -> Result<bool, StoreError> {
         Ok(self.holders.get(Holder::Cache.key(digest).as_slice())?.is_some())

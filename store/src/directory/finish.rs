@@ -82,7 +82,7 @@ impl PartialDirectory {
     /// Removes what was placed, and the folder if there is nothing else in it.
     pub fn abandon(&self) -> Result<(), FinishError> {
         let mut placed = lock(&self.placed);
-        *placed = Placed::new(self.cid, Arc::clone(&self.manifest), self.path.clone());
+        *placed = Placed::new(Arc::clone(&self.manifest), self.path.clone());
         for entry in self.manifest.entries() {
             if let Ok((dir, name)) = open_parent(&self.folder, &entry.path, Missing::Fail) {
                 dir.remove(&name).map_err(|source| FinishError::Io { path: self.path.clone(), source })?;

@@ -72,22 +72,25 @@ fn check(path: &Path) {
 }
 
 #[test]
-fn what_is_here_of_a_directory_is_told_while_it_is_received() {
+fn what_is_here_of_a_directory_is_told_until_it_is_whole() {
     let home = Home::new();
     let store = home.open();
     let root = manifest().encode().cid().digest();
-    assert_eq!(store.files_held(&root), None, "nobody receives it");
+    let held = |digest: &Digest| store.files_held(digest).unwrap();
+    assert_eq!(held(&root), None, "nobody receives it");
     let directory = open(&home, &store);
-    assert_eq!(store.files_held(&root), Some(GroupRanges::empty()));
+    assert_eq!(held(&root), Some(GroupRanges::empty()));
     for index in [1, 2, 4] {
         receive(&directory, index);
     }
-    assert_eq!(store.files_held(&root), Some([1..3, 4..5].into_iter().collect()));
-    assert_eq!(store.files_held(&Digest::of(b"another")), None);
+    assert_eq!(held(&root), Some([1..3, 4..5].into_iter().collect()));
+    assert_eq!(held(&Digest::of(b"another")), None);
+    drop(directory);
+    assert_eq!(held(&root), Some(GroupRanges::empty()), "it was cut off");
+    let directory = open(&home, &store);
     receive_some(&directory, 0..FILES.len());
     directory.finish(&home.path("dir"), &options(Replace::Never)).unwrap();
-    drop(directory);
-    assert_eq!(store.files_held(&root), None, "it is all here");
+    assert_eq!(held(&root), None, "it is all here");
 }
 
 #[test]

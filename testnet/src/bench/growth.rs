@@ -114,7 +114,7 @@ pub(crate) fn report(record: &Record) -> Report {
         (&trees, "publish", "seconds to publish a directory", PROPORTIONAL),
         (&trees, "again", "seconds to publish it again", PROPORTIONAL),
         (&trees, "wall", "seconds to get a directory", PROPORTIONAL),
-        (&trees, "receive peak", "peak MiB of the receiver of a directory", PROPORTIONAL),
+        (&trees, "receive peak", "peak MiB of the receiver of a directory", FLAT),
     ] {
         let unit = if quantity.ends_with("peak") { MIB } else { 1.0 };
         let of = |key: &str| -> Vec<f64> {

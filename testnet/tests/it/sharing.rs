@@ -1,5 +1,7 @@
 //! Content gets from who has it to who wants it.
 
+use std::path::Path;
+
 use shoal_node::Kind;
 use shoal_testnet::{Cluster, SIZES, Shape, sample, wait};
 
@@ -95,4 +97,34 @@ async fn who_is_getting_it_serves_what_it_has() {
     assert_same(&original, &first_target);
     assert_same(&original, &second_target);
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_at_the_holder_of_a_directory_comes_from_elsewhere_to_all_who_get_it_at_once() {
+    const FILES: u64 = 6;
+    // Files that are received each by itself, and many in one request.
+    for size in [1_300_000, 150_000] {
+        let cluster = Cluster::start(5, Shape::Star).await.unwrap();
+        cluster.converged().await.unwrap();
+        let (shared, kept) = (cluster.dir().join("tree"), cluster.dir().join("kept"));
+        for root in [&shared, &kept] {
+            sample::write_equal(root, 1, FILES, size).unwrap();
+        }
+        let cid = publish(cluster.node(1), &shared).await;
+        let changes = Path::new("000").join("000003.dat");
+        publish(cluster.node(4), &kept.join(&changes)).await;
+        std::fs::write(shared.join(&changes), b"not what it was").unwrap();
+
+        let targets = [2, 3].map(|number| cluster.dir().join(format!("got-{number}")));
+        let gets =
+            targets.iter().zip([2, 3]).map(|(target, number)| cluster.node(number).get(cid).to(target));
+        let gets = futures::future::join_all(gets.map(IntoFuture::into_future));
+        for got in wait::within("both", gets).await.unwrap() {
+            got.unwrap();
+        }
+        for target in &targets {
+            assert_same(&kept, target);
+        }
+        cluster.stop().await.unwrap();
+    }
 }

@@ -92,8 +92,12 @@ impl Queue {
         let holds =
             |files: Option<&GroupRanges>, file: usize| files.is_some_and(|it| it.contains(file as u64));
         for blob in &mut self.blobs {
-            blob.held = blob.held.saturating_sub(u8::from(holds(had, blob.file)));
-            blob.held = blob.held.saturating_add(u8::from(holds(has, blob.file)));
+            let (had_it, has_it) = (holds(had, blob.file), holds(has, blob.file));
+            blob.held = blob.held.saturating_sub(u8::from(had_it)).saturating_add(u8::from(has_it));
+            if has_it && !had_it {
+                // What it refused before it had it, it may be asked for now.
+                blob.refused &= !bit(source);
+            }
         }
     }
 
