@@ -9,7 +9,10 @@ use std::{
 use libp2p::PeerId;
 use shoal_content::{Digest, NetworkName, ProviderKey};
 use shoal_store::{Blob, Lead, ReadError, Store};
-use shoal_transfer::have::{Answer, Holder, Holding, MAX_OTHERS};
+use shoal_transfer::{
+    Library as _,
+    have::{Answer, Holder, Holding, MAX_OTHERS},
+};
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -153,7 +156,7 @@ impl Library {
     pub(crate) async fn suspect(&self, key: ProviderKey) {
         let Ok(_one) = self.checking.try_acquire() else { return };
         let library = self.clone();
-        let find = move || shoal_transfer::Library::digest_for(&library, &key);
+        let find = move || library.digest_for(&key);
         let Some(digest) = self.tasks.blocking(find).await.flatten() else { return };
         if !self.lock().doubts.admit(digest, Instant::now()) {
             return;
@@ -168,7 +171,7 @@ impl Library {
 
     /// What the store holds behind `key`.
     fn holding(&self, key: &ProviderKey) -> Option<Holding> {
-        let digest = shoal_transfer::Library::digest_for(&self.store, key)?;
+        let digest = self.digest_for(key)?;
         let held = self.noting_broken(&digest, self.store.held(&digest)).ok()??;
         let name = self.store.label(&digest).ok().flatten().map(|label| label.name);
         let files = self.store.files_held(&digest).ok()?;

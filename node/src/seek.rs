@@ -22,7 +22,7 @@ use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, pin_mut, stream::
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::ProviderKey;
 use shoal_dht::AddressClass;
-use shoal_transfer::have::Holding;
+use shoal_transfer::{Source, have::Holding};
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use self::former::Former;
@@ -88,6 +88,12 @@ pub(crate) struct Holder {
     pub(crate) holding: Holding,
     pub(crate) via: Via,
     pub(crate) round_trip: Duration,
+}
+
+impl From<Holder> for Source {
+    fn from(Holder { peer, addresses, holding, .. }: Holder) -> Self {
+        Self { peer, addresses, holding: Some(holding), is_guess: false }
+    }
 }
 
 impl Holder {

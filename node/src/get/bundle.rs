@@ -64,12 +64,7 @@ pub(super) async fn receive(
     }
     let mut options = FetchOptions::default();
     options.timeout = task.timeout;
-    let holders = task.crowd.holders(Spent::default()).map(|holder| Source {
-        peer: holder.peer,
-        addresses: holder.addresses,
-        holding: Some(holder.holding),
-        is_guess: false,
-    });
+    let holders = task.crowd.holders(Spent::default()).map(Source::from);
     let job = BundleJob {
         directory: directory.clone(),
         files,

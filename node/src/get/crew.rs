@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, future::ready, stream};
+use libp2p::PeerId;
 use shoal_content::{Digest, GroupRanges, Tree};
 use shoal_transfer::{Source, SourceStream, have::Holding};
 
@@ -65,15 +66,15 @@ impl File {
         let parts = task.inner.seek(digest, Vec::new()).among(others).filter_map(move |finding| {
             ready(match finding {
                 // Nobody else is to learn of what the directory consists.
-                Finding::Holder(holder) if known.is_fetching(&holder.peer) => {
-                    Some(source(Found::Holder(holder)))
-                }
+                Finding::Holder(holder) if known.is_fetching(&holder.peer) => Some(Source::from(holder)),
                 _ => None,
             })
         });
-        let fellows = crowd.fetching().into_iter().filter(|(_, files)| files.contains(self.number));
-        let (slow, fellows) = (task.slow.clone(), fellows.map(|(peer, _)| peer));
-        let quick: Vec<_> = fellows.filter(|peer| !slow.contains(peer)).collect();
+        let slow = task.slow.clone();
+        let is_quick =
+            |peer: &PeerId, files: &GroupRanges| files.contains(self.number) && !slow.contains(peer);
+        let quick = crowd.fetching().into_iter().filter(|(peer, files)| is_quick(peer, files));
+        let quick: Vec<_> = quick.map(|(peer, _)| peer).collect();
         let whole = crowd.holders(spent).filter(|holder| ready(!holder.fetches())).map(without_word);
         let whole = async move {
             if !quick.is_empty() {
@@ -98,14 +99,12 @@ impl File {
 
 fn source(found: Found) -> Source {
     match found {
-        Found::Holder(Holder { peer, addresses, holding, .. }) => {
-            Source { peer, addresses, holding: Some(holding), is_guess: false }
-        }
+        Found::Holder(holder) => holder.into(),
         Found::Guess { peer, addresses } => Source { peer, addresses, holding: None, is_guess: true },
     }
 }
 
 /// Of a holder that said nothing of this blob, but of what it is part of.
 fn without_word(holder: Holder) -> Source {
-    Source { holding: None, ..source(Found::Holder(holder)) }
+    Source { holding: None, ..holder.into() }
 }

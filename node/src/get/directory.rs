@@ -178,13 +178,12 @@ fn next(left: &VecDeque<usize>, crowd: &Crowd, salt: Option<u64>) -> usize {
     }
     let place = |file: usize| {
         let is_there = others.iter().any(|(_, files)| files.contains(file as u64));
-        let place = turns.place(file);
-        let late = match (is_there, place.0) {
-            (false, 0) => 0,
+        let late = match (is_there, turns.is_ours(file)) {
+            (false, true) => 0,
             (true, _) => 1,
-            (false, _) => 2,
+            (false, false) => 2,
         };
-        (late, place)
+        (late, turns.place(file))
     };
     let near = left.iter().take(LOOKED_AT).enumerate();
     near.min_by_key(|(_, file)| place(**file)).map_or(0, |(at, _)| at)

@@ -55,7 +55,7 @@ impl Store {
         let is_partial = self
             .inner
             .db
-            .read(|read| Ok(read.is_download(directory)? && read.shared_at(directory)?.is_none()));
+            .read(|read| Ok(read.download_at(directory)?.is_some() && read.shared_at(directory)?.is_none()));
         if !is_partial? {
             return Ok(None);
         }

@@ -186,19 +186,22 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
 
     /// Where a manifest is shared.
     pub(crate) fn shared_at(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
-        let prefix = Holder::Share(Path::new("")).key(digest);
+        self.first_of(digest, Holder::Share(Path::new("")))
+    }
+
+    /// Where a directory with this manifest is being put together.
+    pub(crate) fn download_at(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        self.first_of(digest, Holder::Download(Path::new("")))
+    }
+
+    /// The first path that keeps a blob in the same way as this holder, whose path is empty.
+    fn first_of(&self, digest: &Digest, holder: Holder<'_>) -> Result<Option<PathBuf>, StoreError> {
+        let prefix = holder.key(digest);
         let mut rows = self.holders.range::<&[u8]>(prefix.as_slice()..)?;
         let Some((key, _)) = rows.next().transpose()? else {
             return Ok(None);
         };
         Ok(key.value().strip_prefix(prefix.as_slice()).map(path_of))
-    }
-
-    /// Whether a manifest is that of a directory that is being put together.
-    pub(crate) fn is_download(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let prefix = Holder::Download(Path::new("")).key(digest);
-        let mut rows = self.holders.range::<&[u8]>(prefix.as_slice()..)?;
-        Ok(rows.next().transpose()?.is_some_and(|(key, _)| key.value().starts_with(&prefix)))
     }
 
     /// Whether a blob was put there to be found.

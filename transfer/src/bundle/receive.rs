@@ -206,7 +206,9 @@ impl Receiver {
                 Header::NotFound => Failure::NotFound,
                 Header::Changed => Failure::Changed,
                 Header::Failed => Failure::Unreadable,
-                Header::BadRequest => return Err(misbehaved("it does not understand the request")),
+                Header::BadRequest => {
+                    return Err(Failure::misbehaved("it does not understand the request").into());
+                }
             };
             self.answers.push((Answer::Refused(refusal), None));
         }
@@ -225,7 +227,7 @@ impl Receiver {
         let all = GroupRanges::all(tree.groups());
         let follows = ranges.unwrap_or_else(|| all.clone());
         if !follows.difference(&all).is_empty() {
-            return Err(misbehaved("it offers what was not asked for"));
+            return Err(Failure::misbehaved("it offers what was not asked for").into());
         }
         let mut blob = Blob::new(digest, tree, &follows);
         let Some(last) = self.body(&mut blob).await? else { return Ok(false) };
@@ -259,14 +261,14 @@ impl Receiver {
             let Mark::Chunk(chunk) = mark else {
                 return match mark {
                     Mark::Complete if blob.left() > 0 => {
-                        Err(misbehaved("it ends before everything was sent"))
+                        Err(Failure::misbehaved("it ends before everything was sent").into())
                     }
                     last => Ok(Some(last)),
                 };
             };
             let mut chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
             if chunk > blob.left() {
-                return Err(misbehaved("it sends more than was asked for"));
+                return Err(Failure::misbehaved("it sends more than was asked for").into());
             }
             while chunk > 0 {
                 let ready = self.inbox.ready();
@@ -405,8 +407,4 @@ impl Receiver {
         // The driver outlives its bundles; without one there is nobody to tell.
         let _ = self.events.send(event).await;
     }
-}
-
-fn misbehaved(how: &str) -> Ended {
-    Failure::Misbehaved(how.to_owned()).into()
 }

@@ -214,8 +214,12 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             return;
         }
         let id = SourceId(self.next_source);
-        let scheduler = &mut self.scheduler;
-        if if is_guess { scheduler.source_guessed(id) } else { scheduler.source_found(id, holds, size) } {
+        let is_asked = if is_guess {
+            self.scheduler.source_guessed(id)
+        } else {
+            self.scheduler.source_found(id, holds, size)
+        };
+        if is_asked {
             self.next_source += 1;
             self.peers.insert(peer, id);
             self.sources.insert(id, (peer, addresses));

@@ -29,7 +29,3 @@ impl From<PoolClosed> for Ended {
         Ended::PoolClosed(error)
     }
 }
-
-pub(super) fn misbehaved(how: &str) -> Ended {
-    Failure::Misbehaved(how.to_owned()).into()
-}

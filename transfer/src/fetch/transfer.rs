@@ -16,7 +16,7 @@ use shoal_store::{Partial, WriteError};
 
 use super::Naming;
 use super::batch::{Batch, Buffers};
-use super::ended::{Ended, misbehaved};
+use super::ended::Ended;
 use super::line::Line;
 use super::lines::{Lines, broken};
 use super::reins::{Bit, Pulse};
@@ -106,13 +106,13 @@ pub(super) async fn transfer(
     let asked = tree.clip(&order.ranges);
     let follows = match follows {
         Some(follows) if !follows.difference(&asked).is_empty() => {
-            return Err(misbehaved("it offers what was not asked for"));
+            return Err(Failure::misbehaved("it offers what was not asked for").into());
         }
         Some(follows) => follows,
         None => asked.clone(),
     };
     if order.most.is_some_and(|most| follows.len() > most) {
-        return Err(misbehaved("it sends more than was asked for"));
+        return Err(Failure::misbehaved("it sends more than was asked for").into());
     }
     let needed = tree.encoded_len(&follows);
     let is_wrong = match order.size {
@@ -189,7 +189,7 @@ async fn ask(
         Header::Busy => Failure::Busy,
         Header::Changed => Failure::Changed,
         Header::Failed => Failure::Unreadable,
-        Header::BadRequest => return Err(misbehaved("it does not understand the request")),
+        Header::BadRequest => return Err(Failure::misbehaved("it does not understand the request").into()),
     };
     Err(refusal.into())
 }
@@ -268,7 +268,7 @@ impl Receiver {
     /// All is verified: nothing but the last word may follow.
     async fn end(&mut self) -> Result<(), Ended> {
         if self.chunk_left > 0 || !self.batch.rest().is_empty() {
-            return Err(misbehaved("it sends more than was asked for"));
+            return Err(Failure::misbehaved("it sends more than was asked for").into());
         }
         match self.mark().await? {
             None => Ok(()),
@@ -276,7 +276,7 @@ impl Receiver {
                 self.is_answered = true;
                 Ok(())
             }
-            Some(Mark::Chunk(_)) => Err(misbehaved("it sends more than was asked for")),
+            Some(Mark::Chunk(_)) => Err(Failure::misbehaved("it sends more than was asked for").into()),
             // What came is verified: that the file changed since takes nothing from it, but there will be no more.
             Some(Mark::Changed) => Err(Failure::Changed.into()),
             Some(Mark::Failed) => Err(Failure::Unreadable.into()),
@@ -290,11 +290,11 @@ impl Receiver {
             Some(Mark::Chunk(len)) => {
                 self.chunk_left = usize::try_from(len).unwrap_or(usize::MAX);
                 if self.chunk_left as u64 > self.needed {
-                    return Err(misbehaved("it sends more than was asked for"));
+                    return Err(Failure::misbehaved("it sends more than was asked for").into());
                 }
                 Ok(true)
             }
-            Some(Mark::Complete) => Err(misbehaved("it ends before everything was sent")),
+            Some(Mark::Complete) => Err(Failure::misbehaved("it ends before everything was sent").into()),
             Some(Mark::Changed) => Err(Failure::Changed.into()),
             Some(Mark::Failed) => Err(Failure::Unreadable.into()),
         }

@@ -43,6 +43,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// It sent what the protocol does not allow.
+    pub(crate) fn misbehaved(how: &str) -> Self {
+        Failure::Misbehaved(how.to_owned())
+    }
+
     /// Whether it proves the source unfit, so that it is not worth another try when it is found again.
     pub fn is_proof(&self) -> bool {
         match self {

@@ -47,6 +47,11 @@ impl Turns {
         self.others.remove(&number);
     }
 
+    /// Whether a file is for us to begin with, given its number in the directory.
+    pub fn is_ours(&self, file: usize) -> bool {
+        self.place(file).0 == 0
+    }
+
     /// Where a file comes in the order, given its number in the directory: the less, the earlier.
     pub fn place(&self, file: usize) -> (usize, u64, usize) {
         let Some(ours) = self.ours else { return (0, 0, file) };
