@@ -28,6 +28,8 @@ enum Kind {
     Busy(u32),
     /// Loses its connection after so many answers, each time.
     Breaks(usize),
+    /// Fetches the directory itself, and says that it has the blobs whose number this divides.
+    Fetches(usize),
 }
 
 struct Running {
@@ -57,8 +59,9 @@ impl Sim {
         let now = Instant::now();
         let mut scheduler =
             Scheduler::new((0..blobs).map(|file| (file, size)), Turns::of_directory(blobs, None));
-        for (index, _) in kinds.iter().enumerate() {
-            assert_eq!(scheduler.source_found(None, None, now), Some(SourceId(index as u64)));
+        for (index, kind) in kinds.iter().enumerate() {
+            let part = if let Kind::Fetches(each) = kind { Some(part(index, blobs, *each)) } else { None };
+            assert_eq!(scheduler.source_found(None, part, now), Some(SourceId(index as u64)));
         }
         let busy = kinds.iter().map(|kind| if let Kind::Busy(times) = kind { *times } else { 0 }).collect();
         Sim {
@@ -171,6 +174,12 @@ impl Sim {
     fn extra(&self) -> u32 {
         self.came.iter().map(|came| came.saturating_sub(1)).sum()
     }
+}
+
+/// What a source has that fetches the directory, if that is each of so many.
+fn part(source: usize, blobs: usize, each: usize) -> Part {
+    let has = (0..blobs).step_by(each).map(|blob| blob as u64..blob as u64 + 1);
+    Part { salt: source as u64, files: has.collect() }
 }
 
 /// So many blobs of a KiB, and somebody who holds them.
@@ -299,6 +308,43 @@ fn a_blob_that_cannot_come_in_a_bundle_is_left_and_asked_of_nobody_else() {
 }
 
 #[test]
+fn nobody_is_asked_for_what_it_does_not_say_it_has_and_it_is_waited_for_a_while() {
+    let mut sim = Sim::new(90, KIB, &[Kind::Fetches(2), Kind::Fetches(3)]);
+    sim.run();
+    let left: Vec<usize> = (0..90).filter(|blob| blob % 2 > 0 && blob % 3 > 0).collect();
+    assert_eq!(sim.scheduler.left(), left);
+    for (asked, each) in sim.asked.iter().zip([2, 3]) {
+        assert!(asked.iter().enumerate().all(|(blob, times)| *times == 0 || blob % each == 0));
+    }
+    assert!((GROWING..GROWING + FIRST).contains(&sim.elapsed()), "{:?}", sim.elapsed());
+}
+
+#[test]
+fn what_somebody_had_who_is_dropped_is_asked_of_the_others() {
+    let mut scheduler = Scheduler::new((0..8).map(|file| (file, KIB)), Turns::of_directory(8, None));
+    let now = Instant::now();
+    let gone = scheduler.source_found(None, Some(part(0, 8, 2)), now).unwrap();
+    let whole = scheduler.source_found(None, None, now).unwrap();
+    let of = |actions: &[Action], source: SourceId| -> Vec<usize> {
+        let wants = actions.iter().filter_map(|action| match action {
+            Action::Request { source: asked, wants, .. } if *asked == source => Some(wants.clone()),
+            _ => None,
+        });
+        wants.flatten().collect()
+    };
+    let first = scheduler.poll(now);
+    assert_eq!((of(&first, whole), of(&first, gone)), (vec![1, 3, 5, 7], vec![0, 2, 4, 6]));
+    let lost = first.iter().find_map(|action| match action {
+        Action::Request { id, source, .. } if *source == gone => Some(*id),
+        _ => None,
+    });
+    scheduler.failed(lost.unwrap(), Failure::Misbehaved("noise".into()), now);
+    let mut asked = of(&scheduler.poll(now), whole);
+    asked.sort_unstable();
+    assert_eq!(asked, [0, 2, 4, 6]);
+}
+
+#[test]
 fn sources_beyond_what_can_be_told_apart_are_not_taken() {
     let (mut scheduler, now) = of_one_source(1);
     for index in 1..64 {
@@ -316,6 +362,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         (1_usize..5).prop_map(Kind::Lacks),
         (0_u32..5).prop_map(Kind::Busy),
         (1_usize..40).prop_map(Kind::Breaks),
+        (1_usize..5).prop_map(Kind::Fetches),
     ]
 }
 
