@@ -22,6 +22,7 @@ use shoal_dht::{Defence, Defences};
 use tokio::time::sleep;
 
 use super::super::{
+    lookups::{Item, look_up},
     member::{
         Behave, Member,
         attacker::{Attacker, Manner},
@@ -30,9 +31,9 @@ use super::super::{
     network::{Network, Region},
     report::Report,
     seed::Seed,
-    wire::Way,
+    wire::{Death, Way},
 };
-use crate::bench::svg::Ours;
+use crate::{bench::svg::Ours, stats::percent};
 
 /// Where the addresses of attackers begin that live all over the internet: behind those of all members.
 const OUTSIDE: usize = 10_000;
@@ -48,6 +49,9 @@ const PACE: Duration = Duration::from_millis(2);
 
 /// Attackers that speak at once. They come one by one otherwise, and hundreds of them would take minutes.
 const AT_ONCE: usize = 8;
+
+/// Honest nodes that publish a key each, where attackers aim at records.
+const PUBLISHERS: usize = 10;
 
 /// The plot that most attacks have in common; whether the defence is up stands with each name.
 const FOUND: &str = "Keys found under attack, in percent (more is better)";
@@ -199,6 +203,41 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> Result<bool>) -> 
         sleep(LOOK_EVERY).await;
     }
     Ok(())
+}
+
+/// What became of items that honest nodes had published.
+struct Aftermath {
+    /// Nodes, of those who did not publish, that held a record, of all items together.
+    holders: usize,
+    asked: usize,
+    found: usize,
+}
+
+impl Aftermath {
+    fn found_percent(&self) -> f64 {
+        percent(self.found, self.asked)
+    }
+}
+
+/// Looks up what was published, about `lookups` times in all, once its publishers are silent: whoever is asked must know it
+/// from announcements, and whoever asks must not hold it.
+async fn look_up_without_publishers(
+    (publishers, others): (&[Member], &[Member]),
+    items: &[Item],
+    lookups: usize,
+    network: &Network,
+) -> Result<Aftermath> {
+    publishers.iter().for_each(|publisher| publisher.kill(Death::Silent));
+    let mut aftermath = Aftermath { holders: 0, asked: 0, found: 0 };
+    for item in items {
+        let mut seekers = without(others, item.key, item.provider).await?;
+        aftermath.holders += others.len() - seekers.len();
+        seekers.truncate(lookups.div_ceil(PUBLISHERS));
+        let looked = look_up(&seekers, std::slice::from_ref(item), network).await?;
+        aftermath.asked += looked.asked;
+        aftermath.found += looked.found;
+    }
+    Ok(aftermath)
 }
 
 /// Those who do not hold the record themselves, and so have to ask.

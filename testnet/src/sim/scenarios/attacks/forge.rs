@@ -9,21 +9,17 @@ use anyhow::{Context, Result};
 use libp2p::{PeerId, identity::PublicKey};
 use shoal_dht::Defence;
 
-use super::{FOUND, Side, announce_all, anywhere, honest, visit, without};
+use super::{FOUND, PUBLISHERS, Side, announce_all, anywhere, honest, look_up_without_publishers, visit};
 use crate::{
     bench::svg::Chart,
     sim::{
-        lookups::{look_up, publish},
+        lookups::publish,
         member::{attacker::Manner, shoal},
         report::{Report, Sheet, count, number, text},
         seed::Seed,
-        wire::{Death, Way},
+        wire::Way,
     },
-    stats::percent,
 };
-
-/// Honest nodes that publish a key each.
-const PUBLISHERS: usize = 10;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
@@ -108,19 +104,10 @@ async fn play(seed: Seed, way: Way, options: &Options, side: Side) -> Result<Out
         strangers.push(visit(&mut network, &key, &address, manner)?);
     }
     announce_all(&strangers, others, |_| keys.clone()).await?;
-    // Whoever is asked must know the keys from announcements, and not be one of those who have them.
-    publishers.iter().for_each(|publisher| publisher.kill(Death::Silent));
-    let (mut asked, mut found, mut copies) = (0, 0, 0);
-    for item in &published.items {
-        let mut seekers = without(others, item.key, item.provider).await?;
-        copies += others.len() - seekers.len();
-        seekers.truncate(options.lookups.div_ceil(PUBLISHERS));
-        let looked = look_up(&seekers, std::slice::from_ref(item), &network).await?;
-        asked += looked.asked;
-        found += looked.found;
-    }
-    let copies = copies as f64 / published.items.len() as f64;
-    Ok(Outcome { copies, asked, found: percent(found, asked) })
+    let (roles, items) = ((publishers, others), &published.items);
+    let aftermath = look_up_without_publishers(roles, items, options.lookups, &network).await?;
+    let copies = aftermath.holders as f64 / items.len() as f64;
+    Ok(Outcome { copies, asked: aftermath.asked, found: aftermath.found_percent() })
 }
 
 /// The key that a peer signs with, which is its name.

@@ -7,21 +7,18 @@ use futures::future::try_join_all;
 use shoal_content::ProviderKey;
 use shoal_dht::{Defence, Limits};
 
-use super::{FOUND, From, Side, announce_all, honest, visit, without};
+use super::{FOUND, From, PUBLISHERS, Side, announce_all, honest, look_up_without_publishers, visit};
 use crate::{
     bench::svg::Chart,
     sim::{
-        lookups::{look_up, publish},
+        lookups::publish,
         member::{Member, attacker::Manner, shoal},
         report::{Report, Sheet, count, number, text},
         seed::Seed,
-        wire::{Death, Way},
+        wire::Way,
     },
     stats::percent,
 };
-
-/// Honest nodes that publish a key each.
-const PUBLISHERS: usize = 10;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
@@ -134,16 +131,8 @@ async fn play(
     let (publishers, others) = members.split_at_checked(PUBLISHERS).context("there are not enough nodes")?;
     let published = publish(publishers, &network, "item").await?;
     let whole = published.copies.values().iter().filter(|copies| **copies > 0.0).count();
-    // Whoever is asked must know the keys from announcements, and not be one of those who have them.
-    publishers.iter().for_each(|publisher| publisher.kill(Death::Silent));
-    let (mut asked, mut found) = (0, 0);
-    for item in &published.items {
-        let mut seekers = without(others, item.key, item.provider).await?;
-        seekers.truncate(options.lookups.div_ceil(PUBLISHERS));
-        let looked = look_up(&seekers, std::slice::from_ref(item), &network).await?;
-        asked += looked.asked;
-        found += looked.found;
-    }
+    let roles = (publishers, others);
+    let aftermath = look_up_without_publishers(roles, &published.items, options.lookups, &network).await?;
     let strangers: Vec<_> =
         strangers.into_iter().enumerate().map(|(number, stranger)| (stranger, keys(number).into())).collect();
     let held = try_join_all(others.iter().map(|node| held(node, &strangers))).await?;
@@ -151,7 +140,7 @@ async fn play(
         held: held.into_iter().max().unwrap_or(0),
         kept: percent(whole, publishers.len()),
         copies: published.copies.mean(),
-        found: percent(found, asked),
+        found: aftermath.found_percent(),
     })
 }
 
