@@ -1,10 +1,10 @@
 //! Asks those who fetch a directory what they have of one file of it.
 
-use std::{pin::pin, time::Instant};
+use std::pin::pin;
 
 use futures::{Stream, StreamExt};
 
-use super::{Finding, Found, Holder, Seek, findings};
+use super::{Finding, Holder, Seek, again::Again, findings};
 
 impl Seek {
     /// Asks these `peers` for the content, each again as long as what it holds grows, and whom they introduce. Nobody else
@@ -18,20 +18,18 @@ impl Seek {
         peers: impl Stream<Item = Holder> + Send,
     ) -> impl Stream<Item = Finding> + Send {
         findings(|tell| async move {
-            let found = Found::default();
+            let again = Again::default();
             let take_in = async {
                 let mut peers = pin!(peers);
                 while let Some(Holder { peer, addresses, .. }) = peers.next().await {
                     // One that had nothing and was forgotten is asked again when it has more of the directory.
-                    if found.watch().introduced(peer, addresses, Instant::now()) {
-                        found.changed.notify_one();
-                    }
+                    again.introduced(peer, addresses);
                 }
-                std::future::pending::<()>().await;
+                std::future::pending().await
             };
             tokio::select! {
-                () = self.ask_again(&tell, &found) => {}
-                () = take_in => {}
+                end = self.ask_again(&tell, &again) => end,
+                end = take_in => end,
             }
         })
     }

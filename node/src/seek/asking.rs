@@ -1,9 +1,10 @@
-//! Dials and asks one peer.
+//! Dials and asks one peer, and what is believed of its answer.
 
 use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
-use shoal_transfer::have::{Answer, Have, Request, Response};
+use shoal_dht::AddressClass;
+use shoal_transfer::have::{self, Answer, Have, Request, Response};
 
 use super::{Seek, Via};
 use crate::{hint::Hint, net::NetError};
@@ -92,6 +93,16 @@ impl Seek {
             asked => asked,
         }
     }
+
+    /// Whom a peer that lives at `from` introduces, and where they may be dialled.
+    pub(super) fn introduced(
+        &self,
+        others: Vec<have::Holder>,
+        from: &[Multiaddr],
+    ) -> impl Iterator<Item = (PeerId, Vec<Multiaddr>)> {
+        let others = others.into_iter().filter(|other| other.peer != self.me);
+        others.map(|other| (other.peer, believable(other.addresses, from)))
+    }
 }
 
 impl Candidate {
@@ -106,5 +117,38 @@ impl Met {
             Self::Hint(hint) => hint.addresses.clone(),
             Self::Candidate(candidate) => candidate.addresses.clone(),
         }
+    }
+}
+
+/// What may be dialled of the addresses that somebody told who lives at `from`: whoever is far away knows nothing of
+/// the networks here, and must not make this node knock at the doors in them.
+fn believable(mut told: Vec<Multiaddr>, from: &[Multiaddr]) -> Vec<Multiaddr> {
+    let lives = |class| from.iter().any(|address| AddressClass::of(address) == class);
+    told.retain(|address| match AddressClass::of(address) {
+        AddressClass::Global => true,
+        AddressClass::Private => lives(AddressClass::Private) || lives(AddressClass::Loopback),
+        AddressClass::Loopback => lives(AddressClass::Loopback),
+        _ => false,
+    });
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn only_neighbours_introduce_neighbours() {
+        let told =
+            ["/ip4/8.8.8.8/tcp/1", "/ip4/192.168.0.9/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/0"];
+        let believed = |from: &str| believable(addresses(&told), &addresses(&[from]));
+        assert_eq!(believed("/ip4/9.9.9.9/tcp/1"), addresses(&told[..1]));
+        assert_eq!(believed("/ip4/192.168.0.2/tcp/1"), addresses(&told[..2]));
+        assert_eq!(believed("/ip4/127.0.0.1/tcp/2"), addresses(&told[..3]));
+        assert_eq!(believable(addresses(&told), &[]), addresses(&told[..1]), "from nobody knows where");
     }
 }
