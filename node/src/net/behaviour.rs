@@ -69,10 +69,10 @@ pub(crate) struct Parts {
     pub(crate) mdns_failure: Option<String>,
 }
 
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Builds the Swarm; it does not listen yet.
 pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError> {
-    let transport_failed =
-        |source: Box<dyn std::error::Error + Send + Sync>| StartError::Transport { source };
     let (dht, mdns_failure) = shoal_dht::Behaviour::new(&shoal_dht::Config {
         network: config.network.clone(),
         keypair: key.clone(),
@@ -103,44 +103,51 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
         ranges: OnHeap::new(ranges),
     };
     let rules = Rules::new(&config.limits, Instant::now());
-    let ahead = Ahead::default();
-    let builder = SwarmBuilder::with_existing_identity(key.clone()).with_tokio();
-    let settings = |config: libp2p::swarm::Config| {
-        config
-            .with_idle_connection_timeout(IDLE_CONNECTION)
-            // Each of our streams proposes one protocol: what is said on it need not wait for the peer to agree.
-            .with_substream_upgrade_protocol_override(libp2p::core::upgrade::Version::V1Lazy)
-    };
     let swarm = match config.transport {
-        Transport::Internet => builder
-            .with_other_transport(|key| {
-                Ok(HeadStart::first(Guard::new(tcp(key)?, rules.clone()), ahead.clone()))
-            })
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_other_transport(|key| {
-                HeadStart::later(Guard::new(quic(key), rules.clone()), ahead.clone(), QUIC_WAITS)
-            })
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_dns()
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_behaviour(|_| behaviour)
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_swarm_config(settings)
-            .with_connection_timeout(HANDSHAKE)
-            .build(),
-        Transport::Memory => builder
-            .with_other_transport(memory_transport)
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_behaviour(|_| behaviour)
-            .map_err(|source| transport_failed(Box::new(source)))?
-            .with_swarm_config(settings)
-            .with_connection_timeout(HANDSHAKE)
-            .build(),
+        Transport::Internet => internet(key, behaviour, &rules),
+        Transport::Memory => memory(key, behaviour),
     };
+    let swarm = swarm.map_err(|source| StartError::Transport { source })?;
     Ok(Parts { swarm, opener, incoming, rules, mdns_failure: mdns_failure.map(|error| error.to_string()) })
 }
 
-fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
+/// A Swarm over TCP and QUIC.
+fn internet(key: &Keypair, behaviour: Behaviour, rules: &Rules) -> Result<Swarm<Behaviour>, AnyError> {
+    let ahead = Ahead::default();
+    Ok(SwarmBuilder::with_existing_identity(key.clone())
+        .with_tokio()
+        .with_other_transport(|key| {
+            Ok(HeadStart::first(Guard::new(tcp(key)?, rules.clone()), ahead.clone()))
+        })?
+        .with_other_transport(|key| {
+            HeadStart::later(Guard::new(quic(key), rules.clone()), ahead.clone(), QUIC_WAITS)
+        })?
+        .with_dns()?
+        .with_behaviour(|_| behaviour)?
+        .with_swarm_config(settings)
+        .with_connection_timeout(HANDSHAKE)
+        .build())
+}
+
+/// A Swarm that reaches nobody outside of this process.
+fn memory(key: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, AnyError> {
+    Ok(SwarmBuilder::with_existing_identity(key.clone())
+        .with_tokio()
+        .with_other_transport(in_memory)?
+        .with_behaviour(|_| behaviour)?
+        .with_swarm_config(settings)
+        .with_connection_timeout(HANDSHAKE)
+        .build())
+}
+
+fn settings(config: libp2p::swarm::Config) -> libp2p::swarm::Config {
+    config
+        .with_idle_connection_timeout(IDLE_CONNECTION)
+        // Each of our streams proposes one protocol: what is said on it need not wait for the peer to agree.
+        .with_substream_upgrade_protocol_override(libp2p::core::upgrade::Version::V1Lazy)
+}
+
+fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, AnyError> {
     let sockets = socket::Settings::of_this_machine();
     let streams = AnyPort::new(tcp::tokio::Transport::new(tcp::Config::default()));
     Ok(Eager::new(streams.map(move |stream, _| sockets.set(stream)), key)?.boxed())
@@ -152,19 +159,17 @@ fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
         .boxed()
 }
 
-/// What every member of a network says it speaks.
-pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
-    format!("/shoal/{network}/1")
-}
-
-fn memory_transport(
-    key: &Keypair,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn std::error::Error + Send + Sync>> {
+fn in_memory(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, AnyError> {
     Ok(libp2p::core::transport::MemoryTransport::default()
         .upgrade(libp2p::core::upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(yamux::Config::default())
         .boxed())
+}
+
+/// What every member of a network says it speaks.
+pub(crate) fn protocol_version(network: &shoal_content::NetworkName) -> String {
+    format!("/shoal/{network}/1")
 }
 
 /// The part of a node's limits that the overlay keeps to: what a transfer wants to dial meanwhile needs room too.
