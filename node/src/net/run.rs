@@ -5,6 +5,7 @@
 //! Tells: each caller its answer; watchers, when the node may know more peers than before.
 //! Ends: when the node stops, after its connections are closed.
 
+mod dials;
 mod failure;
 mod peers;
 mod questions;
@@ -12,20 +13,12 @@ mod records;
 mod waiting;
 
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use libp2p::{
-    Multiaddr, PeerId, Swarm,
-    request_response::ResponseChannel,
-    swarm::{
-        SwarmEvent,
-        dial_opts::{DialOpts, PeerCondition},
-    },
-};
+use libp2p::{Multiaddr, PeerId, Swarm, request_response::ResponseChannel, swarm::SwarmEvent};
 use rand::seq::IteratorRandom;
 use shoal_dht::{RecordChange, Scope};
 use shoal_transfer::have;
@@ -37,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     peers::Peers,
-    waiting::{Ask, Dial, Waiting},
+    waiting::{Ask, Waiting},
 };
 use super::{
-    COMMANDS, Command, Net, NetError, Overlay, SaidBy,
+    COMMANDS, Command, Net, Overlay, SaidBy,
     behaviour::{Behaviour, BehaviourEvent},
     book::{Book, Draft},
     guard::Rules,
@@ -211,50 +204,10 @@ impl Driver {
                 let id = self.swarm.behaviour_mut().dht.withdraw(&keys);
                 self.waiting.withdrawals.insert(id, done);
             }
-            Command::Ban { peer } => {
-                tracing::info!(%peer, "a peer that keeps sending wrong bytes is locked out for a while");
-                self.bans.add(peer, Instant::now());
-                self.swarm.behaviour_mut().blocked.block_peer(peer);
-            }
+            Command::Ban { peer } => self.ban(peer),
             Command::Peers { reply } => drop(reply.send(self.peers.list(Instant::now()))),
             Command::Overlay { reply } => drop(reply.send(self.overlay())),
             Command::Records(records) => self.on_records(records),
-        }
-    }
-
-    fn dial(
-        &mut self,
-        peer: Option<PeerId>,
-        addresses: Vec<Multiaddr>,
-        reply: tokio::sync::oneshot::Sender<Result<PeerId, NetError>>,
-    ) {
-        if let Some(peer) = peer {
-            if self.swarm.is_connected(&peer) {
-                drop(reply.send(Ok(peer)));
-                return;
-            }
-            if let Some(connection) = self.waiting.dial_of(&peer, &addresses) {
-                self.waiting.dials.push(Dial { connection, peer: Some(peer), addresses, reply });
-                return;
-            }
-        }
-        let options = match (peer, addresses.first()) {
-            // Others may be dialling it where it is not, and what fails there must not speak for these addresses.
-            (Some(peer), _) => DialOpts::peer_id(peer)
-                .addresses(addresses.clone())
-                .condition(PeerCondition::Disconnected)
-                .extend_addresses_through_behaviour()
-                .build(),
-            (None, Some(address)) => DialOpts::unknown_peer_id().address(address.clone()).build(),
-            (None, None) => {
-                drop(reply.send(Err(NetError::Unreachable("no address".into()))));
-                return;
-            }
-        };
-        let connection = options.connection_id();
-        match self.swarm.dial(options) {
-            Ok(()) => self.waiting.dials.push(Dial { connection, peer, addresses, reply }),
-            Err(error) => drop(reply.send(Err(NetError::Unreachable(failure::of_dial(&error).into())))),
         }
     }
 
@@ -300,11 +253,7 @@ impl Driver {
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
-                tracing::debug!(peer = ?peer_id, error = %failure::of_dial(&error), "a dial failed");
-                self.waiting.dial_failed(connection_id, &failure::of_dial(&error));
-                if let Some(peer) = peer_id {
-                    self.waiting.tried(&peer, &failure::places(&error));
-                }
+                self.dial_failed(connection_id, peer_id, &error);
             }
             _ => {}
         }
@@ -368,42 +317,12 @@ impl Driver {
         }
     }
 
-    /// Multicast is a hint from anyone: worth a dial. The overlays bound the rate, and tell again whom we have not met.
-    fn discovered(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        if !self.swarm.is_connected(&peer) {
-            drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
-        }
-    }
-
     fn own_addresses_changed(&mut self) {
         let listening: Vec<_> = self.swarm.listeners().cloned().collect();
         self.wiring.rules.lock().listens_at(&listening);
         self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
         self.listening.send_replace(listening);
         self.bump();
-    }
-
-    /// Dials some of the peers that the tables have lost.
-    fn try_the_lost(&mut self) {
-        let now = Instant::now();
-        if !self.reseed.is_due(now) {
-            return;
-        }
-        // Whoever is lost a moment after it came is known as well.
-        self.note_connected();
-        let table: HashSet<_> =
-            self.swarm.behaviour_mut().dht.table().into_iter().map(|(_, peer, _)| peer).collect();
-        let here = |peer: &PeerId| table.contains(peer) || self.swarm.is_connected(peer);
-        let picked = self.reseed.pick(self.wiring.book.sightings(SystemTime::now()), here, now);
-        for (peer, addresses) in picked {
-            drop(self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()));
-        }
-    }
-
-    fn end_bans(&mut self) {
-        for peer in self.bans.served(Instant::now()) {
-            self.swarm.behaviour_mut().blocked.unblock_peer(peer);
-        }
     }
 
     fn end_abandoned_lookups(&mut self) {

@@ -8,7 +8,7 @@ use shoal_content::{Digest, NetworkName, ProviderKey};
 use shoal_transfer::have::{Answer, Have, Request, Response};
 
 use super::{
-    super::{Records, SaidBy},
+    super::{NetError, Records, SaidBy},
     *,
 };
 use crate::config::{Builder, Transport};
