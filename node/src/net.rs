@@ -35,7 +35,7 @@ use crate::{
 
 pub use self::guard::{Guard, ruled};
 pub(crate) use self::{
-    behaviour::{Behaviour, build, protocol_version},
+    behaviour::{Behaviour, Parts, build, protocol_version},
     book::Book,
     run::{Answer, Driver, SaveProgress, Wiring},
 };

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair};
+use shoal_content::Digest;
+use shoal_dht::RecordChange;
 use shoal_store::Store;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -16,12 +18,13 @@ use crate::{
     error::StartError,
     events::Sink,
     get::Flights,
+    hint::Unreached,
     home::Home,
     inner::{Inner, Traffic},
     join,
     library::Library,
     listen,
-    net::{self, Book, Driver, Wiring},
+    net::{self, Behaviour, Book, Driver, Parts, Wiring},
     publish,
     rates::Pacers,
     seek::Former,
@@ -47,40 +50,80 @@ struct Opened {
     progress: Option<Vec<u8>>,
 }
 
+/// The ends of a node that one task each takes over.
+struct Ends {
+    driver: Driver,
+    library: Library,
+    incoming: shoal_transfer::Incoming,
+    broken: mpsc::Receiver<Digest>,
+    record_changes: mpsc::Receiver<Vec<RecordChange>>,
+    unkept: watch::Sender<Option<String>>,
+    unreached: watch::Sender<Vec<Unreached>>,
+    /// The peers that an earlier run knew, and where they were.
+    known: Vec<(PeerId, Vec<Multiaddr>)>,
+}
+
 /// Starts a node; it runs until the guard is dropped, or until its tasks are told to stop.
 pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), StartError> {
     let tasks = Tasks::new();
     let last = tasks.stopping().clone().drop_guard();
     net::warm_up(&config, &tasks);
-    let Opened { home, key, store, book, former, progress } = open(&config, &tasks).await?;
-    let me = key.public().to_peer_id();
-    let mut parts = net::build(&config, &key)?;
+    let opened = open(&config, &tasks).await?;
+    let mut parts = net::build(&config, &opened.key)?;
     listen::listen(&mut parts.swarm, &config)?;
+    resume(&mut parts.swarm, &config, opened.progress.as_deref());
 
-    let events = Sink::new();
-    let known = book.recent();
-    let (broken, found_broken) = mpsc::channel(BROKEN);
-    let library = Library::new(store.clone(), tasks.clone(), broken, config.network.clone());
-    let (records, record_changes) = mpsc::channel(1);
-    // A node that is gone in a moment learns nothing worth keeping.
-    let keeps_records = !config.transient;
-    if keeps_records {
-        parts.swarm.behaviour_mut().dht.expect_records();
+    let (inner, ends) = wire(config, tasks, opened, parts);
+    let inner = Arc::new(inner);
+    spawn_all(&inner, ends);
+    if let Some(reason) = &inner.mdns_failure {
+        tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
     }
-    let progress = progress.and_then(|row| announce::unpack_progress(&config.network, config.announce, &row));
+    let mut listening = inner.net.listening.clone();
+    drop(tokio::time::timeout(listen::READY, listening.wait_for(|addresses| !addresses.is_empty())).await);
+    inner.tasks.spawn_until_stop("tidy up", tidy_up(inner.store.clone(), inner.tasks.clone()));
+    inner.tasks.spawn_until_stop("restore", publish::restore(inner.clone()));
+    Ok((inner, last))
+}
+
+/// Tells the overlays what they will hear of an earlier run, before they do anything else.
+fn resume(swarm: &mut Swarm<Behaviour>, config: &Builder, progress: Option<&[u8]>) {
+    let dht = &mut swarm.behaviour_mut().dht;
+    if keeps_records(config) {
+        dht.expect_records();
+    }
+    let progress = progress.and_then(|row| announce::unpack_progress(&config.network, config.announce, row));
     if let Some(progress) = progress {
-        parts.swarm.behaviour_mut().dht.resume(&progress);
+        dht.resume(&progress);
     }
+}
+
+/// A node that is gone in a moment learns nothing worth keeping.
+fn keeps_records(config: &Builder) -> bool {
+    !config.transient
+}
+
+/// Connects what a node is made of. Nothing runs yet.
+fn wire(config: Builder, tasks: Tasks, opened: Opened, parts: Parts) -> (Inner, Ends) {
+    let Opened { home, key, store, book, former, .. } = opened;
+    let events = Sink::new();
+    let network = config.network.clone();
+    let known = book.recent();
+    let (tell_broken, broken) = mpsc::channel(BROKEN);
+    let (records, record_changes) = mpsc::channel(1);
+    let (tell_unkept, unkept) = watch::channel(None);
+    let (tell_unreached, unreached) = watch::channel(Vec::new());
+    let library = Library::new(store.clone(), tasks.clone(), tell_broken, network.clone());
     let wiring = Wiring {
         records,
         rules: parts.rules,
         answer: serve::answers(library.clone()),
         save: net::saver(tasks.clone()),
-        save_progress: announce::saver(tasks.clone(), store.clone(), config.network.clone(), config.announce),
+        save_progress: announce::saver(tasks.clone(), store.clone(), network.clone(), config.announce),
         events: events.clone(),
         book,
         external: config.external.clone(),
-        protocol_version: net::protocol_version(&config.network),
+        protocol_version: net::protocol_version(&network),
         stop: tasks.stopping().clone(),
     };
     let (driver, net) = Driver::new(parts.swarm, wiring);
@@ -89,52 +132,24 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
         net: net.clone(),
         store: store.clone(),
         tasks: tasks.clone(),
-        network: config.network.clone(),
+        network,
         started,
         policy: config.announce,
     };
-    let traffic = Traffic::default();
-    let pacers = Pacers::new(config.rates);
-
-    tasks.spawn("network", driver.run());
-    let (tell_unkept, unkept) = watch::channel(None);
-    if keeps_records {
-        let (path, network) = (home.paths().records.clone(), config.network.clone());
-        let keeper = Keeper { net: net.clone(), tasks: tasks.clone(), network, path, unkept: tell_unkept };
-        tasks.spawn("records", keeper.run(record_changes));
-    }
-    let limits = config.limits.of_transfer();
-    let serving =
-        serve::serve_all(parts.incoming, library, tasks.clone(), traffic.clone(), pacers.clone(), limits);
-    tasks.spawn_until_stop("serve", serving);
-    tasks.spawn_until_stop("withdraw", announcer.clone().withdraw_broken(found_broken, events.clone()));
-    tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
-    tasks.spawn("holders", former.clone().write_at_the_end(tasks.clone()));
-    let (tell, unreached) = watch::channel(Vec::new());
-    let named = config.peers.clone();
-    let joining = join::stay_joined(net.clone(), config.network.clone(), named, known, tell);
-    tasks.spawn_until_stop("join", joining);
-    if let Some(reason) = &parts.mdns_failure {
-        tracing::warn!(%reason, "peers on the local network are not found by themselves; name one with --peer");
-    }
-    let mut listening = net.listening.clone();
-    drop(tokio::time::timeout(listen::READY, listening.wait_for(|addresses| !addresses.is_empty())).await);
-
-    let inner = Arc::new(Inner {
+    let inner = Inner {
         paths: home.paths().clone(),
         home: Mutex::new(Some(home)),
-        config,
-        me,
+        me: key.public().to_peer_id(),
         store,
         net,
         opener: parts.opener,
         tasks,
         events,
         announcer,
-        traffic,
+        traffic: Traffic::default(),
         flights: Flights::default(),
         former,
-        pacers,
+        pacers: Pacers::new(config.rates),
         started,
         mdns_failure: parts.mdns_failure,
         unreached,
@@ -142,10 +157,46 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
         jobs: watch::Sender::new(0),
         stop_asked: CancellationToken::new(),
         trust: Mutex::default(),
-    });
-    inner.tasks.spawn_until_stop("tidy up", tidy_up(inner.store.clone(), inner.tasks.clone()));
-    inner.tasks.spawn_until_stop("restore", publish::restore(inner.clone()));
-    Ok((inner, last))
+        config,
+    };
+    let ends = Ends {
+        driver,
+        library,
+        incoming: parts.incoming,
+        broken,
+        record_changes,
+        unkept: tell_unkept,
+        unreached: tell_unreached,
+        known,
+    };
+    (inner, ends)
+}
+
+/// Spawns what runs for as long as the node does.
+fn spawn_all(inner: &Inner, ends: Ends) {
+    let Inner { config, tasks, net, announcer, .. } = inner;
+    tasks.spawn("network", ends.driver.run());
+    if keeps_records(config) {
+        let keeper = Keeper {
+            net: net.clone(),
+            tasks: tasks.clone(),
+            network: config.network.clone(),
+            path: inner.paths.records.clone(),
+            unkept: ends.unkept,
+        };
+        tasks.spawn("records", keeper.run(ends.record_changes));
+    }
+    let (traffic, pacers) = (inner.traffic.clone(), inner.pacers.clone());
+    let limits = config.limits.of_transfer();
+    let serving = serve::serve_all(ends.incoming, ends.library, tasks.clone(), traffic, pacers, limits);
+    tasks.spawn_until_stop("serve", serving);
+    let withdrawing = announcer.clone().withdraw_broken(ends.broken, inner.events.clone());
+    tasks.spawn_until_stop("withdraw", withdrawing);
+    tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
+    tasks.spawn("holders", inner.former.clone().write_at_the_end(tasks.clone()));
+    let (network, named) = (config.network.clone(), config.peers.clone());
+    let joining = join::stay_joined(net.clone(), network, named, ends.known, ends.unreached);
+    tasks.spawn_until_stop("join", joining);
 }
 
 /// Takes the home for this process and opens what it keeps.
