@@ -10,6 +10,7 @@ mod driver;
 mod ended;
 mod line;
 mod lines;
+mod receiver;
 mod reins;
 mod timer;
 mod transfer;
