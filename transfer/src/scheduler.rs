@@ -15,6 +15,7 @@ mod assign;
 mod failure;
 mod guess;
 mod rarity;
+mod request;
 pub(crate) mod source;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use shoal_content::{GROUP_LEN, GroupRanges, Tree};
 
 pub use self::failure::Failure;
 pub use self::guess::MAX_GUESSES;
+use self::request::Request;
 use self::source::Source;
 
 /// Time without a verified group after which a request is given up. Long enough for a slow link to send one group,
@@ -112,55 +114,6 @@ pub struct Scheduler {
     /// Whether no other fetch asks the same sources.
     is_alone: bool,
     actions: Vec<Action>,
-}
-
-#[derive(Debug)]
-struct Request {
-    source: SourceId,
-    /// What its source has yet to choose from.
-    offer: Option<Offer>,
-    /// What it is still expected to bring.
-    todo: GroupRanges,
-    /// The size that is to be proven before any of it is kept, if this request does not prove it itself.
-    claim: Option<u64>,
-    /// What it brought and the disk has yet to take.
-    writing: GroupRanges,
-    /// When it was made, or last brought a group.
-    progress_at: Instant,
-    /// Whether it brought a group at all.
-    heard: bool,
-    /// Bytes that were credited to its source when they came, and are yet to be kept.
-    credited: u64,
-}
-
-/// Groups of which a source is to choose some.
-#[derive(Debug)]
-struct Offer {
-    of: GroupRanges,
-    most: u64,
-}
-
-impl Request {
-    /// How long its source brought nothing that we waited for.
-    fn quiet(&self, now: Instant) -> Duration {
-        if self.is_awaited() { now.saturating_duration_since(self.progress_at) } else { Duration::ZERO }
-    }
-
-    /// Whether its source is to bring something, and not the disk or the proof of a size.
-    fn is_awaited(&self) -> bool {
-        let came_whole = self.claim.is_some() && self.credited >= self.todo.len().saturating_mul(GROUP_LEN);
-        self.writing.is_empty() && !came_whole
-    }
-
-    /// Whether there is nothing left to wait for.
-    fn is_needless(&self) -> bool {
-        self.offer.is_none() && self.todo.is_empty() && self.writing.is_empty()
-    }
-
-    /// Groups that are still to come.
-    fn expected(&self) -> u64 {
-        self.offer.as_ref().map_or_else(|| self.todo.len(), |offer| offer.most)
-    }
 }
 
 impl Scheduler {
@@ -358,104 +311,5 @@ impl Scheduler {
             None => source.may_prove,
             Some(_) => !source.held_of(&self.missing).is_empty(),
         }
-    }
-
-    fn give_up_stalled(&mut self, now: Instant) {
-        let stalled: Vec<(RequestId, SourceId)> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.quiet(now) >= STALL)
-            .map(|(id, request)| (*id, request.source))
-            .collect();
-        for (id, source) in stalled {
-            self.cancel(id);
-            self.blame(source, Failure::Stalled, now);
-        }
-    }
-
-    /// Cancels requests whose groups were all brought or taken over by others.
-    fn cancel_needless(&mut self) {
-        if self.tree.is_none() {
-            return;
-        }
-        let needless: Vec<RequestId> =
-            self.requests.iter().filter(|(_, request)| request.is_needless()).map(|(id, _)| *id).collect();
-        for id in needless {
-            self.cancel(id);
-        }
-    }
-
-    fn request(&mut self, source: SourceId, ranges: GroupRanges, most: Option<u64>, now: Instant) {
-        self.request_on(None, source, ranges, most, now);
-    }
-
-    /// The same, on the claim that the size is this.
-    fn request_on(
-        &mut self,
-        claim: Option<u64>,
-        source: SourceId,
-        ranges: GroupRanges,
-        most: Option<u64>,
-        now: Instant,
-    ) {
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        if let Some(source) = self.sources.get_mut(&source) {
-            source.started(now);
-        }
-        self.requests.insert(
-            id,
-            Request {
-                source,
-                todo: if most.is_none() { ranges.clone() } else { GroupRanges::empty() },
-                offer: most.map(|most| Offer { of: ranges.clone(), most }),
-                claim,
-                writing: GroupRanges::empty(),
-                progress_at: now,
-                heard: false,
-                credited: 0,
-            },
-        );
-        self.actions.push(Action::Request { id, source, ranges, most, claim });
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<Request> {
-        let request = self.requests.remove(&id)?;
-        if let Some(source) = self.sources.get_mut(&request.source) {
-            source.active = source.active.saturating_sub(1);
-        }
-        Some(request)
-    }
-
-    fn cancel(&mut self, id: RequestId) {
-        if self.remove(id).is_some() {
-            self.actions.push(Action::Cancel { id });
-        }
-    }
-
-    fn blame(&mut self, id: SourceId, failure: Failure, now: Instant) {
-        let Some(source) = self.sources.get_mut(&id) else {
-            return;
-        };
-        let is_guess = source.is_guess;
-        if source.failed(&failure, now) && !is_guess {
-            return;
-        }
-        self.remove_source(id);
-        self.actions.push(if is_guess && !failure.is_proof() {
-            Action::Forget { source: id }
-        } else {
-            Action::Drop { source: id, reason: failure }
-        });
-    }
-
-    /// Removes a source with its requests.
-    fn remove_source(&mut self, id: SourceId) {
-        let requests: Vec<RequestId> =
-            self.requests.iter().filter(|(_, request)| request.source == id).map(|(id, _)| *id).collect();
-        for request in requests {
-            self.cancel(request);
-        }
-        self.sources.remove(&id);
     }
 }

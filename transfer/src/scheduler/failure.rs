@@ -1,4 +1,8 @@
-//! What goes wrong with sources.
+//! What goes wrong with sources, and what comes of it.
+
+use std::time::Instant;
+
+use super::{Action, RequestId, STALL, Scheduler, SourceId};
 
 /// Why a request failed, and why a source was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +35,7 @@ pub enum Failure {
     /// It serves too many others.
     #[error("is busy")]
     Busy,
-    /// It sent nothing that verifies for [`STALL`](super::STALL).
+    /// It sent nothing that verifies for [`STALL`].
     #[error("stopped sending")]
     Stalled,
     /// The connection was lost.
@@ -60,5 +64,48 @@ impl Failure {
             | Failure::Lost
             | Failure::Unreachable(_) => false,
         }
+    }
+}
+
+impl Scheduler {
+    /// Cancels requests that are silent for too long.
+    pub(super) fn give_up_stalled(&mut self, now: Instant) {
+        let stalled: Vec<(RequestId, SourceId)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.quiet(now) >= STALL)
+            .map(|(id, request)| (*id, request.source))
+            .collect();
+        for (id, source) in stalled {
+            self.cancel(id);
+            self.blame(source, Failure::Stalled, now);
+        }
+    }
+
+    /// Asks a source later, or drops it.
+    pub(super) fn blame(&mut self, id: SourceId, failure: Failure, now: Instant) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let is_guess = source.is_guess;
+        if source.failed(&failure, now) && !is_guess {
+            return;
+        }
+        self.remove_source(id);
+        self.actions.push(if is_guess && !failure.is_proof() {
+            Action::Forget { source: id }
+        } else {
+            Action::Drop { source: id, reason: failure }
+        });
+    }
+
+    /// Removes a source with its requests.
+    pub(super) fn remove_source(&mut self, id: SourceId) {
+        let requests: Vec<RequestId> =
+            self.requests.iter().filter(|(_, request)| request.source == id).map(|(id, _)| *id).collect();
+        for request in requests {
+            self.cancel(request);
+        }
+        self.sources.remove(&id);
     }
 }
