@@ -205,7 +205,7 @@ impl Overlay {
             let may_dial = under_way.has_room(need, connections.len());
             let next = running.search.next(now, |peer| {
                 let start = start(peer);
-                (start == Start::Warm || may_dial).then(|| pace.patience(peer, start))
+                (start == Start::Warm || may_dial).then(|| pace.patience(peer, start, now))
             });
             let Some((walk, target, node)) = next else { return began };
             let start = start(&node.peer);
@@ -306,7 +306,7 @@ impl Overlay {
         self.absent.heard(&peer);
         self.dial_failures.remove(&peer);
         let Some(asked) = self.searches.asked.remove(&request) else { return };
-        self.pace.answered(&peer, asked.start, now.saturating_duration_since(asked.at));
+        self.pace.answered(&peer, asked.start, now.saturating_duration_since(asked.at), now);
         self.searches.is_stale = true;
         let over = self.connections.get(&connection).map_or(AddressClass::Private, |remote| remote.class);
         let closer = self.take_nodes(reply.closer, over);
