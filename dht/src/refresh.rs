@@ -26,8 +26,10 @@ const ENOUGH: usize = K;
 /// Where a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// To our own place.
+    /// To our own place, until everybody around it has been asked.
     Ourselves,
+    /// The same, but only a few are asked: everybody has been asked before, and nobody came since.
+    Glance,
     /// To where nodes share so many bits with us and no more.
     Bucket(u32),
 }
@@ -54,6 +56,9 @@ pub(crate) struct Refresh {
     last: Option<Instant>,
     /// Nodes in the table when we were last through.
     known: usize,
+    /// When everybody around us was last asked, while somebody came to the table since.
+    asked_all: Option<Instant>,
+    has_grown: bool,
     /// We are to look around anew once the walk that runs is over: it began somewhere else.
     anew: bool,
 }
@@ -67,6 +72,8 @@ impl Default for Refresh {
             pause: FIRST_PAUSE,
             last: None,
             known: 0,
+            asked_all: None,
+            has_grown: false,
             anew: false,
         }
     }
@@ -77,12 +84,14 @@ impl Refresh {
     pub(crate) fn begin_anew(&mut self, now: Instant) {
         self.pause = FIRST_PAUSE;
         self.last = None;
+        self.asked_all = None;
         self.next = Some(now);
         self.anew = self.running.is_some();
     }
 
     /// Notes that the table gained a peer and has so many now.
     pub(crate) fn grew(&mut self, peers: usize, now: Instant) {
+        self.has_grown = true;
         // What our own walks bring is no reason to walk again.
         let is_looking = self.running.is_some() || !self.queue.is_empty();
         if peers > ENOUGH && self.last.is_some() && (is_looking || peers < self.known * 2) {
@@ -99,11 +108,23 @@ impl Refresh {
         }
         if self.next.is_some_and(|next| next <= now) {
             self.next = None;
-            self.running = Some(Aim::Ourselves);
+            self.running = Some(self.look(now));
         } else {
             self.running = self.queue.pop_front();
         }
         self.running
+    }
+
+    /// How to look around ourselves now. In a small network each look dials everybody who is there; those that find nothing
+    /// new would be most of what an idle node does.
+    fn look(&mut self, now: Instant) -> Aim {
+        let is_fresh = |asked: Instant| now.saturating_duration_since(asked) < PERIOD;
+        if !self.has_grown && self.asked_all.is_some_and(is_fresh) {
+            return Aim::Glance;
+        }
+        self.has_grown = false;
+        self.asked_all = Some(now);
+        Aim::Ourselves
     }
 
     /// When [`Refresh::next`] has something new to say at the latest.
@@ -115,7 +136,7 @@ impl Refresh {
     pub(crate) fn ended(&mut self, aim: Aim, census: &Census, now: Instant) {
         self.running = None;
         self.known = census.peers;
-        if std::mem::take(&mut self.anew) || aim != Aim::Ourselves {
+        if std::mem::take(&mut self.anew) || matches!(aim, Aim::Bucket(_)) {
             return;
         }
         self.last = Some(now);
@@ -182,14 +203,58 @@ mod tests {
         refresh.grew(1, now);
         let mut pauses = Vec::new();
         for _ in 0..13 {
-            assert_eq!(refresh.next(now), Some(Aim::Ourselves));
-            refresh.ended(Aim::Ourselves, &census(1, &[1], 0), now);
+            let aim = refresh.next(now).unwrap();
+            refresh.ended(aim, &census(1, &[1], 0), now);
             let due = refresh.next_due().unwrap();
             pauses.push(due - now);
             now = due;
         }
         assert_eq!(pauses[..3], [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]);
         assert_eq!(pauses.last(), Some(&PERIOD), "ever less often");
+    }
+
+    #[test]
+    fn a_small_network_at_rest_asks_everybody_once_and_then_now_and_then() {
+        let (mut refresh, start) = (Refresh::default(), Instant::now());
+        let mut looks = Vec::new();
+        refresh.grew(1, start);
+        for tenth in 0..36_000 {
+            let now = start + Duration::from_millis(100) * tenth;
+            let Some(aim) = refresh.next(now) else { continue };
+            looks.push((now - start, aim));
+            if looks.len() == 1 {
+                // This look brings all of them.
+                refresh.grew(ENOUGH, now);
+            }
+            refresh.ended(aim, &census(ENOUGH, &[ENOUGH], 0), now);
+        }
+        let all = looks.iter().filter(|(_, aim)| *aim == Aim::Ourselves).map(|(at, _)| *at);
+        let all: Vec<_> = all.collect();
+        assert_eq!(
+            all[..2],
+            [Duration::ZERO, FIRST_PAUSE],
+            "those that the first one brought are asked as well"
+        );
+        assert!(all[2..].iter().all(|at| *at >= PERIOD) && (2..=6).contains(&all[2..].len()), "{looks:?}");
+        let glances = looks.iter().filter(|(_, aim)| *aim == Aim::Glance).count();
+        assert!((5..=10).contains(&glances), "{looks:?}");
+    }
+
+    #[test]
+    fn whoever_comes_to_a_small_network_later_is_asked_by_it() {
+        let (mut refresh, start) = (Refresh::default(), Instant::now());
+        refresh.grew(1, start);
+        let mut now = start;
+        for _ in 0..5 {
+            let aim = refresh.next(now).unwrap();
+            refresh.ended(aim, &census(1, &[1], 0), now);
+            now = refresh.next_due().unwrap();
+        }
+        assert_eq!(refresh.next(now), Some(Aim::Glance));
+        refresh.grew(2, now);
+        refresh.ended(Aim::Glance, &census(2, &[2], 0), now);
+        let now = refresh.next_due().unwrap();
+        assert_eq!(refresh.next(now), Some(Aim::Ourselves), "it may know others that we have not heard of");
     }
 
     #[test]

@@ -33,7 +33,7 @@ const GUIDES: usize = 2;
 /// that the others live shows when they are told.
 const WANTED_TO_ANNOUNCE: usize = 6;
 
-/// Answers that a walk to a thin part of our table ends with.
+/// Answers that a walk to a thin part of our table ends with, and one that only makes sure that nobody is new around us.
 const WANTED_TO_REFRESH: usize = 3;
 
 /// Nodes that wait to be dialled ahead of what they will be told. While there is no room for such dials, walks find
@@ -134,6 +134,7 @@ impl Overlay {
     pub(super) fn search_peers(&mut self, aim: Aim, now: Instant) {
         let (target, wants) = match aim {
             Aim::Ourselves => (self.position, HOLDERS),
+            Aim::Glance => (self.position, WANTED_TO_REFRESH),
             Aim::Bucket(bits) => (self.position.across(bits, Position::random()), WANTED_TO_REFRESH),
         };
         self.search(Why::Refresh(aim), target, None, wants, now);
@@ -241,7 +242,7 @@ impl Overlay {
     fn search_ended(&mut self, running: Running, now: Instant) {
         let Running { why, search, .. } = running;
         if let Some(main) = search.main()
-            && !matches!(why, Why::Refresh(Aim::Bucket(_)))
+            && !matches!(why, Why::Refresh(Aim::Bucket(_) | Aim::Glance))
         {
             self.size.walked(main.nodes().map(|(distance, _)| distance));
         }
