@@ -26,7 +26,6 @@ mod codec;
 mod config;
 mod disk;
 mod event;
-mod gate;
 mod handing;
 mod kademlia;
 mod lookup;

@@ -42,8 +42,11 @@ impl<B> DerefMut for OnHeap<B> {
     }
 }
 
-fn on_heap<H>(handler: H) -> HeapHandler<H> {
-    HeapHandler(Box::new(handler))
+impl<H> HeapHandler<H> {
+    /// Moves a handler to the heap.
+    pub(crate) fn new(handler: H) -> Self {
+        Self(Box::new(handler))
+    }
 }
 
 impl<B: NetworkBehaviour> NetworkBehaviour for OnHeap<B> {
@@ -66,7 +69,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for OnHeap<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.0.handle_established_inbound_connection(connection, peer, local, remote).map(on_heap)
+        self.0.handle_established_inbound_connection(connection, peer, local, remote).map(HeapHandler::new)
     }
 
     fn handle_pending_outbound_connection(
@@ -87,7 +90,9 @@ impl<B: NetworkBehaviour> NetworkBehaviour for OnHeap<B> {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.0.handle_established_outbound_connection(connection, peer, remote, role, port_use).map(on_heap)
+        self.0
+            .handle_established_outbound_connection(connection, peer, remote, role, port_use)
+            .map(HeapHandler::new)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -156,12 +161,12 @@ impl<H: ConnectionHandler> ConnectionHandler for HeapHandler<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overlay::Overlay;
+    use crate::overlay::Protocols;
 
     #[test]
     fn a_handler_takes_no_room_where_it_is_passed() {
-        let size = size_of::<THandler<Overlay>>();
+        let size = size_of::<THandler<Protocols>>();
         assert!(size > 500, "otherwise this file is of no use: {size}");
-        assert_eq!(size_of::<THandler<OnHeap<Overlay>>>(), size_of::<usize>());
+        assert_eq!(size_of::<THandler<OnHeap<Protocols>>>(), size_of::<usize>());
     }
 }

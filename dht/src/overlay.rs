@@ -3,13 +3,14 @@
 //! Owns: the routing table, the records, the announcer, the searches.  Hears: what the swarm and strangers say,
 //! keys to find, announce and withdraw.  Tells: providers found, searches ended, how announcements go.
 //! Invariant: of the addresses that strangers tell, only those of this scope are stored, handed on or
-//! dialled, and a connection from outside the scope is not offered these protocols.
+//! dialled, and these protocols are not spoken on a connection from outside the scope.
 
 mod anchoring;
 mod answering;
 mod handing;
 mod hearing;
 mod keeping;
+mod outside;
 mod purses;
 mod remote;
 mod searching;
@@ -47,6 +48,7 @@ use crate::stay;
 use crate::table::Table;
 use crate::under_way::UnderWay;
 use crate::walk::Effort;
+use outside::Outside;
 use purses::Purses;
 use remote::Remote;
 use searching::Searches;
@@ -107,6 +109,7 @@ pub struct Overlay {
     /// When a full part of the table may take somebody new.
     next_replacement: Instant,
     connections: HashMap<ConnectionId, Remote>,
+    outside: Outside,
     purses: Purses,
     dial_failures: HashMap<PeerId, Failures>,
     last_sequence: u64,
@@ -202,6 +205,7 @@ impl Overlay {
             anchors: Anchors::default(),
             next_replacement: now,
             connections: HashMap::new(),
+            outside: Outside::new(scope),
             purses: Purses::default(),
             dial_failures: HashMap::new(),
             last_sequence: 0,

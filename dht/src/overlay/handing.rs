@@ -56,6 +56,9 @@ impl Overlay {
             match Sealed::open(bytes.to_vec(), &self.network, self.scope) {
                 Ok(sealed) => {
                     let announce = &mut self.protocols.announce;
+                    if !announce.is_connected(&node.peer) {
+                        self.outside.wait_for(node.peer, &node.addresses);
+                    }
                     let sealed = Arc::new(sealed);
                     let request = announce.send_request_with_addresses(&node.peer, sealed, node.addresses);
                     self.handed.insert(request);

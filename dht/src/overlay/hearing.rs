@@ -40,6 +40,7 @@ impl Overlay {
             last_sequence,
             under_way,
             connections,
+            outside,
             ..
         } = self;
         let mut seal = |parcel: &Parcel<'_>| {
@@ -60,6 +61,7 @@ impl Overlay {
             let Some((node, sealed)) = provide.next_message(can_reach, &mut seal, now) else { break };
             if !protocols.announce.is_connected(&node.peer) {
                 under_way.begun(node.peer);
+                outside.wait_for(node.peer, &node.addresses);
             }
             protocols.announce.send_request_with_addresses(&node.peer, sealed, node.addresses);
             began = true;

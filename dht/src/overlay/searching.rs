@@ -196,7 +196,7 @@ impl Overlay {
     }
 
     fn ask_next(&mut self, id: u64, now: Instant) -> bool {
-        let Self { searches, protocols, pace, under_way, connections, .. } = self;
+        let Self { searches, protocols, pace, under_way, connections, outside, .. } = self;
         let Some(running) = searches.running.get_mut(&id) else { return false };
         let need = if matches!(running.why, Why::Lookup(_)) { Need::Lookup } else { Need::Upkeep };
         let find = &mut protocols.find;
@@ -212,6 +212,7 @@ impl Overlay {
             let start = start(&node.peer);
             if start == Start::Cold {
                 under_way.begun(node.peer);
+                outside.wait_for(node.peer, &node.addresses);
             }
             let question = Question { target, key: running.search.key() };
             let request = find.send_request_with_addresses(&node.peer, question, node.addresses);

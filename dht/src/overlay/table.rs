@@ -119,6 +119,9 @@ impl Overlay {
     /// Notes a dial that failed.
     pub(super) fn on_dial_failure(&mut self, peer: PeerId, error: &DialError, now: Instant) {
         let is_under_way = matches!(error, DialError::DialPeerConditionFalse(_));
+        if !is_under_way {
+            self.outside.ended(&peer);
+        }
         if is_refused_by_us(error) {
             self.under_way.refused(peer, now);
             return;

@@ -7,25 +7,71 @@ use futures::FutureExt;
 use futures_timer::Delay;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-    ToSwarm,
+    ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 
 use super::remote::Remote;
 use super::{Event, Overlay, Protocols};
-use crate::gate::{Gate, Offer};
+use crate::on_heap::HeapHandler;
 use crate::position::Node;
 use crate::scope::AddressClass;
 use crate::table::Link;
 use crate::under_way::Need;
 
+/// What an overlay does on a connection. The `lan` overlay tells private addresses to whoever asks, so on a connection from
+/// outside it is not there at all: it offers nothing to the other side, and asks nothing.
+type Handler = Either<HeapHandler<THandler<Protocols>>, dummy::ConnectionHandler>;
+
 impl Overlay {
-    fn gate<H>(&self, handler: H, remote: &Multiaddr) -> Gate<H> {
-        let is_ours = self.scope.speaks_over(AddressClass::of(remote));
-        Gate::new(handler, if is_ours { Offer::Open } else { Offer::Closed })
+    fn is_outside(&self, remote: &Multiaddr) -> bool {
+        !self.scope.speaks_over(AddressClass::of(remote))
+    }
+
+    fn established(&mut self, event: ConnectionEstablished<'_>) {
+        let peer = event.peer_id;
+        let address = event.endpoint.get_remote_address();
+        let remote = Remote::new(peer, address, event.endpoint.to_endpoint());
+        let is_outside = self.is_outside(address);
+        self.connections.insert(event.connection_id, remote);
+        for address in event.failed_addresses {
+            self.not_found_at(&peer, address);
+        }
+        self.dial_ended(&peer);
+        if is_outside {
+            self.outside.established(peer);
+            return;
+        }
+        let other_established = event.other_established.saturating_sub(self.outside.connections(&peer));
+        let within = ConnectionEstablished { other_established, ..event };
+        self.protocols.on_swarm_event(FromSwarm::ConnectionEstablished(within));
+        self.outside.ended(&peer);
+        self.table.linked(&peer, Link::Connected);
+        self.dial_failures.remove(&peer);
+        self.absent.heard(&peer);
+    }
+
+    fn closed(&mut self, event: ConnectionClosed<'_>) {
+        let peer = event.peer_id;
+        self.searches.wake();
+        let remote = self.connections.remove(&event.connection_id);
+        if remote.is_some_and(|remote| !self.scope.speaks_over(remote.class)) {
+            self.outside.closed(&peer);
+            return;
+        }
+        let remaining_established =
+            event.remaining_established.saturating_sub(self.outside.connections(&peer));
+        let within = ConnectionClosed { remaining_established, ..event };
+        self.protocols.on_swarm_event(FromSwarm::ConnectionClosed(within));
+        if remaining_established == 0 {
+            self.table.linked(&peer, Link::Disconnected);
+        }
+        self.anchors.lost(event.connection_id, Instant::now());
     }
 }
 
@@ -59,7 +105,7 @@ impl Overlay {
 }
 
 impl NetworkBehaviour for Overlay {
-    type ConnectionHandler = Gate<THandler<Protocols>>;
+    type ConnectionHandler = Handler;
     type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
@@ -69,8 +115,11 @@ impl NetworkBehaviour for Overlay {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if self.is_outside(remote) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
         let inner = self.protocols.handle_established_inbound_connection(connection, peer, local, remote)?;
-        Ok(self.gate(inner, remote))
+        Ok(Either::Left(HeapHandler::new(inner)))
     }
 
     fn handle_pending_outbound_connection(
@@ -92,42 +141,32 @@ impl NetworkBehaviour for Overlay {
         role: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if self.is_outside(remote) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
         let inner = self
             .protocols
             .handle_established_outbound_connection(connection, peer, remote, role, port_use)?;
-        Ok(self.gate(inner, remote))
+        Ok(Either::Left(HeapHandler::new(inner)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.protocols.on_swarm_event(event);
         match event {
-            FromSwarm::ConnectionEstablished(established) => {
-                let address = established.endpoint.get_remote_address();
-                let way = established.endpoint.to_endpoint();
-                let remote = Remote::new(established.peer_id, address, way);
-                self.connections.insert(established.connection_id, remote);
-                for address in established.failed_addresses {
-                    self.not_found_at(&established.peer_id, address);
+            FromSwarm::ConnectionEstablished(established) => self.established(established),
+            FromSwarm::ConnectionClosed(closed) => self.closed(closed),
+            FromSwarm::AddressChange(change) => {
+                let remote = self.connections.get(&change.connection_id);
+                if remote.is_some_and(|remote| self.scope.speaks_over(remote.class)) {
+                    self.protocols.on_swarm_event(event);
                 }
-                self.table.linked(&established.peer_id, Link::Connected);
-                self.dial_failures.remove(&established.peer_id);
-                self.absent.heard(&established.peer_id);
-                self.dial_ended(&established.peer_id);
-            }
-            FromSwarm::ConnectionClosed(closed) => {
-                self.connections.remove(&closed.connection_id);
-                if closed.remaining_established == 0 {
-                    self.table.linked(&closed.peer_id, Link::Disconnected);
-                }
-                self.anchors.lost(closed.connection_id, Instant::now());
-                self.searches.wake();
             }
             FromSwarm::DialFailure(failure) => {
+                self.protocols.on_swarm_event(event);
                 if let Some(peer) = failure.peer_id {
                     self.on_dial_failure(peer, failure.error, Instant::now());
                 }
             }
-            _ => {}
+            _ => self.protocols.on_swarm_event(event),
         }
     }
 
@@ -137,7 +176,10 @@ impl NetworkBehaviour for Overlay {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.protocols.on_connection_handler_event(peer, connection, event);
+        match event {
+            Either::Left(event) => self.protocols.on_connection_handler_event(peer, connection, event),
+            Either::Right(never) => match never {},
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
@@ -147,8 +189,18 @@ impl NetworkBehaviour for Overlay {
             }
             match self.protocols.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(event)) => self.on_protocols(event, Instant::now()),
-                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
+                Poll::Ready(ToSwarm::Dial { opts }) => {
+                    // The library does not dial those who are connected, and they are not connected here.
+                    let node = opts.get_peer_id().and_then(|peer| self.outside.awaited(&peer));
+                    return node.map_or(Poll::Ready(ToSwarm::Dial { opts }), dial_within);
+                }
+                Poll::Ready(other) => {
+                    return Poll::Ready(other.map_in(Either::Left).map_out(|_| unreachable!("taken above")));
+                }
                 Poll::Pending => {
+                    if let Some(node) = self.outside.next() {
+                        return dial_within(node);
+                    }
                     let now = Instant::now();
                     // Whoever had asked for a dial that was refused has heard it.
                     self.under_way.forget_refused();
@@ -174,6 +226,12 @@ impl NetworkBehaviour for Overlay {
             }
         }
     }
+}
+
+/// Dials somebody who is connected outside the scope, where it is within it. A dial that is under way already shows whether
+/// that is needed.
+fn dial_within<T>(node: Node) -> Poll<ToSwarm<Event, T>> {
+    dial(node, PeerCondition::NotDialing)
 }
 
 fn dial<T>(node: Node, condition: PeerCondition) -> Poll<ToSwarm<Event, T>> {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod abroad;
 mod announcing;
 mod finding;
 mod hostile;
