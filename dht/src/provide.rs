@@ -11,6 +11,7 @@
 //! they came, it tells each node a few times in a period, at times that are spread over it.
 
 mod batch;
+mod jobs;
 mod ledger;
 mod mark;
 mod outbox;
@@ -18,7 +19,7 @@ pub(crate) mod own;
 mod region;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use shoal_content::ProviderKey;
 use crate::position::{Node, Position};
 use crate::scope::Scope;
 use crate::wire::{MAX_KEYS, Sealed};
+use jobs::{JobId, Jobs, Ready};
 use ledger::Ledger;
 pub(crate) use ledger::Parcel;
 pub(crate) use mark::{Clock, Mark, Marks};
@@ -68,8 +70,6 @@ pub(crate) struct Walk {
     pub(crate) target: Position,
 }
 
-type JobId = u64;
-
 /// How announcing goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
@@ -95,12 +95,10 @@ pub(crate) struct Provide {
     mark: Mark,
     /// What an earlier run told; none once all that is to be kept announced is known.
     resumed: Option<Mark>,
-    jobs: BTreeMap<JobId, Job>,
-    last_job: JobId,
+    jobs: Jobs,
     regions: VecDeque<Region>,
     walks: Vec<Position>,
     outbox: Outbox,
-    notes: Vec<(Task, Note)>,
     /// Where we are, as our announcements say.
     addresses: Vec<Multiaddr>,
     /// When the routing table last grew, unless that has been dealt with.
@@ -111,22 +109,6 @@ pub(crate) struct Provide {
     stale: bool,
 }
 
-/// Keys on their way to the nodes that should hold them, and somebody who waits for that.
-#[derive(Debug)]
-struct Job {
-    task: Task,
-    /// None withdraws.
-    ttl: Option<Duration>,
-    started: bool,
-    chosen: bool,
-    /// When it does without the nodes that are not known yet.
-    until: Option<Instant>,
-    /// Keys whose nodes are not known yet, in the order of the key space.
-    waiting: BTreeMap<Position, ProviderKey>,
-    /// Messages not yet answered.
-    open: usize,
-}
-
 impl Provide {
     pub(crate) fn new(scope: Scope, keys: SharedKeys, clock: Clock) -> Self {
         Self {
@@ -134,12 +116,10 @@ impl Provide {
             clock,
             mark: Mark::default(),
             resumed: Some(Mark::default()),
-            jobs: BTreeMap::new(),
-            last_job: 0,
+            jobs: Jobs::default(),
             regions: VecDeque::new(),
             walks: Vec::new(),
             outbox: Outbox::default(),
-            notes: Vec::new(),
             addresses: Vec::new(),
             grew: None,
             pause: None,
@@ -151,8 +131,9 @@ impl Provide {
     pub(crate) fn announce(&mut self, task: Task, keys: &[ProviderKey], ttl: Duration) {
         self.ledger.life = ttl;
         self.ledger.await_keys(keys);
-        let job = self.add_job(task, keys, Some(ttl));
-        self.finish_job(job);
+        let job = self.jobs.add(task, keys.iter().copied(), Some(ttl), None);
+        self.jobs.finish(job);
+        self.stale = true;
     }
 
     /// Takes keys into our own list that are not there, to be told when their turn comes, unless an earlier run told
@@ -170,36 +151,22 @@ impl Provide {
 
     /// Lets an announcement go on without anybody who waits for it.
     pub(crate) fn unwatch(&mut self, task: Task) {
-        let Self { jobs, ledger, .. } = self;
-        let Some((id, job)) = jobs.iter_mut().find(|(_, job)| job.task == task) else { return };
-        let id = *id;
-        ledger.defer(std::mem::take(&mut job.waiting).values());
+        let Some(keys) = self.jobs.unwatch(task) else { return };
+        self.ledger.defer(keys.values());
         self.stale = true;
-        if job.started {
-            self.finish_job(id);
-        } else {
-            // It never began here, so there is no end of it to tell.
-            self.jobs.remove(&id);
-        }
     }
 
     /// Forgets keys, and tells whoever may hold their records.
     pub(crate) fn withdraw(&mut self, task: Task, keys: &[ProviderKey], now: Instant) {
-        for position in keys.iter().map(Position::of_key) {
-            for job in self.jobs.values_mut() {
-                job.waiting.remove(&position);
-            }
-        }
+        self.jobs.forget(keys);
         let (known, unknown) = self.ledger.disown(keys);
-        let unknown: Vec<_> = unknown.into_iter().collect();
-        let job = self.add_job(task, &unknown, None);
-        self.jobs.entry(job).and_modify(|job| job.until = Some(now + WITHDRAWING));
-        self.start(job);
+        let job = self.jobs.add(task, unknown.into_iter(), None, Some(now + WITHDRAWING));
+        self.jobs.start(job);
         for (keys, holders) in known {
             self.send(Some(job), keys, None, &holders, now);
         }
-        let ids: Vec<_> = self.jobs.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.finish_job(id));
+        self.jobs.finish_all();
+        self.stale = true;
     }
 
     /// Takes what an earlier run told.
@@ -252,12 +219,7 @@ impl Provide {
             self.stale = true;
         }
         self.regions.retain(|region| region.is_fresh(now));
-        let is_late = |job: &Job| job.until.is_some_and(|until| until <= now) && !job.waiting.is_empty();
-        let late: Vec<_> = self.jobs.iter().filter(|(_, job)| is_late(job)).map(|(id, _)| *id).collect();
-        for id in late {
-            self.jobs.entry(id).and_modify(|job| job.waiting.clear());
-            self.finish_job(id);
-        }
+        self.jobs.give_up_late(now);
         if self.grew.is_some_and(|grew| now.saturating_duration_since(grew) >= SETTLED) {
             self.grew = None;
             self.ledger.renew_outgrown(now);
@@ -275,17 +237,14 @@ impl Provide {
         // Keys closer together than the last region is wide would probably share the answer of one walk.
         let bits = self.regions.back().map_or(0, Region::bits);
         let mut walks = Vec::new();
-        for (id, job) in &self.jobs {
+        for job in self.jobs.ids() {
             let mut from = Bound::Unbounded;
-            while self.walks.len() < MAX_WALKS {
-                let Some(position) = job.waiting.range((from, Bound::Unbounded)).next().map(|(at, _)| *at)
-                else {
-                    break;
-                };
-                from = Bound::Excluded(*position.neighbourhood(bits).end());
-                if !self.walks.iter().any(|other| other.shared_bits(position) >= bits) {
-                    self.walks.push(position);
-                    walks.push(Walk { job: Some(*id), target: position });
+            while self.walks.len() < MAX_WALKS
+                && let Some(target) = self.jobs.next_waiting(job, from)
+            {
+                from = Bound::Excluded(*target.neighbourhood(bits).end());
+                if self.begin_walk(target, bits) {
+                    walks.push(Walk { job: Some(job), target });
                 }
             }
         }
@@ -294,17 +253,25 @@ impl Provide {
             && self.ledger.due() > 0
             && let Some(key) = from.and_then(|from| self.ledger.next_due(from))
         {
-            let position = Position::of_key(&key);
-            from = position.neighbourhood(bits).end().prefix().checked_add(1);
-            if !self.walks.iter().any(|other| other.shared_bits(position) >= bits) {
-                self.walks.push(position);
-                walks.push(Walk { job: None, target: position });
+            let target = Position::of_key(&key);
+            from = target.neighbourhood(bits).end().prefix().checked_add(1);
+            if self.begin_walk(target, bits) {
+                walks.push(Walk { job: None, target });
             }
         }
-        for id in walks.iter().filter_map(|walk| walk.job) {
-            self.start(id);
+        for job in walks.iter().filter_map(|walk| walk.job) {
+            self.jobs.start(job);
         }
         walks
+    }
+
+    /// Notes that a walk is under way, unless one is whose target is the same in so many bits.
+    fn begin_walk(&mut self, target: Position, bits: u32) -> bool {
+        let is_new = !self.walks.iter().any(|other| other.shared_bits(target) >= bits);
+        if is_new {
+            self.walks.push(target);
+        }
+        is_new
     }
 
     /// Notes the nodes that a walk found closest to its key.
@@ -355,50 +322,27 @@ impl Provide {
                 self.outbox.finish(&peer).into_iter().collect()
             }
         };
-        let note = if answer == Answer::Stored { Note::Acknowledged(peer) } else { Note::Failed(peer) };
         for batch in closed {
-            let job = self.ledger.close(batch, peer, answer, now);
-            let Some(id) = job else { continue };
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.open = job.open.saturating_sub(1);
-                self.notes.push((job.task, note));
+            if let Some(job) = self.ledger.close(batch, peer, answer, now) {
+                self.jobs.answered(job, peer, answer == Answer::Stored);
             }
-            self.finish_job(id);
         }
     }
 
     /// What happened to the tasks since the last call.
     pub(crate) fn take_notes(&mut self) -> Vec<(Task, Note)> {
-        std::mem::take(&mut self.notes)
+        self.jobs.take_notes()
     }
 
     /// How it goes: what is announced, and what is still to be told.
     pub(crate) fn backlog(&self) -> Backlog {
         Backlog {
             keys: self.ledger.len(),
-            waiting: self.jobs.values().map(|job| job.waiting.len()).sum::<usize>() + self.ledger.due(),
+            waiting: self.jobs.waiting() + self.ledger.due(),
             messages: self.outbox.len(),
             told: self.ledger.told(),
             last: self.ledger.last_told,
             sent: self.outbox.sent(),
-        }
-    }
-
-    fn add_job(&mut self, task: Task, keys: &[ProviderKey], ttl: Option<Duration>) -> JobId {
-        self.stale = true;
-        self.last_job += 1;
-        let waiting = keys.iter().map(|key| (Position::of_key(key), *key)).collect();
-        let job = Job { task, ttl, started: false, chosen: false, until: None, waiting, open: 0 };
-        self.jobs.insert(self.last_job, job);
-        self.last_job
-    }
-
-    fn start(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id)
-            && !job.started
-        {
-            job.started = true;
-            self.notes.push((job.task, Note::Started));
         }
     }
 
@@ -407,18 +351,13 @@ impl Provide {
         let mut found = Vec::new();
         let is_any_due = self.ledger.due() > 0;
         for region in &self.regions {
-            for (id, job) in &mut self.jobs {
-                let positions: Vec<_> = job.waiting.range(region.keys()).map(|(at, _)| *at).collect();
-                let keys: BTreeSet<_> = positions.iter().filter_map(|at| job.waiting.remove(at)).collect();
-                if !keys.is_empty() {
-                    found.push((*id, keys, job.ttl, region.nodes.clone()));
-                }
-            }
+            let ready = self.jobs.take_within(&region.keys());
+            found.extend(ready.into_iter().map(|ready| (ready, region.nodes.clone())));
         }
-        for (job, keys, ttl, nodes) in found {
-            self.start(job);
+        for (Ready { job, keys, ttl }, nodes) in found {
+            self.jobs.start(job);
             self.send(Some(job), keys, ttl, &nodes, now);
-            self.finish_job(job);
+            self.jobs.finish(job);
         }
         if !is_any_due {
             return;
@@ -455,22 +394,10 @@ impl Provide {
             for node in nodes {
                 self.outbox.push(node, batch, haste);
             }
-            if let Some(job) = job.and_then(|job| self.jobs.get_mut(&job)) {
-                self.notes.extend(nodes.iter().map(|node| (job.task, Note::Asked(node.peer))));
-                job.open += nodes.len();
+            if let Some(job) = job {
+                self.jobs.asked(job, nodes);
             }
             keys = rest.unwrap_or_default();
-        }
-    }
-
-    fn finish_job(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.waiting.is_empty() && !std::mem::replace(&mut job.chosen, true) {
-            self.notes.push((job.task, Note::Chosen));
-        }
-        if job.waiting.is_empty() && job.open == 0 {
-            self.notes.push((job.task, Note::Done));
-            self.jobs.remove(&id);
         }
     }
 }

@@ -356,7 +356,7 @@ fn what_is_withdrawn_before_it_was_told_is_not_told() {
     scene.provide.withdraw(Task::Withdraw(WithdrawalId(1)), &all, scene.now);
     assert!(scene.run(Answer::Stored).is_empty());
     assert_eq!(scene.notes(), [Note::Chosen, Note::Done]);
-    assert!(scene.provide.jobs.is_empty() && scene.provide.ledger.batches.is_empty());
+    assert!(scene.provide.jobs.ids().is_empty() && scene.provide.ledger.batches.is_empty());
 }
 
 #[test]
