@@ -10,7 +10,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use shoal_content::{Cid, Digest, Entry, GroupRanges, Manifest, RelPath};
@@ -90,6 +90,9 @@ pub(crate) struct Unnoted {
     pub(crate) outboard: NewOutboard,
 }
 
+/// Directories being put together: of each the folder, the digest of its manifest, and its files that are whole.
+pub(crate) type Underway = HashMap<PathBuf, (Digest, Weak<Mutex<Placed>>)>;
+
 /// How far a file of a directory is.
 #[derive(Debug)]
 pub enum Member {
@@ -108,7 +111,7 @@ impl Store {
     /// # Errors
     ///
     /// A folder that is not empty and that this store did not make for this directory is
-    /// [`PartialError::Foreign`].
+    /// [`PartialError::Foreign`], and one in which a directory is being put together is [`PartialError::InUse`].
     pub fn partial_directory(
         &self,
         manifest: impl Into<Arc<Manifest>>,
@@ -121,6 +124,8 @@ impl Store {
         let Name { dir: parent, name, path } = Name::new(&inner.files, part).map_err(io)?;
         let encoded = manifest.encode();
         let cid = encoded.cid();
+        let placed = Arc::new(Mutex::new(Placed::new(Arc::clone(&manifest), path.clone())));
+        self.claim_folder(&path, cid.digest(), &placed)?;
         let known = inner.db.read(|read| read.download(&path))?;
         let folder = match parent.make_dir(&name) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
@@ -145,14 +150,26 @@ impl Store {
                 })?;
             }
         }
-        let placed = Placed { any_noted, ..Placed::new(Arc::clone(&manifest), path.clone()) };
-        let placed = Arc::new(Mutex::new(placed));
-        let mut all = lock(&inner.placed);
-        all.retain(|(_, other)| other.strong_count() > 0);
-        all.push((cid.digest(), Arc::downgrade(&placed)));
-        drop(all);
+        lock(&placed).any_noted = any_noted;
         let store = self.clone();
         Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })
+    }
+
+    /// Notes who puts a directory together in this folder: two would each take the other's files for left-overs, also when
+    /// one of them has given the folder its final name.
+    fn claim_folder(
+        &self,
+        path: &Path,
+        root: Digest,
+        placed: &Arc<Mutex<Placed>>,
+    ) -> Result<(), PartialError> {
+        let mut all = lock(&self.inner.placed);
+        all.retain(|_, (_, other)| other.strong_count() > 0);
+        if all.contains_key(path) {
+            return Err(PartialError::InUse { path: path.to_owned() });
+        }
+        all.insert(path.to_owned(), (root, Arc::downgrade(placed)));
+        Ok(())
     }
 }
 

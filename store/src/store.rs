@@ -17,7 +17,7 @@ use shoal_content::{Cid, Digest, NetworkName};
 
 use crate::{
     db::{DATABASE, Db, StoreError, Trust},
-    directory::Placed,
+    directory::Underway,
     disk::hex,
     files::{Dir, Files, Handle},
     journal::{Journal, Lost},
@@ -67,8 +67,8 @@ pub(crate) struct Inner {
     pub(crate) lost: Mutex<Vec<Lost>>,
     /// Blobs being received, by part file.
     pub(crate) live: Mutex<HashMap<PathBuf, Weak<partial::Shared>>>,
-    /// Files of directories being received that are whole and not noted yet.
-    pub(crate) placed: Mutex<Vec<(Digest, Weak<Mutex<Placed>>)>>,
+    /// Directories being received, by the folder in which each is put together.
+    pub(crate) placed: Mutex<Underway>,
     /// What is being published: not to be taken for left-overs.
     pub(crate) publishing: Mutex<Vec<PathBuf>>,
     /// Files being hashed again because their stamp is not what it was.

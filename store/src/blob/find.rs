@@ -60,7 +60,7 @@ impl Store {
             return Ok(None);
         }
         let all = lock(&self.inner.placed);
-        let placed = all.iter().find_map(|(of, placed)| placed.upgrade().filter(|_| of == directory));
+        let placed = all.values().find_map(|(of, placed)| placed.upgrade().filter(|_| of == directory));
         drop(all);
         Ok(Some(placed.map(|placed| lock(&placed).held()).unwrap_or_default()))
     }
@@ -139,7 +139,7 @@ impl Inner {
     /// Opens a file of a directory that is being received: one that is whole, in its place, and not noted yet.
     fn open_placed(&self, digest: &Digest) -> Option<Blob> {
         let directories: Vec<_> =
-            lock(&self.placed).iter().filter_map(|(_, placed)| placed.upgrade()).collect();
+            lock(&self.placed).values().filter_map(|(_, placed)| placed.upgrade()).collect();
         directories.iter().find_map(|placed| {
             let placed = lock(placed);
             let (path, blob) = placed.unnoted(digest)?;

@@ -72,6 +72,23 @@ fn check(path: &Path) {
 }
 
 #[test]
+fn a_folder_belongs_to_one_receiver_at_a_time() {
+    let home = Home::new();
+    let store = home.open();
+    let first = open(&home, &store);
+    receive_some(&first, 0..2);
+    let second = store.partial_directory(manifest(), &home.path(".dir.shoal-part"));
+    assert!(matches!(second, Err(PartialError::InUse { .. })));
+    // Another folder is another matter, and a folder that was let go of is free.
+    drop(store.partial_directory(manifest(), &home.path(".other.shoal-part")).unwrap());
+    drop(first);
+    let second = open(&home, &store);
+    receive_some(&second, 0..FILES.len());
+    second.finish(&home.path("dir"), &options(Replace::Never)).unwrap();
+    check(&home.path("dir"));
+}
+
+#[test]
 fn what_is_here_of_a_directory_is_told_until_it_is_whole() {
     let home = Home::new();
     let store = home.open();
