@@ -148,7 +148,7 @@ fn code_4_providers_known_and_none_reachable() {
 }
 
 #[test]
-fn code_4_a_file_of_a_directory_changed() {
+fn code_3_a_file_of_a_directory_changed() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.daemon("daemon", None);
     sandbox.file("tree/good", b"good");
@@ -156,7 +156,7 @@ fn code_4_a_file_of_a_directory_changed() {
     let cid = sandbox.run("daemon", "publish tree").exits(0).word();
     sandbox.file("tree/sub/bad", b"not any more");
     let line = format!("get {cid} -o copy --json --peer {}", daemon.address);
-    let events = sandbox.run("getter", &line).exits(4).events();
+    let events = sandbox.run("getter", &line).exits(3).events();
     let error = &events.last().unwrap()["error"];
     assert!(error["message"].as_str().unwrap().contains("sub/bad"), "{error}");
     assert!(error["causes"][0].as_str().unwrap().contains("its file changed"), "{error}");

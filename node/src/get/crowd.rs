@@ -224,6 +224,7 @@ impl Crowd {
         let unreached = seen.unreached.clone();
         match seen.last_round.named {
             0 => GetError::NoProvider { cid, asked: seen.last_round.walk.asked, unreached },
+            named if named <= seen.last_round.gone => GetError::Gone { cid, dropped: Vec::new() },
             named => GetError::Unreachable { cid, named, dropped: Vec::new(), unreached },
         }
     }

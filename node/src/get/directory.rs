@@ -117,6 +117,10 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
     let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
     let directory = Arc::new(opening.await?);
+    if let Some(placed) = place::put_meanwhile(task, order, &target).await? {
+        task.blocking(move || directory.abandon()).await?.map_err(error::of_finish)?;
+        return Ok(placed);
+    }
     let turns = Semaphore::new(REQUESTS_AT_ONCE as usize);
     let Sorted { small, mut others } = bundle::sort(task, &directory, wanted).await?;
     let salt = (size > SALTED_FROM).then(|| shoal_transfer::salt(&task.inner.me));
@@ -133,8 +137,13 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     task.reporter.stage(Stage::Finishing);
     let share_as = order.share_as(&target).filter(|_| whole);
     let options = FinishOptions { replace: order.replace.of_store(), share_as };
-    let path = target.clone();
-    task.long(move || directory.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    let (path, part) = (target.clone(), directory.clone());
+    if let Err(error) = task.long(move || part.finish(&path, &options)).await? {
+        let placed =
+            place::put_meanwhile(task, order, &target).await?.ok_or_else(|| error::of_finish(error))?;
+        task.blocking(move || directory.abandon()).await?.map_err(error::of_finish)?;
+        return Ok(placed);
+    }
     Ok(Placed { path: target, size, files, already_there: false, merged: false })
 }
 
@@ -223,13 +232,16 @@ async fn receive(task: &Task, partial: &shoal_store::Partial, file: File) -> Res
     let error = match file::receive(task, partial, hint, crew, &task.reporter).await {
         // Whoever has the directory may have lost this file, and somebody else may share just that.
         Err(
-            error @ (GetError::Unreachable { .. } | GetError::NoProvider { .. } | GetError::Mismatch { .. }),
+            error @ (GetError::Unreachable { .. }
+            | GetError::Gone { .. }
+            | GetError::NoProvider { .. }
+            | GetError::Mismatch { .. }),
         ) => error,
         received => return received.map(drop),
     };
     match elsewhere(task, partial, hint).await {
         // What became of those who should have it says more.
-        Err(GetError::NoProvider { .. } | GetError::Unreachable { .. }) => Err(error),
+        Err(GetError::NoProvider { .. } | GetError::Gone { .. } | GetError::Unreachable { .. }) => Err(error),
         received => received.map(drop),
     }
 }

@@ -23,10 +23,19 @@ pub enum GetError {
         /// Peers that were named by their addresses and cannot be used.
         unreached: Vec<Unreached>,
     },
+    /// All who offered it answered that they have it no more.
+    #[error("nobody has {cid} any more{}", reasons(dropped))]
+    Gone {
+        /// What was wanted.
+        cid: Cid,
+        /// What each said.
+        dropped: Vec<Dropped>,
+    },
     /// Providers are known, and none can be reached or serves it.
     #[error(
-        "{cid} has {} known to have it, and none could be reached{}{}",
-        providers(*named), reasons(dropped), peers(unreached)
+        "{cid} has {} known to have it, and none {}{}{}",
+        providers(*named), if dropped.is_empty() { "could be reached" } else { "gives it" },
+        reasons(dropped), peers(unreached)
     )]
     Unreachable {
         /// What was wanted.
@@ -72,6 +81,18 @@ pub enum GetError {
     #[error("{} exists and holds something else", path.display())]
     Exists {
         /// The target.
+        path: PathBuf,
+    },
+    /// What lies where the content would grow is not of this node's making.
+    #[error("{} is in the way, and was not made by this node", path.display())]
+    Foreign {
+        /// Where it would grow.
+        path: PathBuf,
+    },
+    /// What had been received was taken away before it was whole.
+    #[error("{} was removed or replaced while it was being received", path.display())]
+    PartGone {
+        /// Where it grew.
         path: PathBuf,
     },
     /// What should be a folder to save in is something else.
@@ -144,13 +165,15 @@ impl GetError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File { source, .. } => source.kind(),
-            Self::NoProvider { .. } | Self::NothingMatches { .. } => ErrorKind::NotFound,
+            Self::NoProvider { .. } | Self::Gone { .. } | Self::NothingMatches { .. } => ErrorKind::NotFound,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Mismatch { .. } | Self::Manifest { .. } => ErrorKind::Mismatch,
-            Self::Exists { .. } => ErrorKind::Exists,
-            Self::Disk { .. } | Self::NoSpace { .. } | Self::NoFolder { .. } | Self::Store(_) => {
-                ErrorKind::Disk
-            }
+            Self::Exists { .. } | Self::Foreign { .. } => ErrorKind::Exists,
+            Self::Disk { .. }
+            | Self::NoSpace { .. }
+            | Self::NoFolder { .. }
+            | Self::PartGone { .. }
+            | Self::Store(_) => ErrorKind::Disk,
             Self::Busy { .. } => ErrorKind::InUse,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Interrupted,
@@ -171,12 +194,20 @@ impl GetError {
             Self::NoProvider { .. } => {
                 Some("is it published on this --network, and is its publisher running?".into())
             }
+            Self::Gone { .. } => Some(
+                "its file was changed, moved or unpublished there: ask its publisher to publish it again".into(),
+            ),
             Self::Unreachable { .. } => Some("try again later; `shoal find CID` shows who has it".into()),
             Self::Mismatch { .. } => {
                 Some("its holders may have changed their files; ask the publisher".into())
             }
             Self::NothingMatches { .. } => Some("`shoal get --list CID` shows its files".into()),
             Self::Exists { .. } => Some("use --overwrite, --rename, or -o with another path".into()),
+            Self::Foreign { .. } => Some(
+                "another node may be receiving it there: wait for that, or remove it, or use -o with another path"
+                    .into(),
+            ),
+            Self::PartGone { .. } => Some("run it again".into()),
             Self::NoSpace { .. } => Some("free some space and run it again: what has arrived is kept".into()),
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space and run it again: what has arrived is kept".into())
@@ -191,7 +222,7 @@ impl GetError {
 /// A blob that could not be received to its place.
 pub(super) fn of_partial(error: PartialError) -> GetError {
     match error {
-        PartialError::Foreign { path } => GetError::Exists { path },
+        PartialError::Foreign { path } => GetError::Foreign { path },
         PartialError::InUse { path } => GetError::Busy { path },
         PartialError::Io { path, source } => GetError::Disk { path, source },
         other => GetError::Store(Box::new(other)),
@@ -201,7 +232,7 @@ pub(super) fn of_partial(error: PartialError) -> GetError {
 /// Verified bytes that could not be written.
 pub(super) fn of_write(error: WriteError) -> GetError {
     match error {
-        WriteError::Foreign { path } => GetError::Exists { path },
+        WriteError::Foreign { path } => GetError::Foreign { path },
         WriteError::Io { path, source } => GetError::Disk { path, source },
         WriteError::NoSpace { path, need, available } => GetError::NoSpace { path, need, available },
         WriteError::Cancelled => GetError::Stopped,
@@ -212,7 +243,8 @@ pub(super) fn of_write(error: WriteError) -> GetError {
 /// A blob that is whole and could not be put in its place.
 pub(super) fn of_finish(error: FinishError) -> GetError {
     match error {
-        FinishError::Exists { path } | FinishError::Foreign { path } => GetError::Exists { path },
+        FinishError::Exists { path } => GetError::Exists { path },
+        FinishError::Foreign { path } => GetError::PartGone { path },
         FinishError::Io { path, source } => GetError::Disk { path, source },
         other => GetError::Store(Box::new(other)),
     }

@@ -14,7 +14,7 @@ use super::{
     crew::Crew,
     crowd::{Crowd, Spent},
     error,
-    place::Placed,
+    place::{Placed, put_meanwhile},
     progress::{Reporter, Stage},
     target,
     task::{Task, open_part},
@@ -30,11 +30,19 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
     let partial = open_part(task, move || store.partial(&digest, &part)).await?;
     task.reporter.files(1);
+    if let Some(placed) = put_meanwhile(task, order, &target).await? {
+        task.blocking(move || partial.abandon()).await?.map_err(error::of_write)?;
+        return Ok(placed);
+    }
     let size = receive(task, &partial, order.size, Crew::Holders(&task.crowd), &task.reporter).await?;
     task.reporter.stage(Stage::Finishing);
     let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
-    let path = target.clone();
-    task.long(move || partial.finish(&path, &options)).await?.map_err(error::of_finish)?;
+    let (path, part) = (target.clone(), partial.clone());
+    if let Err(error) = task.long(move || part.finish(&path, &options)).await? {
+        let placed = put_meanwhile(task, order, &target).await?.ok_or_else(|| error::of_finish(error))?;
+        task.blocking(move || partial.abandon()).await?.map_err(error::of_write)?;
+        return Ok(placed);
+    }
     task.reporter.files_done(1);
     Ok(Placed { path: target, size, files: 1, already_there: false, merged: false })
 }
@@ -167,6 +175,10 @@ fn explain(cid: Cid, crowd: &Crowd, reporter: &Reporter, failure: FetchError) ->
         FetchError::AllFailed { dropped: failed } => {
             if !failed.is_empty() && failed.iter().all(|source| source.reason.is_proof()) {
                 return GetError::Mismatch { cid, dropped };
+            }
+            let is_gone = |failure: &Failure| matches!(failure, Failure::NotFound | Failure::Changed);
+            if failed.len() >= crowd.len().max(1) && failed.iter().all(|source| is_gone(&source.reason)) {
+                return GetError::Gone { cid, dropped };
             }
             let failed: HashSet<_> = failed.iter().map(|source| source.peer).collect();
             let named = failed.len().max(crowd.len());

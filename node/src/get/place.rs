@@ -45,10 +45,24 @@ pub(super) async fn place(task: &Task, order: &Order) -> Result<Placed, GetError
         Kind::File => file::place(task, order, target).await?,
         Kind::Directory => directory::place(task, order, target).await?,
     };
-    if order.seed {
+    if order.seed && placed.already_there {
+        share(task, order, &placed.path).await?;
+    } else if order.seed {
         announce(task, order.cid).await;
     }
     Ok(Placed { merged, ..placed })
+}
+
+/// What stands at a target that was free, if that is the content: another get, perhaps of another process, was faster.
+pub(super) async fn put_meanwhile(
+    task: &Task,
+    order: &Order,
+    target: &Path,
+) -> Result<Option<Placed>, GetError> {
+    if order.include.is_some() || order.replace == Replace::Overwrite || target.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    task.compare(target, None).await
 }
 
 /// Shares what was there already, as what is fetched is. What is shared there is not read again.

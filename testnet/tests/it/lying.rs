@@ -84,7 +84,7 @@ async fn a_liar_alone_is_found_out() {
         check_alone(Lie::ClaimsSize(SIZE as u64 - 1), LONG, Err(ErrorKind::Mismatch)),
         check_alone(Lie::ClaimsSize(u64::MAX / 2), LONG, Err(ErrorKind::Mismatch)),
         check_alone(Lie::NeverEnds, LONG, Err(ErrorKind::Mismatch)),
-        check_alone(Lie::HasNothing, LONG, Err(ErrorKind::Unreachable)),
+        check_alone(Lie::HasNothing, LONG, Err(ErrorKind::NotFound)),
         check_alone(Lie::Hangs, SHORT, Err(ErrorKind::TimedOut)),
     );
 }

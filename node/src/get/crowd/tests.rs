@@ -82,3 +82,16 @@ fn a_guess_is_told_until_it_is_known_to_be_a_holder() {
     assert!(holders.next().now_or_never().is_some_and(|found| found.is_some_and(|found| found.peer == b)));
     assert!(holders.next().now_or_never().is_none(), "a guess is no holder");
 }
+
+#[test]
+fn why_nobody_has_it_is_said_by_what_those_named_answered() {
+    let cid = Cid::file(shoal_content::Digest::of(b"wanted"));
+    let (gather, crowd) = crowd();
+    let why = |named, gone| {
+        gather.0.send_modify(|seen| seen.last_round = Round { named, gone, ..Round::default() });
+        crowd.nobody(cid)
+    };
+    assert!(matches!(why(0, 0), GetError::NoProvider { .. }));
+    assert!(matches!(why(2, 1), GetError::Unreachable { named: 2, .. }), "one of them may have it still");
+    assert!(matches!(why(2, 2), GetError::Gone { .. }), "each of them was reached");
+}
