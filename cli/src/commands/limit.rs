@@ -13,7 +13,7 @@ Examples:
 /// Show or change how fast the running node moves content
 ///
 /// Without options it shows the limits. A change holds at once, for what is under way too, until the node stops; put
-/// up = \"500k\" into config.toml for those that come later.
+/// up = "500k" into config.toml for those that come later.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
