@@ -148,6 +148,9 @@ fn publish(
     }
     let metadata = files.stat(&root).map_err(read_error)?;
     let (is_directory, tree) = if metadata.is_dir() {
+        if walk::is_home(files, &root) {
+            return Err(PublishError::Refused { path: root, reason: SkipReason::Home });
+        }
         (true, walk::walk(files, &root, &exclude, cancel).map_err(read_error)?)
     } else if metadata.is_file() {
         (false, walk::Tree::lone(&metadata))

@@ -9,13 +9,17 @@ use std::{
 
 use shoal_content::{ParsePathError, RelPath};
 
-use crate::{Cancel, files::Files, stamp::Stamp};
+use crate::{Cancel, db::DATABASE, files::Files, stamp::Stamp};
 
 #[cfg(test)]
 mod tests;
 
 /// Ending of the files and folders in which something is still being put together.
 pub(crate) const PART_SUFFIX: &str = ".shoal-part";
+
+/// What the home of a node has in it, whosever it is. Who shares a folder around one would give the node's key away.
+const KEY: &str = "identity";
+const STORE: &str = "store";
 
 /// A file or folder that was left out.
 #[derive(Debug)]
@@ -54,6 +58,9 @@ pub enum SkipReason {
     /// It belongs to this node.
     #[error("it is this node's own data")]
     Own,
+    /// It belongs to another node, and has the secret key of that in it.
+    #[error("it is the home of a node, with its secret key")]
+    Home,
 }
 
 /// A file that was found.
@@ -112,6 +119,12 @@ pub(crate) fn special(metadata: &Metadata) -> SkipReason {
     }
 }
 
+/// Whether a folder is the home of a node.
+pub(crate) fn is_home(files: &Files, folder: &Path) -> bool {
+    let has = |path: PathBuf| files.stat(&path).is_ok_and(|metadata| metadata.is_file());
+    has(folder.join(KEY)) && has(folder.join(STORE).join(DATABASE))
+}
+
 /// Walks the folder `root` without following any symlink, and without entering any of `exclude`.
 ///
 /// Stops early when cancelled, with whatever was found until then.
@@ -132,6 +145,10 @@ pub(crate) fn walk(files: &Files, root: &Path, exclude: &[PathBuf], cancel: &Can
                 continue;
             }
         };
+        if entries.iter().any(|(name, _)| name == KEY) && is_home(files, &folder) {
+            tree.skipped.push(Skipped { path: folder, reason: SkipReason::Home });
+            continue;
+        }
         is_root = false;
         for (name, metadata) in entries {
             let path = folder.join(&name);

@@ -193,6 +193,10 @@ fn what_cannot_be_published_says_why() {
     assert!(matches!(own, PublishError::Refused { reason: SkipReason::Own, .. }));
     let home_itself = publish(&home.write("home/identity", b"secret"), vec![home.path("home")]);
     assert!(matches!(home_itself, PublishError::Refused { reason: SkipReason::Own, .. }));
+    home.write("other/store/store.redb", b"");
+    home.write("other/identity", b"secret");
+    let other = publish(&home.path("other"), Vec::new());
+    assert!(matches!(other, PublishError::Refused { reason: SkipReason::Home, .. }));
     fs::create_dir(home.path("empty")).unwrap();
     symlink("nowhere", home.path("empty/link")).unwrap();
     let empty = publish(&home.path("empty"), Vec::new());

@@ -18,6 +18,11 @@ fn only_regular_files_are_found_and_everything_else_is_named() {
     fs::create_dir_all(root.join("deep/er")).unwrap();
     fs::create_dir(root.join("own")).unwrap();
     fs::create_dir(root.join(".music.shoal-part")).unwrap();
+    fs::create_dir_all(root.join("deep/home/store")).unwrap();
+    fs::create_dir_all(root.join("no home/store")).unwrap();
+    for file in ["deep/home/identity", "deep/home/store/store.redb", "deep/home/file", "no home/identity"] {
+        fs::write(root.join(file), file).unwrap();
+    }
     for file in ["b", "a", "deep/er/c", "deep.txt", "own/key", ".music.shoal-part/song", ".x.shoal-part"] {
         fs::write(root.join(file), file).unwrap();
     }
@@ -28,7 +33,7 @@ fn only_regular_files_are_found_and_everything_else_is_named() {
     let _socket = UnixListener::bind(root.join("socket")).unwrap();
 
     let tree = walk(&Files::default(), root, &[root.join("own")], &Cancel::new()).unwrap();
-    assert_eq!(names(&tree), ["a", "b", "deep.txt", "deep/er/c"]);
+    assert_eq!(names(&tree), ["a", "b", "deep.txt", "deep/er/c", "no home/identity"]);
     let mut skipped: Vec<String> = tree
         .skipped
         .iter()
@@ -41,6 +46,7 @@ fn only_regular_files_are_found_and_everything_else_is_named() {
             ".music.shoal-part: it is an unfinished download",
             ".x.shoal-part: it is an unfinished download",
             "back\\slash: the path has a backslash in it",
+            "deep/home: it is the home of a node, with its secret key",
             "folder link: it is a symlink",
             "link: it is a symlink",
             "own: it is this node's own data",
