@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use self::{
     escape::escape,
-    human::{count, elapsed, milliseconds, rate, size},
+    human::{cause, count, elapsed, milliseconds, rate, size},
 };
 
 /// Escape sequences for the first word of a line that is not a result.

@@ -13,7 +13,7 @@ use crate::{
     args::{NodeArgs, share_name},
     client::Answer,
     failure::{Failure, interrupted, usage},
-    output::{count, elapsed, rate, size},
+    output::{cause, count, elapsed, rate, size},
     places::{absolute, absolute_text},
     progress::Drawing,
     session::{self, Session, Whose},
@@ -193,7 +193,10 @@ async fn only_hash(cx: &Context, args: &Args) -> Result<(), Failure> {
 /// Shows what publishing and hashing have in common.
 fn show_common(cx: &Context, event: &Event) {
     match event {
-        Event::Skipped(skipped) => cx.printer.note(&format!("skipped {}: {}", skipped.path, skipped.reason)),
+        Event::Skipped(skipped) => {
+            let reason: Vec<_> = skipped.reason.split(": ").map(cause).collect();
+            cx.printer.note(&format!("skipped {}: {}", skipped.path, reason.join(": ")));
+        }
         Event::Warning(warning) => cx.printer.warning(&warning.message),
         _ => {}
     }
