@@ -12,6 +12,7 @@ use crate::{
 
 /// Options that the file may set, by their long names. What describes one single run is not among them.
 const KEYS: &[&str] = &[
+    "announce",
     "color",
     "down",
     "down-per-peer",

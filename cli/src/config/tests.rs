@@ -25,7 +25,7 @@ fn an_unknown_key_is_an_error_with_a_suggestion() {
     let unlike = failure("frobnicate = 1");
     assert_eq!(unlike.message, "unknown key frobnicate");
     assert!(
-        unlike.hint.is_some_and(|hint| hint.starts_with("the keys are color, down, down-per-peer, external"))
+        unlike.hint.is_some_and(|hint| hint.starts_with("the keys are announce, color, down, down-per-peer"))
     );
 }
 
@@ -54,6 +54,15 @@ fn every_key_is_an_option() {
         .collect();
     for key in KEYS {
         assert!(options.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn every_option_of_a_node_is_a_key() {
+    use clap::Args;
+    let options = crate::args::NodeArgs::augment_args(clap::Command::new("node"));
+    for option in options.get_arguments().filter_map(clap::Arg::get_long) {
+        assert!(KEYS.contains(&option), "{option}");
     }
 }
 
