@@ -38,7 +38,7 @@ pub(crate) use tables::{Read, Write};
 
 /// Memory for pages of the database. What does not fit is in the system's cache anyway; more would only
 /// count against this process.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Trouble with the store's own files.
 #[derive(Debug, thiserror::Error)]

@@ -282,6 +282,12 @@ impl Placed {
     }
 
     fn push(&mut self, unnoted: Unnoted, stem: Option<String>) {
+        if self.unnoted.is_empty() {
+            // What grows by doubling leaves as much behind.
+            let most = self.manifest.entries().len().min(BATCH_FILES);
+            self.unnoted.reserve_exact(most);
+            self.by_digest.reserve(most);
+        }
         self.mark(unnoted.index);
         self.unnoted_bytes += unnoted.stamp.size;
         if let (Some(entry), Ok(at)) =
