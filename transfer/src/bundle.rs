@@ -15,9 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc;
-use futures::future::BoxFuture;
-use futures::stream::{Fuse, FuturesUnordered};
+use futures::stream::Fuse;
 use futures::{FutureExt, StreamExt, select_biased};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Digest, GROUP_LEN};
@@ -27,14 +25,11 @@ use self::receive::{Ended, Event, Order, Shared, receive};
 pub use self::scheduler::Turns;
 use self::scheduler::{Action, BundleId, Part, Scheduler};
 use crate::fetch::{
-    Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, Reins, RequestLimits, Source, SourceStream, Timer,
-    limits_at, reins, salt,
+    Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, News, RequestLimits, Source, SourceStream, Timer,
+    UnderWay, limits_at, salt,
 };
 use crate::scheduler::SourceId;
 use crate::{Pool, PoolClosed};
-
-/// Events of bundles that wait for the driver; each bundle adds one of its own. Full means bundles wait.
-const EVENT_QUEUE: usize = 16;
 
 /// Which files to fetch and with what.
 pub struct BundleJob {
@@ -124,7 +119,6 @@ pub async fn fetch_bundles(
     observer: impl FnMut(BundleEvent) + Send,
 ) -> Result<Bundled, BundleError> {
     let sources = job.sources.fuse();
-    let (tell, events) = mpsc::channel(EVENT_QUEUE);
     let entries = job.directory.manifest().entries();
     let most = bytes_at(&limits_at(job.lines.rates())).unwrap_or(u64::MAX);
     // By itself a file is received in parts, which a bundle cannot do.
@@ -150,11 +144,7 @@ pub async fn fetch_bundles(
         long,
         peers: HashMap::new(),
         sources: Vec::new(),
-        reins: HashMap::new(),
-        running: FuturesUnordered::new(),
-        tell,
-        events,
-        progress_at: None,
+        bundles: UnderWay::new(job.options.timeout),
         silent: BTreeSet::new(),
         reported: 0,
     };
@@ -176,13 +166,7 @@ struct Driver<F> {
     peers: HashMap<PeerId, SourceId>,
     /// Each at the place that its id says.
     sources: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// How to stop the bundles under way.
-    reins: HashMap<BundleId, Reins>,
-    running: FuturesUnordered<BoxFuture<'static, (BundleId, Result<(), Ended>)>>,
-    tell: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
-    /// When something was last placed, or the first request made.
-    progress_at: Option<Instant>,
+    bundles: UnderWay<BundleId, Event, Ended>,
     /// Those sources that were asked for something and have brought nothing yet.
     silent: BTreeSet<PeerId>,
     /// Drops that were told.
@@ -196,17 +180,19 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
             let now = Instant::now();
             let limits = limits_at(self.shared.lines.rates());
             self.scheduler.limit_bundles(limits.requests, bytes_at(&limits));
-            self.look_for_life(now);
+            for id in self.bundles.look_for_life(self.scheduler.first_stall(), now) {
+                self.scheduler.alive(id, now);
+            }
             for action in self.scheduler.poll(now) {
                 self.apply(action, now);
             }
-            if self.running.is_empty() && self.is_over(found.is_done(), now) {
+            if self.bundles.is_empty() && self.is_over(found.is_done(), now) {
                 let left = self.scheduler.left();
                 let left = left.into_iter().filter_map(|at| self.shared.files.get(at).copied());
                 let left = left.chain(self.long).collect();
                 return Ok(Bundled { left, silent: self.silent.into_iter().collect() });
             }
-            let timeout = self.progress_at.map(|at| at + self.timeout);
+            let timeout = self.bundles.times_out_at();
             if timeout.is_some_and(|at| at <= now) {
                 let silent = self.silent.into_iter().collect();
                 return Err(BundleError::TimedOut { after: self.timeout, silent });
@@ -214,26 +200,13 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
             let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
             timer.set(now, wake.unwrap_or(now + IDLE));
             select_biased! {
-                event = self.events.next() => self.on_event(event),
-                ended = self.running.select_next_some() => self.on_ended(ended)?,
+                news = self.bundles.next() => match news {
+                    News::Told(event) => self.on_event(event),
+                    News::Ended(id, ended) => self.on_ended(id, ended)?,
+                },
                 source = found.next() => self.on_source(source),
                 () = (&mut timer).fuse() => {}
             }
-        }
-    }
-
-    /// Nobody is blamed for the silence of bundles that live, and nothing ends for what a limit of ours does.
-    fn look_for_life(&mut self, now: Instant) {
-        if self.scheduler.first_stall().is_some_and(|at| at <= now) {
-            for (id, reins) in &mut self.reins {
-                if reins.is_alive() {
-                    self.scheduler.alive(*id, now);
-                }
-            }
-        }
-        let timed_out = self.progress_at.is_some_and(|at| at + self.timeout <= now);
-        if timed_out && self.reins.values().any(Reins::is_held_back) {
-            self.progress_at = Some(now);
         }
     }
 
@@ -267,20 +240,12 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
             Action::Request { id, source, wants } => {
                 let Some((peer, addresses)) = self.source_mut(source).cloned() else { return };
                 let order = Order { id, peer, addresses, wants };
-                let (reins, bit) = reins();
-                self.reins.insert(id, reins);
-                if self.progress_at.is_none() {
-                    self.progress_at = Some(now);
-                }
+                let shared = self.shared.clone();
+                self.bundles.begin(id, |tell, bit| receive(shared, order, tell, bit));
+                self.bundles.expect_progress(now);
                 self.silent.insert(peer);
-                let receiving = receive(self.shared.clone(), order, self.tell.clone(), bit);
-                self.running.push(receiving.map(move |ended| (id, ended)).boxed());
             }
-            Action::Cancel { id } => {
-                if let Some(reins) = self.reins.remove(&id) {
-                    reins.stop();
-                }
-            }
+            Action::Cancel { id } => self.bundles.stop(id),
             Action::Drop { source, reason } => {
                 let Some((peer, _)) = self.source_mut(source) else { return };
                 let peer = *peer;
@@ -294,11 +259,11 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
         }
     }
 
-    fn on_event(&mut self, event: Option<Event>) {
+    fn on_event(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Some(Event::Answered { id, peer, answers }) => {
-                self.progress_at = Some(now);
+            Event::Answered { id, peer, answers } => {
+                self.bundles.came(now);
                 for (answer, bad) in answers {
                     if answer == scheduler::Answer::Came {
                         self.silent.remove(&peer);
@@ -309,24 +274,21 @@ impl<F: FnMut(BundleEvent) + Send> Driver<F> {
                     }
                 }
             }
-            Some(Event::Held(id, is_held)) => self.scheduler.held(id, is_held, now),
-            Some(Event::Alive(id)) => {
-                self.progress_at = Some(now);
+            Event::Held(id, is_held) => self.scheduler.held(id, is_held, now),
+            Event::Alive(id) => {
+                self.bundles.came(now);
                 self.scheduler.alive(id, now);
             }
-            Some(Event::Placed { peer, files, bytes }) => {
-                self.progress_at = Some(now);
+            Event::Placed { peer, files, bytes } => {
+                self.bundles.came(now);
                 (self.observer)(BundleEvent::Placed { peer, files, bytes });
             }
-            None => {}
         }
     }
 
-    fn on_ended(&mut self, (id, ended): (BundleId, Result<(), Ended>)) -> Result<(), BundleError> {
-        self.reins.remove(&id);
-        // Everything it told us was told before it ended.
-        while let Some(Some(event)) = self.events.next().now_or_never() {
-            self.on_event(Some(event));
+    fn on_ended(&mut self, id: BundleId, ended: Result<(), Ended>) -> Result<(), BundleError> {
+        while let Some(event) = self.bundles.told() {
+            self.on_event(event);
         }
         let now = Instant::now();
         match ended {

@@ -14,6 +14,7 @@ mod receiver;
 mod reins;
 mod timer;
 mod transfer;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,9 @@ use self::driver::Driver;
 pub(crate) use self::driver::{IDLE, MAX_REPORTED, RequestLimits, limits_at};
 pub use self::lines::Lines;
 pub(crate) use self::lines::{Answered, broken};
-pub(crate) use self::reins::{Bit, Reins, reins};
+pub(crate) use self::reins::Bit;
 pub(crate) use self::timer::Timer;
+pub(crate) use self::under_way::{News, UnderWay};
 use crate::have::Holding;
 use crate::scheduler::Failure;
 use crate::wire::Name;

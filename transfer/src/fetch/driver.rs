@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::channel::{mpsc, oneshot};
-use futures::future::BoxFuture;
-use futures::stream::{Fuse, FuturesUnordered};
+use futures::channel::oneshot;
+use futures::stream::Fuse;
 use futures::{FutureExt, StreamExt, select_biased};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::{GroupRanges, Tree};
@@ -14,15 +13,12 @@ use shoal_store::Partial;
 
 use super::batch::Buffers;
 use super::ended::Ended;
-use super::reins::{Reins, reins};
 use super::timer::Timer;
 use super::transfer::{Event, Order, Shared, Size, transfer};
+use super::under_way::{News, UnderWay};
 use super::{Dropped, FetchError, FetchEvent, FetchOptions, Fetched, Lines, Source, SourceStream};
 use crate::scheduler::{Action, Failure, MAX_REQUESTS, RequestId, Scheduler, SourceId};
 use crate::{Pool, Rate};
-
-/// Events of transfers that wait for the driver; each transfer adds one of its own. Full means transfers wait.
-const EVENT_QUEUE: usize = 16;
 
 /// Peers remembered as unfit, so that they are not tried again when they are found again. Trying one more of a
 /// thousand liars costs less than remembering them all.
@@ -60,15 +56,9 @@ pub(super) struct Driver<F> {
     /// Whether there was one that is more than a guess.
     has_sources: bool,
     banned: HashSet<PeerId>,
-    /// How to stop or shorten the requests under way.
-    reins: HashMap<RequestId, Reins>,
-    running: FuturesUnordered<BoxFuture<'static, (RequestId, Result<(), Ended>)>>,
-    tell: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
+    requests: UnderWay<RequestId, Event, Ended>,
     /// Tells the requests that wait for it what size is proven.
     prove: Option<oneshot::Sender<u64>>,
-    /// When a group was last verified, or the first request made.
-    progress_at: Option<Instant>,
     received: HashMap<PeerId, u64>,
     /// Those sources that were asked for something and have brought nothing yet.
     silent: BTreeSet<PeerId>,
@@ -84,7 +74,6 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         options: FetchOptions,
         observer: F,
     ) -> Self {
-        let (tell, events) = mpsc::channel(EVENT_QUEUE);
         let sync = SyncOnDrop { partial: partial.clone(), pool: pool.clone() };
         let (prove, proven) = oneshot::channel();
         let shared = Shared {
@@ -101,6 +90,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         if options.alone {
             scheduler.go_alone();
         }
+        let requests = UnderWay::new(options.timeout);
         Driver {
             shared: Arc::new(shared),
             scheduler,
@@ -112,12 +102,8 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             next_source: 0,
             has_sources: false,
             banned: HashSet::new(),
-            reins: HashMap::new(),
-            running: FuturesUnordered::new(),
-            tell,
-            events,
+            requests,
             prove: Some(prove),
-            progress_at: None,
             received: HashMap::new(),
             silent: BTreeSet::new(),
             dropped: Vec::new(),
@@ -135,7 +121,9 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             let now = Instant::now();
             let RequestLimits { requests, groups } = limits_at(self.shared.lines.rates());
             self.scheduler.limit_requests(requests, groups);
-            self.look_for_life(now);
+            for id in self.requests.look_for_life(self.scheduler.first_stall(), now) {
+                self.scheduler.alive(id, now);
+            }
             for action in self.scheduler.poll(now) {
                 self.apply(action, now);
             }
@@ -143,10 +131,10 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 let (silent, sources) = (self.silent(), self.received.into_iter().collect());
                 return Ok(Fetched { size: tree.size(), sources, dropped: self.dropped, silent });
             }
-            if found.is_done() && self.running.is_empty() && !self.scheduler.has_hope() {
+            if found.is_done() && self.requests.is_empty() && !self.scheduler.has_hope() {
                 return Err(self.all_failed());
             }
-            let timeout = self.progress_at.map(|at| at + self.options.timeout);
+            let timeout = self.requests.times_out_at();
             if timeout.is_some_and(|at| at <= now) {
                 let (after, silent) = (self.options.timeout, self.silent());
                 return Err(FetchError::TimedOut { after, dropped: self.dropped, silent });
@@ -154,8 +142,10 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             let wake = self.scheduler.next_wake(now).into_iter().chain(timeout).min();
             timer.set(now, wake.unwrap_or(now + IDLE));
             select_biased! {
-                event = self.events.next() => self.on_event(event),
-                ended = self.running.select_next_some() => self.on_ended(ended)?,
+                news = self.requests.next() => match news {
+                    News::Told(event) => self.on_event(event),
+                    News::Ended(id, ended) => self.on_ended(id, ended)?,
+                },
                 source = found.next() => self.on_source(source),
                 () = (&mut timer).fuse() => {}
             }
@@ -164,21 +154,6 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     fn silent(&self) -> Vec<PeerId> {
         self.silent.iter().copied().collect()
-    }
-
-    /// Nobody is blamed for the silence of requests that live, and the fetch does not end for what a limit of ours does.
-    fn look_for_life(&mut self, now: Instant) {
-        if self.scheduler.first_stall().is_some_and(|at| at <= now) {
-            for (id, reins) in &mut self.reins {
-                if reins.is_alive() {
-                    self.scheduler.alive(*id, now);
-                }
-            }
-        }
-        let timed_out = self.progress_at.is_some_and(|at| at + self.options.timeout <= now);
-        if timed_out && self.reins.values().any(Reins::is_held_back) {
-            self.progress_at = Some(now);
-        }
     }
 
     fn all_failed(self) -> FetchError {
@@ -208,7 +183,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
             if let (Some(holds), Some(size)) = (holds, size) {
                 self.scheduler.source_holds(*id, holds, size);
                 if self.silent.contains(&peer) {
-                    self.progress_at.get_or_insert_with(Instant::now);
+                    self.requests.expect_progress(Instant::now());
                 }
             }
             return;
@@ -239,27 +214,17 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
                 };
                 let is_only = self.sources.len() == 1;
                 let order = Order { id, peer, addresses, ranges, most, size, is_only };
-                let (reins, bit) = reins();
-                self.reins.insert(id, reins);
+                let shared = self.shared.clone();
+                self.requests.begin(id, |tell, bit| transfer(shared, order, tell, bit));
                 if !self.scheduler.is_guess(source) {
-                    self.progress_at.get_or_insert(now);
+                    self.requests.expect_progress(now);
                     if !self.received.contains_key(&peer) {
                         self.silent.insert(peer);
                     }
                 }
-                let transfer = transfer(self.shared.clone(), order, self.tell.clone(), bit);
-                self.running.push(transfer.map(move |ended| (id, ended)).boxed());
             }
-            Action::Shorten { id, before } => {
-                if let Some(reins) = self.reins.get(&id) {
-                    reins.shorten(before);
-                }
-            }
-            Action::Cancel { id } => {
-                if let Some(reins) = self.reins.remove(&id) {
-                    reins.stop();
-                }
-            }
+            Action::Shorten { id, before } => self.requests.shorten(id, before),
+            Action::Cancel { id } => self.requests.stop(id),
             Action::Drop { source, reason } => self.drop_source(source, reason),
             Action::Forget { source } => drop(self.forget(source)),
         }
@@ -285,21 +250,21 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         }
     }
 
-    fn on_event(&mut self, event: Option<Event>) {
+    fn on_event(&mut self, event: Event) {
         match event {
-            Some(Event::Follows(id, ranges)) => self.scheduler.follows(id, &ranges),
-            Some(Event::Writing(id, groups)) => self.scheduler.writing(id, &groups, Instant::now()),
-            Some(Event::Heard(id, groups)) => {
+            Event::Follows(id, ranges) => self.scheduler.follows(id, &ranges),
+            Event::Writing(id, groups) => self.scheduler.writing(id, &groups, Instant::now()),
+            Event::Heard(id, groups) => {
                 let now = Instant::now();
-                self.progress_at = Some(now);
+                self.requests.came(now);
                 self.scheduler.heard(id, groups, now);
             }
             // Of two proofs under way the second finds nothing left to do.
-            Some(Event::Proven { id, size, missing, received }) if self.tree.is_none() => {
+            Event::Proven { id, size, missing, received } if self.tree.is_none() => {
                 self.on_proven(size, missing, received, Some(id));
             }
-            Some(Event::Proven { .. }) | None => {}
-            Some(Event::Written { id, peer, groups }) => self.on_written(id, peer, &groups),
+            Event::Proven { .. } => {}
+            Event::Written { id, peer, groups } => self.on_written(id, peer, &groups),
         }
     }
 
@@ -315,7 +280,7 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
 
     fn on_written(&mut self, id: RequestId, peer: PeerId, groups: &GroupRanges) {
         let now = Instant::now();
-        self.progress_at = Some(now);
+        self.requests.came(now);
         let mut bytes = 0;
         for range in groups.iter() {
             if let Some(tree) = self.tree {
@@ -329,11 +294,9 @@ impl<F: FnMut(FetchEvent) + Send> Driver<F> {
         (self.observer)(FetchEvent::Verified { peer, bytes });
     }
 
-    fn on_ended(&mut self, (id, ended): (RequestId, Result<(), Ended>)) -> Result<(), FetchError> {
-        self.reins.remove(&id);
-        // Everything it told us was told before it ended.
-        while let Some(Some(event)) = self.events.next().now_or_never() {
-            self.on_event(Some(event));
+    fn on_ended(&mut self, id: RequestId, ended: Result<(), Ended>) -> Result<(), FetchError> {
+        while let Some(event) = self.requests.told() {
+            self.on_event(event);
         }
         let now = Instant::now();
         match ended {
