@@ -8,7 +8,7 @@
 pub(crate) mod find;
 pub(crate) mod kad;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use libp2p::identity::{Keypair, PublicKey, SigningError};
 use libp2p::{Multiaddr, PeerId};
@@ -41,7 +41,7 @@ const MAX_PUBLIC_KEY_LEN: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub(crate) provider: PeerId,
-    /// Later announcements of a provider carry higher numbers, and win.
+    /// Later announcements of a provider carry higher numbers, and win: the microseconds since the Unix epoch, by its clock.
     pub(crate) sequence: u64,
     pub(crate) term: Term,
     pub(crate) addresses: Vec<Multiaddr>,
@@ -55,6 +55,13 @@ pub(crate) enum Term {
     Until(u64),
     /// Not any more.
     Withdrawn,
+}
+
+impl Announcement {
+    /// The second since the Unix epoch in which its provider signed it, by its own clock.
+    pub(crate) fn signed_at(&self) -> u64 {
+        Duration::from_micros(self.sequence).as_secs()
+    }
 }
 
 /// An announcement whose signature is known to be right, with the bytes that prove it.

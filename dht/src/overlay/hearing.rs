@@ -134,10 +134,16 @@ impl Overlay {
             return refusal;
         }
         let addresses = self.scope.usable(&announcement.addresses, remote.class);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ttl = match announcement.term {
             Term::Withdrawn => None,
-            Term::Until(second) => Some(Duration::from_secs(second.saturating_sub(since_epoch))),
+            // Its clock may be hours from ours, and what it brings itself it has just signed: both times are from there.
+            Term::Until(second) if announcement.provider == sender => {
+                Some(Duration::from_secs(second.saturating_sub(announcement.signed_at())))
+            }
+            Term::Until(second) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                Some(Duration::from_secs(second.saturating_sub(now)))
+            }
         };
         // A withdrawal only makes room, so it needs no address and costs nothing of what may be announced: unless it may be
         // of a record that has not been read from the disk yet, and so has to be remembered.

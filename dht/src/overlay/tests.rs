@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::task::{Context, Waker};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::TransportError;
@@ -229,10 +229,28 @@ fn announced_loopback_addresses_are_believed_over_loopback_only() {
 #[test]
 fn stale_announcements_and_those_in_our_name_are_refused() {
     let mut lan = overlay(Scope::Lan);
-    assert_eq!(lan.hear(&[PRIVATE], Term::Until(1_700_000_000), AddressClass::Private), REFUSED);
     let (ourselves, somebody) = (lan.keypair.clone(), PeerId::random());
+    let (provider, past) = (Keypair::generate_ed25519(), Term::Until(1_700_000_000));
+    assert_eq!(lan.hear_from(&provider, somebody, &[PRIVATE], past, AddressClass::Private), REFUSED);
     assert_eq!(lan.hear_from(&ourselves, somebody, &[PRIVATE], SOME_DAY, AddressClass::Private), REFUSED);
     assert_eq!(lan.records(), 0);
+}
+
+#[test]
+fn what_a_provider_brings_holds_for_as_long_as_it_meant_whatever_its_clock_says() {
+    const HOUR: u64 = 60 * 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970").as_secs();
+    for its_now in [1_000, now - 10 * HOUR, now, now + 10 * HOUR] {
+        let (mut lan, provider) = (overlay(Scope::Lan), Keypair::generate_ed25519());
+        let (peer, connection) = (provider.public().to_peer_id(), ConnectionId::new_unchecked(1));
+        let remote = Remote::new(peer, &place(AddressClass::Private), Endpoint::Listener);
+        lan.connections.insert(connection, remote);
+        let sealed = lan.sealed(&provider, its_now * 1_000_000, &[PRIVATE], Term::Until(its_now + HOUR));
+        let heard = Instant::now();
+        assert_eq!(lan.receive(peer, connection, &sealed, heard), STORED, "by its clock it is {its_now}");
+        let known = |later| lan.known(&key(), K, heard + Duration::from_secs(later)).len();
+        assert_eq!([known(HOUR - 10), known(HOUR + 10)], [1, 0], "by its clock it is {its_now}");
+    }
 }
 
 #[test]
