@@ -30,6 +30,10 @@ const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::RSA_PKCS1_SHA256,
 ];
 
+/// What the library says of a certificate that is not valid now. These are valid for centuries: a machine that does not
+/// know the time when it starts believes in 1970.
+const OTHER_TIME: &str = "InvalidCertValidity";
+
 /// Applies libp2p's rules, in place of a list of authorities.
 #[derive(Debug)]
 pub(super) struct Verifier;
@@ -41,6 +45,8 @@ enum Refusal {
     Count { count: usize },
     #[error("libp2p wants TLS 1.3")]
     Old,
+    #[error("its certificate is not of this time: is the clock of this machine right?")]
+    Time,
     #[error("not a libp2p certificate: {0}")]
     Certificate(certificate::ParseError),
     #[error("the handshake is not signed with the certificate's key: {0}")]
@@ -87,7 +93,11 @@ fn check_handshake(
 
 /// Checks the dates, the self-signature, the extension and its signature.
 fn parse<'a>(certificate: &'a CertificateDer<'a>) -> Result<P2pCertificate<'a>, rustls::Error> {
-    Ok(certificate::parse(certificate).map_err(Refusal::Certificate)?)
+    let refusal = |error: certificate::ParseError| match error.to_string().as_str() {
+        OTHER_TIME => Refusal::Time,
+        _ => Refusal::Certificate(error),
+    };
+    Ok(certificate::parse(certificate).map_err(refusal)?)
 }
 
 impl ServerCertVerifier for Verifier {
