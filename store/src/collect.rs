@@ -35,9 +35,9 @@ impl Store {
         let mut damaged = 0;
         let mut collected = inner.collect_downloads(&mut damaged)?;
         collected += inner.collect_sources()?;
-        collected += inner.collect_cached(&mut damaged)?;
         collected += inner.collect_partials().map_err(StoreError::Io)?;
         collected += inner.collect_outboards()?;
+        damaged += inner.db.read(damaged_blobs)?;
         if inner.is_news(damaged) {
             tracing::warn!(
                 damaged,
@@ -102,28 +102,6 @@ impl Inner {
         Ok(paths.len() as u64)
     }
 
-    /// Forgets small blobs that were only put there to be found.
-    fn collect_cached(&self, damaged: &mut u64) -> Result<u64, StoreError> {
-        let (cached, undecoded) = self.db.read(|read| {
-            let (mut cached, mut undecoded) = (Vec::new(), 0);
-            for row in read.blobs()? {
-                let (digest, row) = row?;
-                undecoded += u64::from(row.is_none());
-                if read.is_cached(&digest)? {
-                    cached.push(digest);
-                }
-            }
-            Ok((cached, undecoded))
-        })?;
-        *damaged += undecoded;
-        if !cached.is_empty() {
-            self.commit(&[], |change| {
-                cached.iter().try_for_each(|digest| change.release(digest, Holder::Cache))
-            })?;
-        }
-        Ok(cached.len() as u64)
-    }
-
     /// Removes records and hash trees whose part file is gone, and temporary files.
     fn collect_partials(&self) -> io::Result<u64> {
         let mut collected = 0;
@@ -172,4 +150,13 @@ impl Inner {
         }
         Ok(collected)
     }
+}
+
+/// How many rows of blobs do not decode.
+fn damaged_blobs(read: &Read) -> Result<u64, StoreError> {
+    let mut damaged = 0;
+    for row in read.blobs()? {
+        damaged += u64::from(row?.1.is_none());
+    }
+    Ok(damaged)
 }

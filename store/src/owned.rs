@@ -1,10 +1,9 @@
 //! Small blobs that lie in the database: manifests and their pages.
 
-use shoal_content::{Digest, MAX_ROOT_LEN, PARENT_LEN, Tree};
+use shoal_content::{Digest, PARENT_LEN, Tree};
 
 use crate::{
     Partial, Store, StoreError, WriteError,
-    db::Holder,
     disk::{BlobRow, Outboard},
     hash::hash_node,
     lock::lock,
@@ -14,39 +13,10 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Why a small blob could not be kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SmallError {
-    /// It is longer than any manifest.
-    #[error("{len} bytes are more than a manifest may have")]
-    TooLong {
-        /// Its length.
-        len: usize,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Store {
     /// The bytes of a manifest, or a page of one, that the store keeps.
     pub fn small(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.db.read(|read| read.owned(digest))
-    }
-
-    /// Keeps a manifest, or a page of one, until the next [`collect`](Self::collect) finds that no share and no
-    /// download needs it.
-    pub fn put_small(&self, bytes: &[u8]) -> Result<Digest, SmallError> {
-        if bytes.len() > MAX_ROOT_LEN {
-            return Err(SmallError::TooLong { len: bytes.len() });
-        }
-        let digest = Digest::of(bytes);
-        self.inner.db.write(|write| {
-            write.own(&digest, bytes)?;
-            write.hold(&digest, &row(bytes), Holder::Cache)
-        })?;
-        Ok(digest)
     }
 }
 

@@ -15,8 +15,6 @@ pub(crate) enum Holder<'a> {
     Manifest(&'a Digest),
     /// It is the root of the manifest of a directory that is being put together at this path.
     Download(&'a Path),
-    /// It was put there to be found, and may go whenever the store is tidied.
-    Cache,
 }
 
 impl Holder<'_> {
@@ -26,7 +24,6 @@ impl Holder<'_> {
             Self::Share(path) => (b'd', path.as_os_str().as_bytes()),
             Self::Manifest(root) => (b'm', root.as_bytes().as_slice()),
             Self::Download(path) => (b'p', path.as_os_str().as_bytes()),
-            Self::Cache => (b'c', [].as_slice()),
         };
         [digest.as_bytes(), [tag].as_slice(), bytes].concat()
     }

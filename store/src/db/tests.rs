@@ -19,7 +19,7 @@ fn open(dir: &Path, faults: Faults) -> (Result<Db, StoreError>, Arc<Faults>) {
 fn put(db: &Db, number: u8) -> Result<(), StoreError> {
     db.write(|write| {
         let row = BlobRow { size: 5, outboard: Outboard::Inline(Vec::new()) };
-        write.hold(&Digest::of(&[number]), &row, Holder::Cache)
+        write.hold(&Digest::of(&[number]), &row, Holder::Source(Path::new("/file")))
     })
 }
 
@@ -84,7 +84,7 @@ fn a_transaction_that_fails_changes_nothing() {
     let db = open(dir.path(), Faults::default()).0.unwrap();
     let failed: Result<(), StoreError> = db.write(|write| {
         let row = BlobRow { size: 5, outboard: Outboard::Inline(Vec::new()) };
-        write.hold(&Digest::of(&[1]), &row, Holder::Cache)?;
+        write.hold(&Digest::of(&[1]), &row, Holder::Source(Path::new("/file")))?;
         Err(StoreError::Failed)
     });
     assert!(failed.is_err());

@@ -1,42 +1,29 @@
 //! Tests of small blobs.
 
+use shoal_content::MAX_ROOT_LEN;
+
 use super::*;
 use crate::{
-    Selector, WriteError,
-    testing::{Home, Sender, pattern, publish, read_verified},
+    WriteError,
+    db::{Holder, Write},
+    testing::{Home, Sender, pattern, read_verified},
 };
 
 #[test]
-fn a_small_blob_is_kept_until_the_store_is_tidied() {
+fn a_small_blob_is_read_as_any_other() {
     let home = Home::new();
     let store = home.open();
     for len in [0, 1, 40_000, MAX_ROOT_LEN] {
         let bytes = pattern(len as u64, 1);
-        let digest = store.put_small(&bytes).unwrap();
+        let digest = Digest::of(&bytes);
+        let own = |write: &mut Write<'_>| {
+            write.own(&digest, &bytes)?;
+            write.hold(&digest, &row(&bytes), Holder::Share(&home.path("dir")))
+        };
+        store.inner.db.write(own).unwrap();
         assert_eq!(store.small(&digest).unwrap().as_deref(), Some(bytes.as_slice()));
         assert_eq!(read_verified(&store.blob(&digest).unwrap().unwrap(), digest), bytes);
     }
-    assert_eq!(store.collect().unwrap(), 4);
-    assert!(store.small(&Digest::of(b"")).unwrap().is_none());
-    let long = store.put_small(&vec![0; MAX_ROOT_LEN + 1]);
-    assert!(matches!(long, Err(SmallError::TooLong { .. })));
-}
-
-#[test]
-fn a_kept_manifest_stays_for_those_who_need_it() {
-    let home = Home::new();
-    let store = home.open();
-    home.write("dir/file", b"bytes");
-    let cid = publish(&store, &home.path("dir")).cid;
-    let bytes = store.small(&cid.digest()).unwrap().unwrap();
-    store.put_small(&bytes).unwrap();
-    store.collect().unwrap();
-    assert!(store.small(&cid.digest()).unwrap().is_some());
-    store.put_small(&bytes).unwrap();
-    store.unpublish(&Selector::Cid(cid)).unwrap();
-    assert!(store.small(&cid.digest()).unwrap().is_some());
-    store.collect().unwrap();
-    assert!(store.small(&cid.digest()).unwrap().is_none());
 }
 
 #[test]

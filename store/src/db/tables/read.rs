@@ -114,11 +114,6 @@ impl<T: ReadableTable<Bytes, Bytes>> Tables<T> {
         Ok(paths)
     }
 
-    /// Whether a blob was put there to be found.
-    pub(crate) fn is_cached(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.holders.get(Holder::Cache.key(digest).as_slice())?.is_some())
-    }
-
     /// Whether anything still needs a blob.
     pub(crate) fn is_held(&self, digest: &Digest) -> Result<bool, StoreError> {
         let mut rows = self.holders.range::<&[u8]>(digest.as_bytes().as_slice()..)?;
