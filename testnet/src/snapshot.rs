@@ -65,14 +65,6 @@ impl Snapshot {
         self.files.values().map(|found| found.size).sum()
     }
 
-    /// The digest of the only file, as `b3sum` prints it.
-    pub fn only_digest(&self) -> Option<Digest> {
-        match self.files.len() {
-            1 => self.files.values().next().map(|found| found.digest),
-            _ => None,
-        }
-    }
-
     /// The first thing in which `other` is not the same, in words.
     pub fn difference(&self, other: &Self) -> Option<String> {
         for (name, ours) in &self.files {
