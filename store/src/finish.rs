@@ -103,8 +103,7 @@ impl Partial {
         let final_name = Name::new(&shared.store.inner.files, target).map_err(io)?;
         final_name.check(options.replace)?;
         let _order = lock(&shared.syncing);
-        // All of it is there: whoever waits for this brings, or asks for, nothing new. A part that came twice may still be
-        // on its way to the file, and is the same bytes.
+        // All of it is there: whoever waits for this brings, or asks for, nothing new.
         let mut state = lock(&shared.state);
         let tree = state.tree.filter(|_| state.is_complete() && !state.finished);
         let tree = tree.ok_or_else(|| FinishError::Incomplete { path: place.path.clone() })?;
@@ -209,7 +208,7 @@ pub(crate) struct How {
     pub(crate) executable: bool,
 }
 
-/// Puts a whole blob into its part file.
+/// Puts a whole blob into its part file, which is not written to again.
 pub(crate) fn settle(
     store: &Inner,
     digest: &Digest,
@@ -228,6 +227,7 @@ pub(crate) fn settle(
             if !place.is(disk.id)? {
                 return Err(PartTrouble::Foreign);
             }
+            disk.write_no_more();
             finish_file(&disk.data, how)?;
             let handle = record::open_pairs(store, &disk.stem, digest)?;
             let stamp = Stamp::of(&disk.data.metadata()?);

@@ -83,6 +83,11 @@ impl Sender {
     /// Sends some groups, verified on the way as a receiver does it.
     pub(crate) fn send(&self, partial: &Partial, ranges: &GroupRanges) -> Result<(), WriteError> {
         partial.claim_size(self.tree.size())?;
+        partial.write(&self.verified(ranges))
+    }
+
+    /// Some groups, verified, with the pairs above them.
+    pub(crate) fn verified(&self, ranges: &GroupRanges) -> Vec<Verified<'_>> {
         let mut decoder = Decoder::new(self.digest, self.tree, ranges);
         let mut items = Vec::new();
         while let Some(step) = decoder.next_step() {
@@ -100,7 +105,7 @@ impl Sender {
                 }
             }
         }
-        partial.write(&items)
+        items
     }
 
     pub(crate) fn send_all(&self, partial: &Partial) -> Result<(), WriteError> {

@@ -39,7 +39,15 @@ pub(crate) struct Disk {
     /// The number of the next record.
     pub(super) sequence: AtomicU64,
     /// Held while writing: a file takes one writer at a time, and those who wait for it in the kernel keep a core busy.
-    pub(super) writer: Mutex<()>,
+    pub(super) writer: Mutex<Writing>,
+}
+
+/// Whether a file is still written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Writing {
+    #[default]
+    Open,
+    Over,
 }
 
 impl Memory {
@@ -64,9 +72,12 @@ impl Memory {
 }
 
 impl Disk {
-    /// Writes runs of neighbours at once: a batch is mostly one run of pairs and one of groups.
+    /// Writes runs of neighbours at once: a batch is mostly one run of pairs and one of groups. Nothing once that is over.
     pub(super) fn write(&self, items: &[Verified<'_>]) -> io::Result<()> {
-        let _turn = lock(&self.writer);
+        let turn = lock(&self.writer);
+        if *turn == Writing::Over {
+            return Ok(());
+        }
         let mut pairs: Vec<u8> = Vec::new();
         let mut groups: Vec<&[u8]> = Vec::new();
         let (mut next_pair, mut next_group) = (0, 0);
@@ -108,6 +119,12 @@ impl Disk {
             groups.clear();
         }
         Ok(())
+    }
+
+    /// Ends the writing to a whole blob, after waiting for who is at it. What two sources brought may come a second time
+    /// while the file is stamped, gets its name and is its owner's to change.
+    pub(crate) fn write_no_more(&self) {
+        *lock(&self.writer) = Writing::Over;
     }
 
     /// Makes all that was written durable, and tells what the file looks like now.

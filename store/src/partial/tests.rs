@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path};
 
-use shoal_content::{GroupRanges, SIZES};
+use shoal_content::{Entry, GroupRanges, Manifest, RelPath, SIZES};
 
 use super::*;
 use crate::{
-    FinishOptions, Selector,
+    FinishOptions, Member, Selector,
     testing::{Home, Sender, pattern, read_verified},
 };
 
@@ -41,6 +41,34 @@ fn a_blob_of_any_size_is_received_finished_and_served() {
         assert_eq!(store.unpublish(&Selector::Path(target)).unwrap().len(), 1);
         assert!(store.blob(&sender.digest).unwrap().is_none());
         assert_eq!(fs::read_dir(home.path("store/outboards")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_comes_a_second_time_is_not_written_to_a_file_that_is_in_its_place() {
+    let (home, sender) = (Home::new(), Sender::new(pattern(LONG, 1)));
+    let store = home.open();
+    let entry =
+        Entry { path: RelPath::parse("file").unwrap(), size: LONG, digest: sender.digest, executable: false };
+    let manifest = Manifest::new(vec![entry]).unwrap();
+    let directory = store.partial_directory(manifest, &home.path(".dir.shoal-part")).unwrap();
+    let Member::Wanted(member) = directory.member(0).unwrap() else { panic!("it is there") };
+    let file = store.partial(&sender.digest, &home.path(".file.shoal-part")).unwrap();
+    for (partial, path) in [(&file, home.path("file")), (&member, home.path(".dir.shoal-part/file"))] {
+        sender.send_all(partial).unwrap();
+        // A job that was let in before the end, and has not written yet.
+        let late = match &lock(&partial.shared.state).body {
+            Body::Disk(disk) => Arc::clone(disk),
+            Body::Memory(_) => panic!("it is in memory"),
+        };
+        if path == home.path("file") {
+            partial.finish(&path, &share()).unwrap();
+        } else {
+            directory.place(0, partial).unwrap();
+        }
+        fs::write(&path, b"edited").unwrap();
+        late.write(&sender.verified(&GroupRanges::all(sender.tree.groups()))).unwrap();
+        assert!(fs::read(&path).unwrap() == b"edited", "{} was written to", path.display());
     }
 }
 
