@@ -1,10 +1,12 @@
 //! Peers that lie: members of the network like any other, whose answers are wrong and counted.
 
 mod blob;
+mod claims;
 mod replies;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,15 +26,17 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
     yamux,
 };
-use shoal_content::{Digest, GroupRanges, NetworkName, ProviderKey, Tree};
+use shoal_content::{GroupRanges, NetworkName, Tree};
 use shoal_transfer::{
     have::{self, Answer, Holding},
     wire,
 };
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::claims::Claim;
 use self::{
     blob::Blob,
+    claims::{Directory, Part, Pretence},
     replies::{RangeCodec, Reply},
 };
 use crate::wait::within;
@@ -66,14 +70,21 @@ pub enum Lie {
     AnswersNoQuestion,
 }
 
-/// A peer that lies about one content. Dropping it takes it out of the network.
+/// A peer that lies about one content, or about the files of a directory. Dropping it takes it out of the network.
 #[derive(Debug)]
 pub struct Liar {
     peer: PeerId,
     address: Multiaddr,
-    told: Arc<AtomicU64>,
-    learnt: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     _task: JoinSet<()>,
+}
+
+/// What a liar has done so far.
+#[derive(Debug, Default)]
+struct Counts {
+    told: AtomicU64,
+    claimed: AtomicU64,
+    learnt: AtomicU64,
 }
 
 impl Liar {
@@ -87,24 +98,43 @@ impl Liar {
     ///
     /// Dropping the future takes the liar out of the network.
     pub async fn join(network: &NetworkName, through: &Multiaddr, lie: Lie, content: &[u8]) -> Result<Self> {
-        let blob = Blob::new(content);
-        let key = ProviderKey::derive(network, &blob.digest());
+        Self::with(network, through, lie, Pretence::of_blob(network, content)).await
+    }
+
+    /// Joins the network through the peer at `through` and announces the directory `tree`. Its manifest it serves as it is;
+    /// it pretends to be fetching the files itself, claims to have some of them, and lies about those.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read, or nobody acknowledges its announcement.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes the liar out of the network.
+    pub async fn of_directory(
+        network: &NetworkName,
+        through: &Multiaddr,
+        (lie, claim): (Lie, Claim),
+        tree: &Path,
+    ) -> Result<Self> {
+        let directory = Directory::read(tree)?;
+        Self::with(network, through, lie, Pretence::of_directory(network, &directory, claim)).await
+    }
+
+    async fn with(network: &NetworkName, through: &Multiaddr, lie: Lie, pretence: Pretence) -> Result<Self> {
         let mut swarm = swarm(network)?;
         swarm.listen_on("/memory/0".parse()?)?;
         swarm.dial(through.clone())?;
-        swarm.behaviour_mut().dht.announce(ANNOUNCEMENT, &[key], ANNOUNCED_FOR);
+        swarm.behaviour_mut().dht.announce(ANNOUNCEMENT, &[pretence.key()], ANNOUNCED_FOR);
         let peer = *swarm.local_peer_id();
-        let told = Arc::new(AtomicU64::new(0));
-        let learnt = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::default());
         let (announced, mut acknowledged) = watch::channel(0);
         let (listens, mut address) = watch::channel(None);
         let member = Member {
             swarm,
-            blob,
-            key,
+            pretence,
             lie,
-            told: told.clone(),
-            learnt: learnt.clone(),
+            counts: counts.clone(),
             announced,
             listens,
             connected_over: HashMap::new(),
@@ -116,7 +146,7 @@ impl Liar {
             .await?
             .context("the liar died")?;
         let address = address.wait_for(Option::is_some).await?.clone().context("the liar has no address")?;
-        Ok(Self { peer, address, told, learnt, _task: task })
+        Ok(Self { peer, address, counts, _task: task })
     }
 
     /// Where it can be dialled.
@@ -126,7 +156,7 @@ impl Liar {
 
     /// How often it was told the digest of the content, which it would not have known if it were what it seems to be.
     pub fn learnt(&self) -> u64 {
-        self.learnt.load(Ordering::Relaxed)
+        self.counts.learnt.load(Ordering::Relaxed)
     }
 
     /// Its name in the network.
@@ -136,7 +166,12 @@ impl Liar {
 
     /// How many requests it has answered with its lie.
     pub fn told(&self) -> u64 {
-        self.told.load(Ordering::Relaxed)
+        self.counts.told.load(Ordering::Relaxed)
+    }
+
+    /// How often it has claimed to have files of its directory.
+    pub fn claimed(&self) -> u64 {
+        self.counts.claimed.load(Ordering::Relaxed)
     }
 }
 
@@ -194,11 +229,9 @@ fn memory_transport(
 /// The task of a liar.
 struct Member {
     swarm: Swarm<Behaviour>,
-    blob: Blob,
-    key: ProviderKey,
+    pretence: Pretence,
     lie: Lie,
-    told: Arc<AtomicU64>,
-    learnt: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     /// Nodes that acknowledged the announcement.
     announced: watch::Sender<usize>,
     listens: watch::Sender<Option<Multiaddr>>,
@@ -259,49 +292,55 @@ impl Member {
 
     fn answer(&self, request: &have::Request) -> have::Response {
         match request {
-            have::Request::Have(have::Have { key }) if *key == self.key => {
-                let size = self.claimed_size();
-                let ranges = GroupRanges::all(Tree::new(size).groups());
-                let holding = Holding { size, ranges, complete: true, name: None, files: None };
-                have::Response::Answer(Answer { holding: Some(holding), others: Vec::new() })
+            have::Request::Have(have::Have { key }) => {
+                let holding = self.pretence.by_key(key).map(|(blob, part)| {
+                    let size = self.claimed_size(blob);
+                    let ranges = GroupRanges::all(Tree::new(size).groups());
+                    let asked = self.counts.claimed.load(Ordering::Relaxed);
+                    let files = self.pretence.files(asked).filter(|_| part == Part::Root);
+                    self.counts.claimed.fetch_add(u64::from(files.is_some()), Ordering::Relaxed);
+                    Holding { size, ranges, complete: true, name: None, files }
+                });
+                have::Response::Answer(Answer { holding, others: Vec::new() })
             }
-            have::Request::Have(_) => have::Response::Answer(Answer::default()),
             have::Request::BadGroup { .. } => have::Response::Ack,
         }
     }
 
-    fn claimed_size(&self) -> u64 {
+    fn claimed_size(&self, blob: &Blob) -> u64 {
         match self.lie {
             Lie::ClaimsSize(size) => size,
-            _ => self.blob.size(),
+            _ => blob.size(),
         }
     }
 
     fn serve(&mut self, request: &wire::Request, channel: ResponseChannel<Reply>) {
-        let digest: Digest = self.blob.digest();
         let mut reply = Reply::empty();
         for want in &request.wants {
-            let is_ours = match &want.name {
-                wire::Name::Digest(named) => {
-                    self.learnt.fetch_add(u64::from(*named == digest), Ordering::Relaxed);
-                    *named == digest
-                }
-                wire::Name::Key { key, .. } => *key == self.key,
+            let found = match &want.name {
+                wire::Name::Digest(named) => self.pretence.by_digest(named),
+                wire::Name::Key { key, .. } => self.pretence.by_key(key),
             };
-            reply = reply.and(if is_ours {
-                self.told.fetch_add(1, Ordering::Relaxed);
-                self.lie_to(&want.ranges)
-            } else {
-                Reply::nothing()
+            reply = reply.and(match found {
+                None => Reply::nothing(),
+                Some((blob, Part::Root | Part::Page)) => {
+                    Reply::whole(blob.size(), &blob.response(Tree::new(blob.size()), &want.ranges))
+                }
+                Some((blob, Part::Content)) => {
+                    let is_learnt = matches!(want.name, wire::Name::Digest(_));
+                    self.counts.learnt.fetch_add(u64::from(is_learnt), Ordering::Relaxed);
+                    self.counts.told.fetch_add(1, Ordering::Relaxed);
+                    self.lie_about(blob, &want.ranges)
+                }
             });
         }
         // The asker may have left.
         drop(self.swarm.behaviour_mut().ranges.send_response(channel, reply));
     }
 
-    fn lie_to(&self, wanted: &GroupRanges) -> Reply {
-        let size = self.claimed_size();
-        let mut body = self.blob.response(Tree::new(size), wanted);
+    fn lie_about(&self, blob: &Blob, wanted: &GroupRanges) -> Reply {
+        let size = self.claimed_size(blob);
+        let mut body = blob.response(Tree::new(size), wanted);
         match self.lie {
             Lie::ClaimsSize(_) | Lie::AnswersNoQuestion => Reply::whole(size, &body),
             Lie::FlipsBit => {

@@ -32,7 +32,7 @@ pub use shoal_content::SIZES;
 
 pub use self::{
     cluster::{Cluster, Shape},
-    faults::{Liar, Lie},
+    faults::{Claim, Liar, Lie},
     program::main,
     snapshot::Snapshot,
 };

@@ -39,9 +39,12 @@ impl Reply {
 
     /// This, and if the stream has not ended with it, what comes next.
     pub(super) fn and(mut self, next: Self) -> Self {
-        if matches!(self.then, Then::End) {
-            self.bytes.extend(next.bytes);
-            self.then = next.then;
+        match (&self.then, &next.then) {
+            (Then::End, _) | (Then::EndSlowly(_), Then::EndSlowly(_)) => {
+                self.bytes.extend(next.bytes);
+                self.then = next.then;
+            }
+            _ => {}
         }
         self
     }

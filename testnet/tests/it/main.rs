@@ -5,6 +5,7 @@
 // What processes use is read from /proc.
 #[cfg(target_os = "linux")]
 mod bench;
+mod fellows;
 mod flood;
 mod lifecycle;
 mod lying;

@@ -12,6 +12,7 @@
 //! same; who fetches it too is asked for what it has. A blob that a source refused is asked of the others. When nothing is
 //! left to ask for, an idle source takes over the tail of the bundle that would end last, and whatever comes first counts.
 
+mod blame;
 mod queue;
 mod takeover;
 mod turns;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use shoal_content::GroupRanges;
 
+use self::blame::MAX_BROKEN;
 use self::queue::Queue;
 pub use self::turns::Turns;
 use crate::scheduler::source::Source;
@@ -122,6 +124,10 @@ struct Slot {
     is_dropped: bool,
     /// Blobs that did not match.
     bad: u32,
+    /// Whether it ever named the files that it has.
+    names_files: bool,
+    /// Bundles since it last brought anything of which it did not give what it had named.
+    broken: u32,
     /// How far it has gone through the blobs that somebody refused.
     next_odd: usize,
     /// How often it was given another chance.
@@ -135,6 +141,8 @@ struct Bundle {
     refused: Vec<usize>,
     /// Whether anything of it came.
     has_some: bool,
+    /// Whether anything of it was refused.
+    is_broken: bool,
     /// What is still to be answered, in order.
     wants: VecDeque<usize>,
     /// When it was asked for, or last answered.
@@ -180,7 +188,7 @@ impl Scheduler {
         };
         let index = usize::try_from(id.0).ok()?;
         let slot = self.sources.get_mut(index)?;
-        if slot.is_dropped && slot.bad >= MAX_BAD {
+        if slot.is_dropped && (slot.bad >= MAX_BAD || slot.broken >= MAX_BROKEN) {
             return Some(id);
         }
         if slot.is_dropped {
@@ -191,8 +199,11 @@ impl Scheduler {
         slot.next_odd = 0;
         match part {
             Some(Part { salt, files }) => {
-                self.queue.holds(index, salt, files);
-                self.growing_until = Some(now + GROWING);
+                slot.names_files = true;
+                // Only what is still to come is news.
+                if self.queue.holds(index, salt, files) || known.is_none() {
+                    self.growing_until = Some(now + GROWING);
+                }
             }
             None => self.queue.forget(index),
         }
@@ -207,6 +218,8 @@ impl Scheduler {
             source: Source::new(None, None),
             is_dropped: false,
             bad: 0,
+            names_files: false,
+            broken: 0,
             next_odd: 0,
             chances: 0,
         });
@@ -222,6 +235,7 @@ impl Scheduler {
         match answer {
             Answer::Came => {
                 slot.source.delivered(self.queue.cost(want), now);
+                slot.broken = 0;
                 bundle.has_some = true;
                 self.queue.came(want);
             }
@@ -232,6 +246,7 @@ impl Scheduler {
             Answer::Refused(failure) => {
                 // A word is an answer, and costs hardly anything.
                 slot.source.delivered(PER_BLOB, now);
+                bundle.is_broken = true;
                 if failure == Failure::NotFound {
                     bundle.refused.push(want);
                 }
@@ -274,9 +289,13 @@ impl Scheduler {
 
     /// A bundle ended as it should. What it did not answer is asked again.
     pub(super) fn finished(&mut self, id: BundleId, now: Instant) {
-        let refused =
-            self.bundles.get_mut(&id).map(|bundle| (bundle.has_some, std::mem::take(&mut bundle.refused)));
-        let (Some(index), Some((has_some, refused))) = (self.remove(id), refused) else { return };
+        let Some(bundle) = self.bundles.get_mut(&id) else { return };
+        let (has_some, is_broken) = (bundle.has_some, bundle.is_broken);
+        let refused = std::mem::take(&mut bundle.refused);
+        let Some(index) = self.remove(id) else { return };
+        if is_broken && self.is_unbelievable(index, 1) {
+            return self.drop_source(index, Failure::NotFound);
+        }
         let Some(slot) = self.sources.get_mut(index) else { return };
         slot.source.ended(now);
         // Of many it has none: it is probably fetching them just now, and will have some in a moment.
@@ -336,16 +355,6 @@ impl Scheduler {
     /// What did not come.
     pub(super) fn left(&self) -> Vec<usize> {
         self.queue.left()
-    }
-
-    fn give_up_stalled(&mut self, now: Instant) {
-        let stalled = self.bundles.iter().filter(|(_, bundle)| bundle.quiet(now) >= STALL);
-        let stalled: Vec<BundleId> = stalled.map(|(id, _)| *id).collect();
-        for id in stalled {
-            if let Some(index) = self.cancel(id) {
-                self.blame(index, Failure::Stalled, now);
-            }
-        }
     }
 
     /// Cancels bundles of which others brought all that is left.
@@ -426,6 +435,7 @@ impl Scheduler {
                 source: index,
                 refused: Vec::new(),
                 has_some: false,
+                is_broken: false,
                 wants: queued,
                 progress_at: now,
                 is_held: false,
@@ -450,27 +460,5 @@ impl Scheduler {
         let index = self.remove(id)?;
         self.actions.push(Action::Cancel { id });
         Some(index)
-    }
-
-    fn blame(&mut self, index: usize, failure: Failure, now: Instant) {
-        let Some(slot) = self.sources.get_mut(index).filter(|slot| !slot.is_dropped) else { return };
-        if !slot.source.failed(&failure, now) {
-            if failure.is_proof() {
-                slot.bad = MAX_BAD;
-            }
-            self.drop_source(index, failure);
-        }
-    }
-
-    fn drop_source(&mut self, index: usize, reason: Failure) {
-        let Some(slot) = self.sources.get_mut(index).filter(|slot| !slot.is_dropped) else { return };
-        slot.is_dropped = true;
-        self.queue.forget(index);
-        let its = self.bundles.iter().filter(|(_, bundle)| bundle.source == index);
-        let its: Vec<BundleId> = its.map(|(id, _)| *id).collect();
-        for id in its {
-            self.cancel(id);
-        }
-        self.actions.push(Action::Drop { source: SourceId(index as u64), reason });
     }
 }

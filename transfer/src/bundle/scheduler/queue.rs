@@ -66,15 +66,17 @@ impl Queue {
         queue
     }
 
-    /// A source says what it holds, and that it fetches the rest. Those who say nothing are thought to hold all.
-    pub(super) fn holds(&mut self, source: usize, salt: u64, files: GroupRanges) {
+    /// A source says what it holds, and that it fetches the rest. Those who say nothing are thought to hold all. True if
+    /// it holds more than before of what is still to come.
+    pub(super) fn holds(&mut self, source: usize, salt: u64, files: GroupRanges) -> bool {
         let had = self.parts.insert(source, files);
-        self.count(source, had.as_ref());
+        let has_more = self.count(source, had.as_ref());
         if self.turns.joined(source, salt) {
             self.put_in_order();
         } else {
             self.sort_out();
         }
+        has_more
     }
 
     /// A source is asked no more, or holds all.
@@ -86,8 +88,9 @@ impl Queue {
         }
     }
 
-    /// Counts what a source holds now, and not any more what it `had`.
-    fn count(&mut self, source: usize, had: Option<&GroupRanges>) {
+    /// Counts what a source holds now, and not any more what it `had`. True if that is more of what is still to come.
+    fn count(&mut self, source: usize, had: Option<&GroupRanges>) -> bool {
+        let mut has_more = false;
         let has = self.parts.get(&source);
         let holds =
             |files: Option<&GroupRanges>, file: usize| files.is_some_and(|it| it.contains(file as u64));
@@ -97,8 +100,10 @@ impl Queue {
             if has_it && !had_it {
                 // What it refused before it had it, it may be asked for now.
                 blob.refused &= !bit(source);
+                has_more |= blob.state == State::Open;
             }
         }
+        has_more
     }
 
     /// Begins anew with the order: who fetches the same has changed.

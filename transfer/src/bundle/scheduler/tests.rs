@@ -30,7 +30,14 @@ enum Kind {
     Breaks(usize),
     /// Fetches the directory itself, and says that it has the blobs whose number this divides.
     Fetches(usize),
+    /// Says that it has other blobs at every moment, and refuses them.
+    ClaimsAndRefuses,
+    /// Says the same, and never answers.
+    ClaimsAndHangs,
 }
+
+/// How often who claims anything claims something else.
+const CLAIMS_EVERY: Duration = Duration::from_millis(125);
 
 struct Running {
     id: BundleId,
@@ -45,6 +52,8 @@ struct Sim {
     kinds: Vec<Kind>,
     busy: Vec<u32>,
     running: Vec<Running>,
+    /// How often those who claim this and that have claimed something.
+    claims: u32,
     now: Instant,
     start: Instant,
     came: Vec<u32>,
@@ -69,6 +78,7 @@ impl Sim {
             busy,
             kinds: kinds.to_vec(),
             running: Vec::new(),
+            claims: 0,
             now,
             start: now,
             came: vec![0; blobs],
@@ -107,7 +117,7 @@ impl Sim {
     fn pause(&self, source: usize) -> Duration {
         match self.kinds[source] {
             Kind::Every(millis) => Duration::from_millis(millis),
-            Kind::Silent => Duration::from_secs(1_000_000),
+            Kind::Silent | Kind::ClaimsAndHangs => Duration::from_secs(1_000_000),
             _ => Duration::from_millis(1),
         }
     }
@@ -115,18 +125,39 @@ impl Sim {
     /// Runs to the end, or until a thousand simulated seconds have passed.
     fn run(&mut self) {
         loop {
+            self.claim();
             self.apply();
             if self.running.is_empty() && (self.scheduler.is_done() || !self.scheduler.has_hope(self.now)) {
                 return;
             }
             let next = self.running.iter().map(|running| running.next_at).min();
             let wake = self.scheduler.next_wake(self.now);
-            let next = next.into_iter().chain(wake).min().expect("it waits for something");
+            let claim = self.claiming().next().map(|_| self.start + CLAIMS_EVERY * self.claims);
+            let next = next.into_iter().chain(wake).chain(claim).min().expect("it waits for something");
             self.now = self.now.max(next);
             assert!(self.now - self.start < Duration::from_secs(1000), "it does not end");
             if let Some(at) = self.running.iter().position(|running| running.next_at <= self.now) {
                 self.step(at);
             }
+        }
+    }
+
+    /// Those who claim this and that.
+    fn claiming(&self) -> impl Iterator<Item = usize> {
+        let claims = |kind: &Kind| matches!(kind, Kind::ClaimsAndRefuses | Kind::ClaimsAndHangs);
+        self.kinds.iter().enumerate().filter(move |(_, kind)| claims(kind)).map(|(source, _)| source)
+    }
+
+    fn claim(&mut self) {
+        while self.now >= self.start + CLAIMS_EVERY * self.claims {
+            self.claims += 1;
+            for source in self.claiming().collect::<Vec<_>>() {
+                let part = part(source, self.came.len(), 1 + self.claims as usize % 2);
+                self.scheduler.source_found(Some(SourceId(source as u64)), Some(part), self.now);
+            }
+            // Whoever is found again may be asked again.
+            let is_dropped = |source: &usize| self.scheduler.sources[*source].is_dropped;
+            self.dropped.retain(is_dropped);
         }
     }
 
@@ -151,7 +182,7 @@ impl Sim {
         };
         running.answered += 1;
         let answer = match kind {
-            Kind::HasNothing => Answer::Refused(Failure::NotFound),
+            Kind::HasNothing | Kind::ClaimsAndRefuses => Answer::Refused(Failure::NotFound),
             Kind::HasNothingYet(millis) if self.elapsed() < Duration::from_millis(millis) => {
                 Answer::Refused(Failure::NotFound)
             }
@@ -320,6 +351,22 @@ fn nobody_is_asked_for_what_it_does_not_say_it_has_and_it_is_waited_for_a_while(
 }
 
 #[test]
+fn whoever_claims_again_and_again_what_it_does_not_give_is_not_waited_for() {
+    // What nobody has: others are to be asked for it soon.
+    for (kind, soon) in [
+        (Kind::ClaimsAndRefuses, GROWING + Duration::from_secs(5)),
+        (Kind::ClaimsAndHangs, STALL * 2 + GROWING),
+    ] {
+        let mut sim = Sim::new(90, KIB, &[Kind::Lacks(30), kind]);
+        sim.run();
+        assert_eq!(sim.scheduler.left(), [0, 30, 60], "{kind:?}");
+        assert!(sim.elapsed() < soon, "{kind:?}: {:?}", sim.elapsed());
+        assert!(sim.claims > 1 && sim.asked[1].iter().sum::<u32>() > 0, "{kind:?} claimed nothing");
+        assert!(sim.dropped.contains(&1), "{kind:?}");
+    }
+}
+
+#[test]
 fn what_somebody_had_who_is_dropped_is_asked_of_the_others() {
     let mut scheduler = Scheduler::new((0..8).map(|file| (file, KIB)), Turns::of_directory(8, None));
     let now = Instant::now();
@@ -363,6 +410,8 @@ fn kind() -> impl Strategy<Value = Kind> {
         (0_u32..5).prop_map(Kind::Busy),
         (1_usize..40).prop_map(Kind::Breaks),
         (1_usize..5).prop_map(Kind::Fetches),
+        Just(Kind::ClaimsAndRefuses),
+        Just(Kind::ClaimsAndHangs),
     ]
 }
 
