@@ -60,6 +60,8 @@ pub enum Lie {
     ClaimsSize(u64),
     /// Takes the request and never answers.
     Hangs,
+    /// Sends all that it is asked for so often, and from then on nothing; the stream stays.
+    HangsAfter(u64),
     /// Sends what was asked for, and then goes on and on.
     NeverEnds,
     /// Says now that it has nothing.
@@ -350,7 +352,10 @@ impl Member {
                 }
                 Reply::whole(size, &body)
             }
-            Lie::Hangs => Reply::silence(),
+            Lie::HangsAfter(times) if self.counts.told.load(Ordering::Relaxed) <= times => {
+                Reply::whole(size, &body)
+            }
+            Lie::Hangs | Lie::HangsAfter(_) => Reply::silence(),
             Lie::NeverEnds => Reply::endless(size, &body),
             Lie::HasNothing => Reply::nothing(),
             Lie::Trickles(per_second) => Reply::slow(size, &body, per_second),
