@@ -1,6 +1,6 @@
 //! The only door for names of files that come from others.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 #[cfg(test)]
 mod tests;
@@ -49,11 +49,6 @@ impl RelPath {
     /// Walks the names in the path, outermost first.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
-    }
-
-    /// Gives the path in this system's form, to be joined to a folder.
-    pub fn to_path(&self) -> PathBuf {
-        self.components().collect()
     }
 
     /// Walks the folders that the path lies in as text, outermost first, without the path itself.
