@@ -119,7 +119,8 @@ impl Tasks {
 
 /// Lends the node's blocking threads to transfers.
 ///
-/// What bounds the jobs in flight are the transfer permits: each transfer has a few batches in flight and no more.
+/// How many jobs there are at a time is bounded by what they are for: what is sent to peers has permits, and a fetch so
+/// many requests, each with a few batches on their way. The runtime bounds the threads, and what is more waits for one.
 impl shoal_transfer::Pool for Tasks {
     fn run(&self, job: Box<dyn FnOnce() + Send>) {
         self.start_blocking(job);
