@@ -8,6 +8,7 @@
 mod batch;
 mod driver;
 mod ended;
+mod limits;
 mod line;
 mod lines;
 mod receiver;
@@ -27,7 +28,8 @@ use shoal_content::{Digest, ProviderKey};
 use shoal_store::{Partial, WriteError};
 
 use self::driver::Driver;
-pub(crate) use self::driver::{IDLE, MAX_REPORTED, RequestLimits, limits_at};
+pub(crate) use self::driver::{IDLE, MAX_REPORTED};
+pub(crate) use self::limits::{RequestLimits, limits_at};
 pub use self::lines::Lines;
 pub(crate) use self::lines::{Answered, broken};
 pub(crate) use self::reins::Bit;
