@@ -20,6 +20,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long a peer may take to start before anybody is told that it is not there.
 const STARTING: Duration = Duration::from_secs(1);
 
+/// Who of its network a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// Somebody is connected.
+    Connected,
+    /// Somebody was met, and is in a table.
+    Known,
+    Nobody,
+}
+
 /// Dials the peers that the user named and those known from before whenever the node is alone. Tells which of the named
 /// ones are of no use, and why.
 pub(crate) async fn stay_joined(
@@ -41,9 +51,9 @@ pub(crate) async fn stay_joined(
     }
     let mut pause = FIRST_PAUSE;
     let mut unreached = hints.clone();
-    let mut greeted = 0;
+    let (mut greeted, mut asked) = (0, None);
     loop {
-        if unreached.is_empty() && !alone(&net).await {
+        if unreached.is_empty() && !is_time(company(&net).await, asked, Instant::now()) {
             pause = FIRST_PAUSE;
             net.changes.mark_unchanged();
             drop(tokio::time::timeout(LONGEST_PAUSE, net.changes.changed()).await);
@@ -55,10 +65,11 @@ pub(crate) async fn stay_joined(
         let failed = ask_all(&net, unreached, question).await;
         let (why, left): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
         unreached = left;
+        asked = Some(Instant::now());
         if start.elapsed() >= STARTING || why.is_empty() {
             tell.send_if_modified(|told| std::mem::replace(told, why.clone()) != why);
         }
-        if alone(&net).await {
+        if company(&net).await != Company::Connected {
             // Those seen last may all be gone: the next time it is the turn of others.
             greet(&net, known.iter().cycle().skip(greeted).take(OLD_FRIENDS.min(known.len()))).await;
             greeted = (greeted + OLD_FRIENDS) % known.len().max(1);
@@ -68,8 +79,23 @@ pub(crate) async fn stay_joined(
     }
 }
 
-async fn alone(net: &Net) -> bool {
-    !net.peers().await.iter().any(|info| info.member)
+async fn company(net: &Net) -> Company {
+    if net.peers().await.iter().any(|info| info.member) {
+        return Company::Connected;
+    }
+    let is_known = net.overlay().await.tables.iter().any(|(_, members)| *members > 0);
+    if is_known { Company::Known } else { Company::Nobody }
+}
+
+/// Whether to ask the named peers again. Connections end when nothing is said for a while, and in a local network the nodes
+/// at rest have none: a node that knows others only makes sure once a minute that they are still there. Whoever is named to many
+/// would else be dialled by all of them as often as their connections end.
+fn is_time(company: Company, asked: Option<Instant>, now: Instant) -> bool {
+    match company {
+        Company::Connected => false,
+        Company::Known => asked.is_none_or(|asked| now.saturating_duration_since(asked) >= LONGEST_PAUSE),
+        Company::Nobody => true,
+    }
 }
 
 /// Asks each peer; returns those that are of no use now.
@@ -85,4 +111,26 @@ async fn ask_all(net: &Net, hints: Vec<Hint>, question: ProviderKey) -> Vec<(Unr
 async fn greet(net: &Net, peers: impl Iterator<Item = &(PeerId, Vec<Multiaddr>)>) {
     let dials = peers.map(|(peer, addresses)| net.meet(*peer, addresses.clone()));
     dials.collect::<FuturesUnordered<_>>().for_each(|_| futures::future::ready(())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_at_rest_that_knows_others_makes_sure_of_them_once_a_minute() {
+        let start = Instant::now();
+        let (mut asked, mut times) = (None, 0);
+        for second in 0..600 {
+            let now = start + Duration::from_secs(second);
+            // A connection on which nothing is said is kept for ten seconds.
+            let is_open = asked.is_some_and(|asked| now < asked + Duration::from_secs(10));
+            if is_time(if is_open { Company::Connected } else { Company::Known }, asked, now) {
+                (asked, times) = (Some(now), times + 1);
+            }
+        }
+        assert_eq!(times, 10);
+        let now = start + Duration::from_secs(600);
+        assert!(is_time(Company::Nobody, Some(now), now), "one that knows nobody asks at once");
+    }
 }
