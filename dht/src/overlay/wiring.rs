@@ -20,7 +20,7 @@ use super::remote::Remote;
 use super::{Event, Overlay, Protocols};
 use crate::on_heap::HeapHandler;
 use crate::position::Node;
-use crate::scope::AddressClass;
+use crate::scope::{AddressClass, without_peer};
 use crate::table::Link;
 use crate::under_way::Need;
 
@@ -126,11 +126,14 @@ impl NetworkBehaviour for Overlay {
         &mut self,
         _: ConnectionId,
         peer: Option<PeerId>,
-        _: &[Multiaddr],
+        dialled: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        peer.iter().for_each(|peer| self.under_way.begun(*peer));
-        Ok(peer.map(|peer| self.table.addresses(&peer).to_vec()).unwrap_or_default())
+        let Some(peer) = peer else { return Ok(Vec::new()) };
+        self.under_way.begun(peer);
+        // The swarm dials an address twice at once that it is told with the name of the peer and without.
+        let is_new = |known: &&Multiaddr| !dialled.iter().any(|address| without_peer(address) == **known);
+        Ok(self.table.addresses(&peer).iter().filter(is_new).cloned().collect())
     }
 
     fn handle_established_outbound_connection(

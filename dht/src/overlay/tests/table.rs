@@ -148,3 +148,16 @@ fn a_full_part_of_the_table_looks_at_few_newcomers() {
     assert_eq!(wan.peers(), 20);
     assert!(dials <= 1, "{dials} of 80 strangers, and of the members that they might replace, were dialled");
 }
+
+#[test]
+fn who_is_dialled_with_its_name_is_not_dialled_at_the_same_place_without_it() {
+    let (mut overlay, peer) = (overlay(Scope::Lan), PeerId::random());
+    let [one, other] = ["/ip4/192.168.0.1/tcp/1", "/ip4/192.168.0.2/tcp/1"];
+    overlay.meet(peer, &[one, other], AddressClass::Private);
+    let named = at(one).with_p2p(peer).expect("an address");
+    let connection = ConnectionId::new_unchecked(1);
+    let more = overlay
+        .handle_pending_outbound_connection(connection, Some(peer), &[named], Endpoint::Dialer)
+        .expect("it may dial");
+    assert_eq!(more, [at(other)]);
+}
