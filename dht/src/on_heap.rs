@@ -1,7 +1,8 @@
-//! A behaviour whose connection handlers live on the heap.
+//! A behaviour whose connection handlers live on the heap, and what they say to each other.
 //!
 //! The library passes a handler by value into the task of its connection and, at the end, out of it again. The task has
-//! room for each of these places at once: four times the handler, for as long as the connection lasts.
+//! room for each of these places at once: four times the handler, for as long as the connection lasts. It has room for the
+//! largest event that a handler may tell as well, and so has the last place of the queue between them.
 
 use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll};
@@ -105,17 +106,17 @@ impl<B: NetworkBehaviour> NetworkBehaviour for OnHeap<B> {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.0.on_connection_handler_event(peer, connection, event);
+        self.0.on_connection_handler_event(peer, connection, *event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<B::ToSwarm, THandlerInEvent<Self>>> {
-        self.0.poll(cx)
+        self.0.poll(cx).map(|told| told.map_in(Box::new))
     }
 }
 
 impl<H: ConnectionHandler> ConnectionHandler for HeapHandler<H> {
-    type FromBehaviour = H::FromBehaviour;
-    type ToBehaviour = H::ToBehaviour;
+    type FromBehaviour = Box<H::FromBehaviour>;
+    type ToBehaviour = Box<H::ToBehaviour>;
     type InboundProtocol = H::InboundProtocol;
     type OutboundProtocol = H::OutboundProtocol;
     type InboundOpenInfo = H::InboundOpenInfo;
@@ -133,15 +134,15 @@ impl<H: ConnectionHandler> ConnectionHandler for HeapHandler<H> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
-        self.0.poll(cx)
+        self.0.poll(cx).map(|event| event.map_custom(Box::new))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
-        self.0.poll_close(cx)
+        self.0.poll_close(cx).map(|last| last.map(Box::new))
     }
 
     fn on_behaviour_event(&mut self, event: Self::FromBehaviour) {
-        self.0.on_behaviour_event(event);
+        self.0.on_behaviour_event(*event);
     }
 
     fn on_connection_event(
@@ -168,5 +169,7 @@ mod tests {
         let size = size_of::<THandler<Protocols>>();
         assert!(size > 500, "otherwise this file is of no use: {size}");
         assert_eq!(size_of::<THandler<OnHeap<Protocols>>>(), size_of::<usize>());
+        assert_eq!(size_of::<THandlerOutEvent<OnHeap<Protocols>>>(), size_of::<usize>());
+        assert_eq!(size_of::<THandlerInEvent<OnHeap<Protocols>>>(), size_of::<usize>());
     }
 }

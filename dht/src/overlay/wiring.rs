@@ -180,7 +180,7 @@ impl NetworkBehaviour for Overlay {
         event: THandlerOutEvent<Self>,
     ) {
         match event {
-            Either::Left(event) => self.protocols.on_connection_handler_event(peer, connection, event),
+            Either::Left(event) => self.protocols.on_connection_handler_event(peer, connection, *event),
             Either::Right(never) => match never {},
         }
     }
@@ -198,7 +198,11 @@ impl NetworkBehaviour for Overlay {
                     return node.map_or(Poll::Ready(ToSwarm::Dial { opts }), dial_within);
                 }
                 Poll::Ready(other) => {
-                    return Poll::Ready(other.map_in(Either::Left).map_out(|_| unreachable!("taken above")));
+                    return Poll::Ready(
+                        other
+                            .map_in(|event| Either::Left(Box::new(event)))
+                            .map_out(|_| unreachable!("taken above")),
+                    );
                 }
                 Poll::Pending => {
                     if let Some(node) = self.outside.next() {

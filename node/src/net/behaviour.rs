@@ -52,8 +52,8 @@ pub(crate) struct Behaviour {
     memory: memory_connection_limits::Behaviour,
     gate: gate::Behaviour,
     identify: OnHeap<identify::Behaviour>,
-    ping: ping::Behaviour,
-    pub(crate) dht: OnHeap<shoal_dht::Behaviour>,
+    ping: OnHeap<ping::Behaviour>,
+    pub(crate) dht: shoal_dht::Behaviour,
     pub(crate) have: OnHeap<shoal_transfer::have::Behaviour>,
     pub(crate) ranges: OnHeap<shoal_transfer::Behaviour>,
 }
@@ -95,10 +95,10 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
                 .with_push_listen_addr_updates(true)
                 .with_cache_size(IDENTIFY_CACHE),
         )),
-        ping: ping::Behaviour::new(
+        ping: OnHeap::new(ping::Behaviour::new(
             ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL),
-        ),
-        dht: OnHeap::new(dht),
+        )),
+        dht,
         have: OnHeap::new(shoal_transfer::have::behaviour(&config.network)),
         ranges: OnHeap::new(ranges),
     };

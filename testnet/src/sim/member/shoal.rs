@@ -27,8 +27,8 @@ const IDENTIFY_CACHE: usize = 1000;
 pub(crate) struct Shoal {
     limits: connection_limits::Behaviour,
     identify: OnHeap<identify::Behaviour>,
-    ping: ping::Behaviour,
-    dht: OnHeap<shoal_dht::Behaviour>,
+    ping: OnHeap<ping::Behaviour>,
+    dht: shoal_dht::Behaviour,
 }
 
 /// How a node is made that is not quite as usual.
@@ -70,8 +70,10 @@ pub(crate) fn identify(key: &Keypair) -> OnHeap<identify::Behaviour> {
 }
 
 /// Ping as a node configures it.
-pub(crate) fn ping() -> ping::Behaviour {
-    ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL))
+pub(crate) fn ping() -> OnHeap<ping::Behaviour> {
+    OnHeap::new(ping::Behaviour::new(
+        ping::Config::new().with_timeout(PING_TIMEOUT).with_interval(PING_INTERVAL),
+    ))
 }
 
 impl Shoal {
@@ -89,7 +91,7 @@ impl Shoal {
         });
         // What a node lets wait for its turn is refused here: the overlay should not want it in the first place.
         let limits = limits(&options.connections, options.connections.pending);
-        Self { limits, identify: identify(key), ping: ping(), dht: OnHeap::new(dht) }
+        Self { limits, identify: identify(key), ping: ping(), dht }
     }
 
     /// Takes what [`Behave::progress`] told in an earlier life.

@@ -26,7 +26,7 @@ const DIALS: u32 = 512;
 pub(crate) struct Stock {
     limits: connection_limits::Behaviour,
     identify: OnHeap<identify::Behaviour>,
-    ping: ping::Behaviour,
+    ping: OnHeap<ping::Behaviour>,
     kad: OnHeap<kad::Behaviour<MemoryStore>>,
 }
 
