@@ -7,9 +7,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser, ValueEnum};
 use shoal_gateway::json;
-use shoal_node::{Announce, Builder, Multiaddr, NetworkName, Node, Rates, Scopes};
+use shoal_node::{Announce, Builder, ErrorKind, Multiaddr, NetworkName, Node, Rates, Scopes};
 
-use crate::commands::Command;
+use crate::{commands::Command, failure::Failure};
 
 pub(crate) use layers::{Rejected, command, failure_of, parse};
 pub(crate) use values::{Globs, Speed, duration, globs, link_text, own_address, peer_address, share_name};
@@ -156,6 +156,24 @@ impl NodeArgs {
         self.down.map_or(0, Speed::bytes)
     }
 
+    /// Refuses to go on with a running node that tells others more, or other ones, than this command was told to: it would
+    /// not be taken back.
+    pub(crate) fn hold_for(&self, running: &json::Status) -> Result<(), Failure> {
+        let asked = [
+            ("is on network", self.network.as_ref().map(ToString::to_string), &running.network),
+            ("has scope", self.scope.as_ref().and_then(word), &running.scope),
+            ("announces", self.announce.as_ref().and_then(word), &running.announce),
+        ];
+        for (does, asked, runs) in asked {
+            if let Some(asked) = asked.filter(|asked| asked != runs) {
+                let message = format!("the running node of this home {does} {runs}, not {asked}");
+                let failure = Failure::new(ErrorKind::Usage, message);
+                return Err(failure.hint("stop it with `shoal stop`, or use another --home"));
+            }
+        }
+        Ok(())
+    }
+
     /// The options that ask for another speed than that of a node that runs already. A limit of what is received is not
     /// among them: a get brings it along, and no other command receives anything.
     pub(crate) fn other_speeds(&self, running: &json::Rates) -> Vec<&'static str> {
@@ -179,6 +197,11 @@ impl NodeArgs {
     pub(crate) fn peers(&self) -> Vec<String> {
         self.peer.iter().map(ToString::to_string).collect()
     }
+}
+
+/// A value as it is written on the command line.
+fn word(value: &impl ValueEnum) -> Option<String> {
+    Some(value.to_possible_value()?.get_name().to_owned())
 }
 
 /// Options of every command that waits for peers.

@@ -11,7 +11,7 @@ use shoal_gateway::{
     json::{self, Event, Status, Warning},
     unix,
 };
-use shoal_node::{ErrorKind, NetworkName, Node, StartError, holder};
+use shoal_node::{ErrorKind, Node, StartError, holder};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -107,7 +107,7 @@ pub(crate) async fn with_node<T>(
         };
         let client = Client::There(cx.places.node.clone());
         if let Some(status) = cx.unless_stopped(probe(&client, deadline)).await? {
-            refuse_other_network(options, &status)?;
+            options.hold_for(&status)?;
             note_other_speeds(cx, options, &status);
             return work(&Session { client, own: None }).await;
         }
@@ -235,13 +235,6 @@ async fn wait_for_answer(cx: &Context, deadline: Instant, pid: u32) -> Result<()
     .await
 }
 
-fn refuse_other_network(options: &NodeArgs, status: &Status) -> Result<(), Failure> {
-    match &options.network {
-        Some(wanted) if wanted.as_str() != status.network => Err(other_network(wanted, status)),
-        _ => Ok(()),
-    }
-}
-
 /// A limit that this command was given is not the running node's: say so, and how to change that.
 fn note_other_speeds(cx: &Context, options: &NodeArgs, status: &Status) {
     for option in options.other_speeds(&status.rates) {
@@ -249,9 +242,4 @@ fn note_other_speeds(cx: &Context, options: &NodeArgs, status: &Status) {
             "{option} does not change the running node, whose limits `shoal limit` shows and changes"
         ));
     }
-}
-
-fn other_network(wanted: &NetworkName, status: &Status) -> Failure {
-    let message = format!("the running node of this home is on network {}, not on {wanted}", status.network);
-    Failure::new(ErrorKind::Usage, message).hint("stop it with `shoal stop`, or use another --home")
 }

@@ -158,6 +158,7 @@ impl Node {
             peer_id: inner.me,
             network: inner.config.network.clone(),
             scopes: inner.config.scopes,
+            announce: inner.config.announce,
             addresses: self.addresses(),
             external: inner.config.external.clone(),
             uptime: inner.started.elapsed(),

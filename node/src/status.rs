@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::NetworkName;
 use shoal_dht::{OverlayStats, Scope, Scopes};
 
-use crate::{Rates, Unreached};
+use crate::{Announce, Rates, Unreached};
 
 /// The state of a node at one moment.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Status {
     pub network: NetworkName,
     /// Where it announces and looks up.
     pub scopes: Scopes,
+    /// What of its shares it announces.
+    pub announce: Announce,
     /// Addresses that it listens on.
     pub addresses: Vec<Multiaddr>,
     /// Addresses that the user says others reach it at.

@@ -131,6 +131,9 @@ fn routing(overlay: &Overlay) -> String {
 fn announced(status: &Status) -> String {
     let told = status.overlays.iter().map(|overlay| overlay.told).max().unwrap_or(0);
     let mut text = format!("{told} of {}", count(status.announced, "record"));
+    if status.announce != "files" {
+        text.push_str(&format!("; announces {}", status.announce));
+    }
     let messages: u64 = status.overlays.iter().map(|overlay| overlay.messages).sum();
     let waiting = status.overlays.iter().filter(|overlay| overlay.peers > 0).map(|overlay| overlay.waiting);
     let waiting: u64 = waiting.sum();

@@ -128,12 +128,20 @@ fn a_directory_goes_from_one_home_to_another_by_its_cid_alone() {
 }
 
 #[test]
-fn the_wrong_network_is_said_and_not_ignored() {
+fn a_node_that_tells_others_than_it_should_is_said_and_not_used() {
     let sandbox = Sandbox::new();
-    let _daemon = sandbox.daemon("home", None);
+    let _daemon = sandbox.daemon_with("home", "start --announce roots --scope both");
     sandbox.file("file", b"x");
-    let ran = sandbox.run("home", "publish file --network other").exits(2);
-    assert!(ran.stderr.contains("is on network main, not on other"), "{}", ran.stderr);
+    for (option, said) in [
+        ("--network other", "is on network main, not other"),
+        ("--announce none", "announces roots, not none"),
+        ("--scope lan", "has scope both, not lan"),
+    ] {
+        let ran = sandbox.run("home", &format!("publish file {option}")).exits(2);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    assert_eq!(sandbox.run("home", "ls").exits(0).stdout, "");
+    sandbox.run("home", "publish file --network main --announce roots --scope both").exits(0);
 }
 
 #[test]

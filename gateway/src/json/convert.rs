@@ -6,8 +6,8 @@ use std::{
 };
 
 use shoal_node::{
-    Cid, Contents, ContentsEntry, FindSummary, GetProgress, Paths, PeerId, PeerInfo, PublishProgress, Scopes,
-    Shared,
+    Announce, Cid, Contents, ContentsEntry, FindSummary, GetProgress, Paths, PeerId, PeerInfo,
+    PublishProgress, Scopes, Shared,
 };
 
 use super::{
@@ -237,6 +237,12 @@ impl Status {
                 Scopes::Lan => "lan",
                 Scopes::Wan => "wan",
                 Scopes::Both => "both",
+            }
+            .to_owned(),
+            announce: match status.announce {
+                Announce::Files(_) => "files",
+                Announce::Roots => "roots",
+                Announce::Nothing => "none",
             }
             .to_owned(),
             pid: std::process::id(),

@@ -178,6 +178,7 @@ fn events_of_the_node() {
             peer_id: text("12D3"),
             network: text("main"),
             scope: text("both"),
+            announce: text("files"),
             pid: 7,
             home: text("/h"),
             uptime_s: 1,
@@ -214,7 +215,7 @@ fn events_of_the_node() {
             rates: Rates { up: Some(500_000), ..Rates::default() },
             limits: [(text("connections"), 384)].into(),
         })),
-        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"overlays":[{"scope":"lan","peers":1,"buckets":1,"nodes":1,"serves":true,"records":4,"keys":3,"told":2,"waiting":1,"messages":0,"sent":8,"last_told_s":9}],"problems":["alone"],"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"unreached":[{"addresses":["/memory/1"],"reason":"timed out"}],"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
+        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","announce":"files","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"overlays":[{"scope":"lan","peers":1,"buckets":1,"nodes":1,"serves":true,"records":4,"keys":3,"told":2,"waiting":1,"messages":0,"sent":8,"last_told_s":9}],"problems":["alone"],"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"unreached":[{"addresses":["/memory/1"],"reason":"timed out"}],"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
     );
     golden(
         &Event::Rates(Rates { down: Some(1000), ..Rates::default() }),

@@ -103,6 +103,8 @@ pub struct Status {
     pub network: String,
     /// `lan`, `wan` or `both`.
     pub scope: String,
+    /// What of its shares it announces: `files`, `roots` or `none`.
+    pub announce: String,
     /// The process that runs it.
     pub pid: u32,
     /// The home of the node.
