@@ -132,7 +132,7 @@ pub enum GetError {
     #[error("could not keep what was fetched")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nothing moved for as long as the caller was ready to wait.
-    #[error("no progress for {} s", waited.as_secs())]
+    #[error("no progress for {} s{}", waited.as_secs(), reasons(dropped))]
     TimedOut {
         /// How long that was.
         waited: Duration,
