@@ -41,6 +41,9 @@ const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 /// Time between two syncs of a blob that arrives slowly.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A disk with so much left is not the one that was full: no write of a part or of what is kept about it is as long.
+const SOME_ROOM: u64 = 16 * 1024 * 1024;
+
 /// Verified bytes, to be written.
 #[derive(Clone, Copy, Debug)]
 pub enum Verified<'a> {
@@ -228,7 +231,15 @@ impl Shared {
     }
 
     pub(crate) fn io(&self, source: io::Error) -> WriteError {
-        WriteError::Io { path: self.path(), source }
+        let path = match &self.place {
+            Place::File(file) if source.kind() == io::ErrorKind::StorageFull => {
+                let inner = &self.store.inner;
+                let kept_is_full = only_kept_is_full(file.dir.space().ok(), inner.partials.space().ok());
+                if kept_is_full { inner.path.clone() } else { self.path() }
+            }
+            _ => self.path(),
+        };
+        WriteError::Io { path, source }
     }
 
     pub(crate) fn held(&self) -> Option<Held> {
@@ -352,6 +363,11 @@ impl Drop for Shared {
             }
         }
     }
+}
+
+/// Whether a disk without room is that of what is kept about a part, not that of the part, by what each has left.
+fn only_kept_is_full(part: Option<u64>, kept: Option<u64>) -> bool {
+    part.is_some_and(|room| room >= SOME_ROOM) && kept.is_some_and(|room| room < SOME_ROOM)
 }
 
 fn bytes_of(tree: Tree, have: &GroupRanges) -> u64 {

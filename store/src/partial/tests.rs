@@ -320,6 +320,15 @@ fn other_content_may_have_the_same_part_file_next() {
 }
 
 #[test]
+fn of_two_disks_the_full_one_is_named() {
+    let (none, much) = (Some(4096), Some(1 << 40));
+    assert!(only_kept_is_full(much, none));
+    for (part, kept) in [(none, much), (none, none), (much, much), (None, none), (much, None)] {
+        assert!(!only_kept_is_full(part, kept), "{part:?} {kept:?}");
+    }
+}
+
+#[test]
 fn an_empty_blob_needs_nobody() {
     let home = Home::new();
     let store = home.open();
