@@ -19,7 +19,7 @@ pub struct Limits {
     /// Time a stream may be open without a request. Without it streams nobody uses keep their places, and their
     /// connections alive.
     pub idle: Duration,
-    /// Streams we open on one connection. Yamux ends the whole connection at the 513th.
+    /// Streams we open on one connection. Those beyond are reset by who gets them, and the muxer has no more for both sides.
     pub streams_per_connection: usize,
     /// Opens waiting for a dial or a free stream of one peer. More callers than this are refused at once.
     pub waiting_per_peer: usize,

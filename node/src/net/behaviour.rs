@@ -29,6 +29,9 @@ use crate::{
 /// A connection without streams is kept this long, so that the next step of a walk or of a transfer does not dial again.
 /// A node that has met many would hold as many connections for as long; those worth more are kept by the overlay.
 const IDLE_CONNECTION: Duration = Duration::from_secs(10);
+/// Streams of one connection that have not said yet what they are for. Others wait, and what is sent on them meanwhile fills
+/// their windows; with these they are as many as a peer may open.
+const MAX_UNSAID: usize = 32;
 /// A handshake that takes longer is a peer that does not speak.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that does not answer a ping for this long is gone.
@@ -142,6 +145,7 @@ fn memory(key: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, AnyEr
 
 fn settings(config: libp2p::swarm::Config) -> libp2p::swarm::Config {
     config
+        .with_max_negotiating_inbound_streams(MAX_UNSAID)
         .with_idle_connection_timeout(IDLE_CONNECTION)
         // Each of our streams proposes one protocol: what is said on it need not wait for the peer to agree.
         .with_substream_upgrade_protocol_override(libp2p::core::upgrade::Version::V1Lazy)

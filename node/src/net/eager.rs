@@ -47,15 +47,15 @@ impl Eager {
         T::Dial: Send + 'static,
         T::ListenerUpgrade: Send + 'static,
     {
-        let config = security::Config::new(key)?;
+        let (config, mux) = (security::Config::new(key)?, mux::Config::new());
         let bytes = Shared::new(bytes);
         let tls = bytes
             .clone()
             .upgrade(Version::V1Lazy)
             .authenticate(config.tls_alone())
-            .multiplex(mux::Config::new())
+            .multiplex(mux.clone())
             .boxed();
-        let whole = bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(mux::Config::new()).boxed();
+        let whole = bytes.upgrade(Version::V1Lazy).authenticate(config).multiplex(mux).boxed();
         Ok(Self { whole: Shared::new(whole), tls })
     }
 }

@@ -4,6 +4,7 @@
 //! after each of them.
 
 mod echo;
+mod places;
 
 use std::{
     collections::VecDeque,
@@ -21,9 +22,12 @@ use libp2p::core::{
     muxing::{StreamMuxer, StreamMuxerEvent},
     upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
 };
-use yamux::{Connection, ConnectionError, DEFAULT_CREDIT, Mode, Stream};
+use yamux::{Connection, ConnectionError, DEFAULT_CREDIT, Mode};
 
-use self::echo::{Echo, Heard};
+use self::{
+    echo::{Echo, Heard},
+    places::{Places, Pool, Substream},
+};
 
 #[cfg(test)]
 mod tests;
@@ -42,8 +46,9 @@ const MAX_ARRIVED: usize = 32;
 /// the windows of its streams first, and who reads them finds nothing in the processor's caches any more.
 const TURN: usize = 128 * 1024;
 
-/// Streams of one connection: what yamux allows by itself.
-const MAX_STREAMS: usize = 512;
+/// Streams of one connection, whoever opened them: what both sides need at the most. One more ends it; so does who opens
+/// many and does not take the word that they are ended, for until then their windows are kept.
+const MAX_STREAMS: usize = 256;
 
 /// Bytes by which the windows of all streams of a connection may exceed the least that each has: five times what a way
 /// of 1 Gbit/s and 100 ms bears. A peer can have us keep as much, when it sends faster than the disk takes.
@@ -51,7 +56,10 @@ const MAX_GROWTH: usize = 64 * 1024 * 1024;
 
 /// Upgrades connections to yamux.
 #[derive(Clone)]
-pub(crate) struct Config(yamux::Config);
+pub(crate) struct Config {
+    yamux: yamux::Config,
+    pool: Pool,
+}
 
 impl Config {
     pub(crate) fn new() -> Self {
@@ -60,13 +68,14 @@ impl Config {
         config.set_max_num_streams(MAX_STREAMS);
         let least = MAX_STREAMS.saturating_mul(usize::try_from(DEFAULT_CREDIT).unwrap_or(usize::MAX));
         config.set_max_connection_receive_window(Some(least.saturating_add(MAX_GROWTH)));
-        Self(config)
+        Self { yamux: config, pool: Pool::new() }
     }
 
     fn connection<C: AsyncRead + AsyncWrite + Unpin>(self, socket: C, mode: Mode) -> Muxer<C> {
         let socket = Corked(Arc::new(Mutex::new(Turn { socket, left: TURN, echo: Echo::default() })));
-        let connection = Connection::new(socket.clone(), self.0, mode);
-        Muxer { connection, socket, arrived: VecDeque::new(), taker: None }
+        let connection = Connection::new(socket.clone(), self.yamux, mode);
+        let places = Places::new(self.pool);
+        Muxer { connection, socket, places, arrived: VecDeque::new(), taker: None }
     }
 }
 
@@ -103,31 +112,36 @@ impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Config 
 pub(crate) struct Muxer<C> {
     connection: Connection<Corked<C>>,
     socket: Corked<C>,
-    arrived: VecDeque<Stream>,
+    places: Places,
+    arrived: VecDeque<Substream>,
     /// Who waits for the next stream.
     taker: Option<Waker>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
-    /// Moves frames both ways until a stream arrives or there is nothing more to move.
-    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+    /// Moves frames both ways until a stream arrives that has a place, or there is nothing more to move.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Substream>> {
         self.socket.lock().left = TURN;
-        match self.connection.poll_next_inbound(cx) {
-            Poll::Ready(Some(stream)) => Poll::Ready(stream.map_err(into_io)),
-            Poll::Ready(None) => Poll::Ready(Err(into_io(ConnectionError::Closed))),
-            Poll::Pending => match Pin::new(&mut self.socket.lock().socket).poll_flush(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-            },
+        // It ends: what streams come with is read, and no more than that is.
+        while let Poll::Ready(arrived) = self.connection.poll_next_inbound(cx) {
+            let stream = arrived.unwrap_or(Err(ConnectionError::Closed)).map_err(into_io)?;
+            if let Some(stream) = self.places.take(stream) {
+                return Poll::Ready(Ok(stream));
+            }
+            tracing::debug!("a peer has more streams than there are places for");
+        }
+        match Pin::new(&mut self.socket.lock().socket).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
-    type Substream = Stream;
+    type Substream = Substream;
     type Error = io::Error;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Substream>> {
         if let Some(stream) = self.arrived.pop_front() {
             return Poll::Ready(Ok(stream));
         }
@@ -138,8 +152,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         polled
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        self.connection.poll_new_outbound(cx).map_err(into_io)
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Substream>> {
+        self.connection.poll_new_outbound(cx).map_ok(Substream::from).map_err(into_io)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -155,7 +169,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
             self.arrived.push_back(stream);
             self.taker.take().into_iter().for_each(Waker::wake);
         } else {
-            tracing::debug!(%stream, "a peer opens more streams than are taken");
+            tracing::debug!("a peer opens more streams than are taken");
         }
         // There may be more to move, but others come first.
         cx.waker().wake_by_ref();

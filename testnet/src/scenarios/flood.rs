@@ -1,5 +1,7 @@
 //! Strangers that want nothing but to be a burden: what they cost a daemon, and whether others are still served.
 
+mod windows;
+
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -425,6 +427,8 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
     report(out, "messages with wrong lengths", &bombs)?;
     let trickles = victim.trickles()?;
     report(out, "requests a byte a second", &trickles)?;
+    let windows = victim.windows()?;
+    report(out, "full windows on many connections from one address", &windows)?;
     let (cost, crowd) = victim.identities(options.names)?;
     report(out, &format!("{} names from one address", options.names), &cost)?;
     writeln!(

@@ -55,6 +55,11 @@ fn requests_a_byte_a_second() {
 }
 
 #[test]
+fn windows_that_nobody_reads() {
+    check("windows", Victim::windows);
+}
+
+#[test]
 fn many_names_from_one_address() {
     let mut got = None;
     check("names", |victim| {

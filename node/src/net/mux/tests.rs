@@ -6,7 +6,10 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _, future::select, join};
 use libp2p::{core::muxing::StreamMuxerExt as _, yamux as stock};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
-use super::*;
+use super::{
+    places::{GUARANTEED, MAX_OPENED, SHARED},
+    *,
+};
 
 /// Bytes that go each way: several windows.
 const LEN: usize = 3_000_000;
@@ -95,6 +98,57 @@ async fn streams_that_nobody_takes_do_not_pile_up() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap();
     assert_eq!(server.arrived.len(), MAX_ARRIVED);
+}
+
+/// Opens streams on a connection of `server`, says a byte on each, and gives those that the server takes.
+async fn taken(server: Config, streams: usize) -> Vec<Substream> {
+    let (near, far) = tokio::io::duplex(100_000);
+    let mut server = server.upgrade_inbound(near.compat(), PROTOCOL).await.unwrap();
+    let mut client = stock::Config::default().upgrade_outbound(far.compat(), PROTOCOL).await.unwrap();
+    let mut opened = Vec::new();
+    for _ in 0..streams {
+        opened.push(poll_fn(|cx| client.poll_outbound_unpin(cx)).await.unwrap());
+    }
+    let mut taken = Vec::new();
+    let takes = poll_fn(|cx| {
+        while let Poll::Ready(stream) = server.poll_inbound_unpin(cx) {
+            taken.push(stream.unwrap());
+        }
+        Poll::<()>::Pending
+    });
+    let says = async {
+        for stream in &mut opened {
+            stream.write_all(&[1]).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        // Those without a place are ended, the others hear nothing: when the last was ended, all have arrived.
+        drop(opened.pop().unwrap().read(&mut [0]).await);
+    };
+    let all = async {
+        select(pin!(select(pin!(run(client)), takes)), pin!(says)).await;
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap();
+    taken
+}
+
+#[tokio::test]
+async fn a_peer_has_so_many_streams_open_and_each_connection_some_whatever_others_have() {
+    let config = Config::new();
+    let mut held = Vec::new();
+    while held.len() < SHARED {
+        let more = taken(config.clone(), MAX_OPENED + 1).await;
+        assert!(more.len() <= MAX_OPENED && more.len() >= GUARANTEED, "{}", more.len());
+        held.extend(more);
+    }
+    while let more = taken(config.clone(), MAX_OPENED + 1).await
+        && more.len() > GUARANTEED
+    {
+        held.extend(more);
+    }
+    let last = taken(config.clone(), MAX_OPENED + 1).await;
+    assert_eq!(last.len(), GUARANTEED);
+    drop((held, last));
+    assert_eq!(taken(config, MAX_OPENED + 1).await.len(), MAX_OPENED, "places are given back");
 }
 
 /// A socket that takes everything, and counts how often it was flushed.
