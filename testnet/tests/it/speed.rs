@@ -1,7 +1,11 @@
 //! Limits on how fast content moves: they hold, they can be changed, and they are never taken for a peer's fault.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
+use futures::StreamExt;
 use shoal_node::{Rate, Rates};
 use shoal_testnet::{Cluster, Shape, sample, wait};
 
@@ -131,4 +135,36 @@ async fn a_limit_is_lifted_while_it_bites() {
     wait::within("the get", get).await.unwrap().unwrap();
     assert_same(&path, &target);
     cluster.stop().await.unwrap();
+}
+
+/// Bytes of content that may pass while a question is answered: what is told at once of one request, and a little. Behind
+/// content, it would wait for the whole window of a stream, which is twice as much.
+const MEANWHILE: u64 = 128 << 10;
+
+/// Asks who holds something else while content waits for its turn on the connection to the same peer.
+async fn check_questions(upper: Rates, lower: Rates) {
+    let cluster = Cluster::start(2, Shape::Star).await.unwrap();
+    let (provider, getter) = (cluster.node(0), cluster.node(1));
+    let [path, other] = [1, 2].map(|seed| file(&cluster, &format!("original-{seed}"), seed, LARGE));
+    let (cid, other) = (publish(provider, &path).await, publish(provider, &other).await);
+    provider.set_rates(upper);
+    getter.set_rates(lower);
+    let mut get = getter.get(cid).to(cluster.dir().join("got")).start();
+    for _ in 0..5 {
+        let before = watch(&mut get, |progress| progress.verified > 0).await.unwrap().verified;
+        let found = getter.find(other, Vec::new()).filter_map(async |found| found.holders.into_iter().next());
+        let holder = wait::within("the answer", pin!(found).next()).await.unwrap().expect("it has it");
+        assert_eq!(holder.peer, provider.peer_id());
+        let after = watch(&mut get, |_| true).await.unwrap().verified;
+        assert!(after - before <= MEANWHILE, "{} bytes came before the answer", after - before);
+    }
+    drop(get);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_does_not_wait_behind_content_that_waits_for_its_turn() {
+    const SLOW: u64 = 50_000;
+    check_questions(Rates { up: rate(SLOW), ..Rates::default() }, Rates::default()).await;
+    check_questions(Rates::default(), Rates { down: rate(SLOW), ..Rates::default() }).await;
 }
