@@ -1,9 +1,12 @@
 //! Everyone who was found to hold the root of a get, shared by all its files.
 
+mod seen;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -12,63 +15,16 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_content::{Cid, GroupRanges};
 use tokio::sync::watch;
 
+use self::seen::{Heard, Seen};
 use super::GetError;
 use crate::{
     hint::Unreached,
-    seek::{Finding, Holder, Round},
+    seek::{Finding, Holder},
 };
-
-/// Holders remembered. A get cannot use more of them, and they are what peers say they are.
-const MAX_HOLDERS: usize = 128;
 
 /// Those who are said to have it and were asked later than this before the end are not called silent: their answer may be
 /// on its way.
 const ANSWERING: Duration = Duration::from_secs(1);
-
-/// What the search has found so far.
-#[derive(Debug, Default)]
-struct Seen {
-    /// Who may well have it, and where. The search makes few guesses.
-    guesses: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// Each as it was found last, in the order of that.
-    holders: BTreeMap<u64, Holder>,
-    /// How often any was found.
-    found: u64,
-    rounds: usize,
-    last_round: Round,
-    /// Who is said to have it and has not answered, since when.
-    unanswered: HashMap<PeerId, Instant>,
-    unreached: Vec<Unreached>,
-}
-
-impl Seen {
-    fn add(&mut self, holder: Holder) {
-        // One with news every second must not crowd out those who hold all.
-        self.holders.retain(|_, known| known.peer != holder.peer);
-        self.holders.insert(self.found, holder);
-        self.found += 1;
-        if self.holders.len() > MAX_HOLDERS {
-            // Who holds all of a directory has no news, and is worth more than who fetches it.
-            let first = self.holders.iter().find(|(_, holder)| holder.fetches());
-            let first = first.or(self.holders.first_key_value()).map(|(at, _)| *at);
-            first.and_then(|at| self.holders.remove(&at));
-        }
-    }
-
-    /// The first that was found at this place or later, and the place after it.
-    fn next(&self, from: u64) -> Option<(u64, &Holder)> {
-        self.holders.range(from..).next().map(|(at, holder)| (at + 1, holder))
-    }
-
-    fn holds(&self, peer: &PeerId) -> bool {
-        self.holders.values().any(|holder| holder.peer == *peer)
-    }
-
-    /// A whole round went by and nobody has it.
-    fn hopeless(&self) -> bool {
-        self.holders.is_empty() && self.rounds > 0
-    }
-}
 
 /// Somebody who may be asked.
 #[derive(Debug, Clone)]
@@ -174,34 +130,14 @@ impl Crowd {
 
     /// The same with those who may well have it and have not answered yet.
     pub(crate) fn all(&self, spent: Spent) -> impl Stream<Item = Found> + Send + use<> {
-        // The round since which all are spent outlives the telling of one that is found again in every round.
-        let start = (self.0.clone(), (0, 0), spent, None);
-        futures::stream::unfold(start, |(mut seen, (guess, next), spent, mut useless_since)| async move {
+        let start = (self.0.clone(), Heard::default(), spent);
+        futures::stream::unfold(start, |(mut seen, mut heard, spent)| async move {
             loop {
-                {
-                    let now = seen.borrow_and_update();
-                    let mut guesses = now.guesses.iter().enumerate().skip(guess);
-                    if let Some((at, (peer, addresses))) = guesses.find(|(_, (peer, _))| !now.holds(peer)) {
-                        let found = Found::Guess { peer: *peer, addresses: addresses.clone() };
-                        drop(now);
-                        return Some((found, (seen, (at + 1, next), spent, useless_since)));
-                    }
-                    if let Some((next, holder)) = now.next(next) {
-                        let found = Found::Holder(holder.clone());
-                        drop(now);
-                        return Some((found, (seen, (guess, next), spent, useless_since)));
-                    }
-                    let useless = !now.holders.is_empty() && spent.are_all(&now.holders);
-                    if !useless {
-                        useless_since = None;
-                    } else if *useless_since.get_or_insert(now.rounds) < now.rounds {
-                        return None;
-                    }
-                    if now.hopeless() {
-                        return None;
-                    }
+                let found = seen.borrow_and_update().tell(&mut heard, &spent);
+                match found {
+                    Poll::Ready(found) => return Some((found?, (seen, heard, spent))),
+                    Poll::Pending => seen.changed().await.ok()?,
                 }
-                seen.changed().await.ok()?;
             }
         })
     }

@@ -6,8 +6,8 @@ use futures::{FutureExt, StreamExt};
 use shoal_content::GroupRanges;
 use shoal_transfer::have::Holding;
 
-use super::*;
-use crate::seek::Via;
+use super::{seen::MAX_HOLDERS, *};
+use crate::seek::{Round, Via};
 
 fn holder(peer: PeerId) -> Holder {
     let holding = Holding { size: 1, ranges: GroupRanges::all(1), complete: true, name: None, files: None };
