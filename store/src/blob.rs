@@ -192,7 +192,7 @@ impl Blob {
         matches!(self.body, Body::Source { is_fresh: true, .. })
     }
 
-    /// Whether what was read until now is what the blob has: looks at the file again.
+    /// Looks at the file again. It fails if what was read until now may not be what the blob has.
     pub fn recheck(&self) -> Result<(), ReadError> {
         let Body::Source { path, file, stamp, .. } = &self.body else {
             return Ok(());
