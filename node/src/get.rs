@@ -12,6 +12,7 @@ mod directory;
 mod error;
 mod file;
 mod flights;
+mod long;
 mod place;
 mod progress;
 mod target;

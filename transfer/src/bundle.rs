@@ -22,8 +22,8 @@ use shoal_content::{Digest, GROUP_LEN};
 use shoal_store::{FinishError, PartialDirectory};
 
 use self::receive::{Ended, Event, Order, Shared, receive};
-pub use self::scheduler::Turns;
-use self::scheduler::{Action, BundleId, Part, Scheduler};
+pub use self::scheduler::rank;
+use self::scheduler::{Action, BundleId, Part, Scheduler, Turns};
 use crate::fetch::{
     Dropped, FetchOptions, IDLE, Lines, MAX_REPORTED, News, RequestLimits, Source, SourceStream, Timer,
     UnderWay, limits_at, salt,

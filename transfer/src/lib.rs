@@ -44,7 +44,7 @@ mod fetch;
 mod bundle;
 
 pub use behaviour::{Behaviour, Inbound, Incoming, OpenError, Opener, RangeStream};
-pub use bundle::{BundleError, BundleEvent, BundleJob, Bundled, Turns, fetch_bundles};
+pub use bundle::{BundleError, BundleEvent, BundleJob, Bundled, fetch_bundles, rank};
 pub use fetch::{
     Dropped, FetchError, FetchEvent, FetchJob, FetchOptions, Fetched, Lines, Naming, Open, Source,
     SourceStream, fetch, salt,

@@ -149,6 +149,14 @@ impl Crowd {
         seen.holders.values().filter_map(fetching).collect()
     }
 
+    /// Waits until there is news since the last time.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody searches any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(crate) fn is_fetching(&self, peer: &PeerId) -> bool {
         let seen = self.0.borrow();
         seen.holders.values().any(|holder| holder.peer == *peer && holder.fetches())

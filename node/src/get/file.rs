@@ -86,7 +86,7 @@ pub(super) async fn receive(
         partial: partial.clone(),
         lines: task.lines.clone(),
         pool: Arc::new(task.inner.tasks.clone()),
-        sources: crew.sources(task, digest, &spent),
+        sources: crew.sources(task, partial, &spent),
         options,
     };
     let observe = |event| observe(task, &digest, reporter, &spent, event);

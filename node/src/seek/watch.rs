@@ -33,6 +33,10 @@ const A_QUESTION: Duration = Duration::from_millis(31);
 /// How soon somebody is asked again at the latest; every answer without news doubles the pause.
 const LATE: Duration = Duration::from_secs(16);
 
+/// The longest pause for those who fetch a directory, in times of the shortest. They have no news until they have a whole
+/// file, and others wait for each.
+const MOST_OF_SOON: u32 = 4;
+
 /// Questions in a row that may bring no holding. A round of the search finds again who comes back later.
 const MAX_IN_VAIN: u32 = 4;
 
@@ -90,12 +94,13 @@ impl Watch {
         let held = (holding.ranges.len(), holding.files.as_ref().map(GroupRanges::len));
         let has_more = held != watched.held;
         watched.held = held;
-        watched.again((has_more || introduces).then_some(soon), now);
+        watched.again(has_more || introduces, soon, now);
         has_more
     }
 
     /// A peer did not answer, or holds nothing.
     pub(super) fn in_vain(&mut self, peer: PeerId, now: Instant) {
+        let soon = self.soon();
         let Some(watched) = self.0.get_mut(&peer) else { return };
         watched.in_vain += 1;
         if watched.in_vain >= MAX_IN_VAIN {
@@ -103,7 +108,7 @@ impl Watch {
         } else {
             // Who has nothing yet may have some in a moment, and is not forgotten sooner where few are asked.
             watched.pause = watched.pause.max(SOON / 2);
-            watched.again(None, now);
+            watched.again(false, soon, now);
         }
     }
 
@@ -133,8 +138,10 @@ impl Watched {
     }
 
     /// It is asked again `soon`, if there was something new.
-    fn again(&mut self, soon: Option<Duration>, now: Instant) {
-        self.pause = soon.unwrap_or_else(|| (self.pause * 2).min(LATE));
+    fn again(&mut self, has_news: bool, soon: Duration, now: Instant) {
+        let fetches = self.held.1.is_some();
+        let most = if fetches { soon.saturating_mul(MOST_OF_SOON) } else { LATE };
+        self.pause = if has_news { soon } else { (self.pause * 2).min(most) };
         self.due = Some(now + self.pause);
     }
 }

@@ -27,7 +27,8 @@ use shoal_content::GroupRanges;
 
 use self::blame::MAX_BROKEN;
 use self::queue::Queue;
-pub use self::turns::Turns;
+pub(super) use self::turns::Turns;
+pub use self::turns::rank;
 use crate::scheduler::source::Source;
 use crate::scheduler::{Failure, STALL, SourceId};
 use crate::wire::MAX_WANTS;

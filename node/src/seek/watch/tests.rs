@@ -55,6 +55,22 @@ fn more_files_of_a_directory_are_news() {
 }
 
 #[test]
+fn who_fetches_a_directory_is_not_left_alone_for_long() {
+    let start = Instant::now();
+    let (mut watch, peer) = (Watch::default(), PeerId::random());
+    let some = Holding { files: Some(GroupRanges::all(3)), ..holding(1) };
+    watch.found(&candidate(peer), &some, start);
+    let mut due = watch.next_due().unwrap();
+    for _ in 0..8 {
+        watch.next(due).unwrap();
+        watch.answered(peer, Some(&some), false, due);
+        let next = watch.next_due().unwrap();
+        assert!(next - due <= SOONEST * MOST_OF_SOON);
+        due = next;
+    }
+}
+
+#[test]
 fn many_are_asked_as_often_in_all_as_few() {
     let start = Instant::now();
     let pause = |peers: u32| {

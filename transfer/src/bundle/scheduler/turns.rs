@@ -16,7 +16,7 @@ const MAX_RUNS: usize = 512;
 
 /// Whose turn each run of files is, as one node among those who fetch the same directory sees it.
 #[derive(Debug)]
-pub struct Turns {
+pub(crate) struct Turns {
     /// Files of the directory that one run has.
     run: usize,
     /// None if files come in the order of their numbers.
@@ -26,19 +26,14 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Turns of `run` files each, for a node with this [`salt`](crate::salt()); without one, files come in the order of
-    /// their numbers.
-    pub fn new(run: usize, ours: Option<u64>) -> Self {
-        Turns { run: run.max(1), ours, others: BTreeMap::new() }
-    }
-
-    /// Turns for a directory of so many short files.
+    /// Turns for a directory of so many files and a node with this [`salt`](crate::salt()); without one, files come in the
+    /// order of their numbers.
     pub(crate) fn of_directory(files: usize, ours: Option<u64>) -> Self {
-        Self::new(files.div_ceil(MAX_RUNS).max(MIN_RUN), ours)
+        Turns { run: files.div_ceil(MAX_RUNS).max(MIN_RUN), ours, others: BTreeMap::new() }
     }
 
     /// Somebody else fetches the directory too, who is known by a number here and has this salt. True if that is news.
-    pub fn joined(&mut self, number: usize, salt: u64) -> bool {
+    pub(super) fn joined(&mut self, number: usize, salt: u64) -> bool {
         self.others.insert(number, salt).is_none()
     }
 
@@ -47,27 +42,23 @@ impl Turns {
         self.others.remove(&number);
     }
 
-    /// Whether a file is for us to begin with, given its number in the directory.
-    pub fn is_ours(&self, file: usize) -> bool {
-        self.place(file).0 == 0
-    }
-
     /// Where a file comes in the order, given its number in the directory: the less, the earlier.
-    pub fn place(&self, file: usize) -> (usize, u64, usize) {
+    pub(super) fn place(&self, file: usize) -> (usize, u64, usize) {
         let Some(ours) = self.ours else { return (0, 0, file) };
         let run = file / self.run;
-        let rank = mixed(ours, run);
-        let others = || self.others.values().map(|salt| mixed(*salt, run));
-        match others().filter(|other| *other < rank).count() {
-            0 => (0, rank, file),
+        let our_rank = rank(ours, run);
+        let others = || self.others.values().map(|salt| rank(*salt, run));
+        match others().filter(|other| *other < our_rank).count() {
+            0 => (0, our_rank, file),
             // Of what others begin with, first what they come to last.
             before_us => (before_us, u64::MAX - others().min().unwrap_or(0), file),
         }
     }
 }
 
-/// A number that says nothing of its run but where it comes in the order of one node.
-fn mixed(salt: u64, run: usize) -> u64 {
+/// Where a run of files comes in the order of a node with this [`salt`](crate::salt()), among all runs and all nodes: the less,
+/// the earlier.
+pub fn rank(salt: u64, run: usize) -> u64 {
     const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
     ODD.iter().fold(salt ^ run as u64, |number, odd| {
         let number = number.wrapping_mul(*odd);
