@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use libp2p::Multiaddr;
-use shoal_node::{NetworkName, Node, Scope, Transport};
+use shoal_node::{Limits, NetworkName, Node, Scope, Transport};
 use tempfile::TempDir;
 
 use crate::wait::eventually;
@@ -111,7 +111,11 @@ impl Cluster {
     ///
     /// Dropping the future leaves the node stopped.
     pub async fn start_node(&mut self, index: usize) -> Result<()> {
+        // What is resident is this process, with all its nodes and whoever attacks others from it.
+        let mut limits = Limits::default();
+        limits.memory = usize::MAX;
         let builder = Node::builder()
+            .limits(limits)
             .home(self.home(index))
             .network(self.network.clone())
             .transport(Transport::Memory)

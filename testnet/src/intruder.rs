@@ -221,10 +221,15 @@ pub(crate) enum Junk {
 /// # Cancel safety
 ///
 /// Dropping the future closes the stream.
-pub(crate) async fn feed(stream: SubstreamBox, begin: Vec<u8>, junk: Junk, patience: Duration) -> bool {
+pub(crate) async fn feed(
+    stream: SubstreamBox,
+    begin: impl AsRef<[u8]>,
+    junk: Junk,
+    patience: Duration,
+) -> bool {
     let (mut reader, mut writer) = stream.split();
     let write = async move {
-        writer.write_all(&begin).await?;
+        writer.write_all(begin.as_ref()).await?;
         match junk {
             Junk::Then(bytes) => writer.write_all(&bytes).await?,
             Junk::End(bytes) => {

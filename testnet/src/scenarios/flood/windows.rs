@@ -46,7 +46,7 @@ async fn hold_windows(address: &Multiaddr, request: &[u8]) -> Result<()> {
             for number in 0..HELD {
                 let Some(stream) = holder.open().await else { break };
                 // The length of a word that does not come.
-                let says = if number < UNSAID { vec![19] } else { request.to_vec() };
+                let says = if number < UNSAID { &[19] } else { request };
                 kept.push(feed(stream, says, Junk::Then(Vec::new()), HOLD));
             }
             let filled = kept.len();
