@@ -128,7 +128,6 @@ pub struct Builder {
     pub(crate) scopes: Scopes,
     pub(crate) mdns: bool,
     pub(crate) announce: Announce,
-    pub(crate) transient: bool,
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,
@@ -145,7 +144,6 @@ impl Default for Builder {
             scopes: Scopes::Both,
             mdns: true,
             announce: Announce::default(),
-            transient: false,
             transport: Transport::default(),
             limits: Limits::default(),
             rates: Rates::default(),
@@ -200,13 +198,6 @@ impl Builder {
     /// What of its shares the node announces. By default everything, of a directory [`DEFAULT_ANNOUNCED_FILES`] files.
     pub fn announce(mut self, what: Announce) -> Self {
         self.announce = what;
-        self
-    }
-
-    /// Says that the node will stop as soon as its work is done: it shares what it fetches, and leaves it to a later
-    /// start to announce that.
-    pub fn transient(mut self) -> Self {
-        self.transient = true;
         self
     }
 

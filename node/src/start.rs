@@ -89,18 +89,11 @@ pub(crate) async fn start(config: Builder) -> Result<(Arc<Inner>, DropGuard), St
 /// Tells the overlays what they will hear of an earlier run, before they do anything else.
 fn resume(swarm: &mut Swarm<Behaviour>, config: &Builder, progress: Option<&[u8]>) {
     let dht = &mut swarm.behaviour_mut().dht;
-    if keeps_records(config) {
-        dht.expect_records();
-    }
+    dht.expect_records();
     let progress = progress.and_then(|row| announce::unpack_progress(&config.network, config.announce, row));
     if let Some(progress) = progress {
         dht.resume(&progress);
     }
-}
-
-/// A node that is gone in a moment learns nothing worth keeping.
-fn keeps_records(config: &Builder) -> bool {
-    !config.transient
 }
 
 /// Connects what a node is made of. Nothing runs yet.
@@ -176,16 +169,14 @@ fn wire(config: Builder, tasks: Tasks, opened: Opened, parts: Parts) -> (Inner, 
 fn spawn_all(inner: &Inner, ends: Ends) {
     let Inner { config, tasks, net, announcer, .. } = inner;
     tasks.spawn("network", ends.driver.run());
-    if keeps_records(config) {
-        let keeper = Keeper {
-            net: net.clone(),
-            tasks: tasks.clone(),
-            network: config.network.clone(),
-            path: inner.paths.records.clone(),
-            unkept: ends.unkept,
-        };
-        tasks.spawn("records", keeper.run(ends.record_changes));
-    }
+    let keeper = Keeper {
+        net: net.clone(),
+        tasks: tasks.clone(),
+        network: config.network.clone(),
+        path: inner.paths.records.clone(),
+        unkept: ends.unkept,
+    };
+    tasks.spawn("records", keeper.run(ends.record_changes));
     let (traffic, pacers) = (inner.traffic.clone(), inner.pacers.clone());
     let limits = config.limits.of_transfer();
     let serving = serve::serve_all(ends.incoming, ends.library, tasks.clone(), traffic, pacers, limits);

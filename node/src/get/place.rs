@@ -105,9 +105,6 @@ async fn already_there(task: &Task, order: &Order, target: &Path) -> Result<Opti
 
 /// Announces what was fetched, in its own time: the caller has its content already.
 async fn announce(task: &Task, cid: Cid) {
-    if task.inner.config.transient {
-        return;
-    }
     drop(task.inner.announcer.announce_share(cid).await);
 }
 
