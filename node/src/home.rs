@@ -53,8 +53,8 @@ impl Paths {
     pub fn of(home: impl Into<PathBuf>) -> Self {
         let home = home.into();
         Self {
-            identity: home.join("identity"),
-            store: home.join("store"),
+            identity: home.join(shoal_store::HOME_KEY),
+            store: home.join(shoal_store::HOME_STORE),
             peers: home.join("peers"),
             holders: home.join("holders"),
             records: home.join("records.redb"),

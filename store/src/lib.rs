@@ -72,4 +72,4 @@ pub use share::{Announceable, Label, Selector, Share, ShareState};
 pub use store::{OpenError, Store};
 pub use strangers::{Row, Strangers};
 pub use verify::Report;
-pub use walk::{SkipReason, Skipped};
+pub use walk::{HOME_KEY, HOME_STORE, SkipReason, Skipped};

@@ -17,9 +17,11 @@ mod tests;
 /// Ending of the files and folders in which something is still being put together.
 pub(crate) const PART_SUFFIX: &str = ".shoal-part";
 
-/// What the home of a node has in it, whosever it is. Who shares a folder around one would give the node's key away.
-const KEY: &str = "identity";
-const STORE: &str = "store";
+/// Name of the file in the home of a node that has its secret key. Who shares a folder around a home would give that away,
+/// so whatever has this and a store in it is left out, whosever it is.
+pub const HOME_KEY: &str = "identity";
+/// Name of the folder in the home of a node that is its store.
+pub const HOME_STORE: &str = "store";
 
 /// A file or folder that was left out.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ pub(crate) fn special(metadata: &Metadata) -> SkipReason {
 /// Whether a folder is the home of a node.
 pub(crate) fn is_home(files: &Files, folder: &Path) -> bool {
     let has = |path: PathBuf| files.stat(&path).is_ok_and(|metadata| metadata.is_file());
-    has(folder.join(KEY)) && has(folder.join(STORE).join(DATABASE))
+    has(folder.join(HOME_KEY)) && has(folder.join(HOME_STORE).join(DATABASE))
 }
 
 /// Walks the folder `root` without following any symlink, and without entering any of `exclude`.
@@ -145,7 +147,7 @@ pub(crate) fn walk(files: &Files, root: &Path, exclude: &[PathBuf], cancel: &Can
                 continue;
             }
         };
-        if entries.iter().any(|(name, _)| name == KEY) && is_home(files, &folder) {
+        if entries.iter().any(|(name, _)| name == HOME_KEY) && is_home(files, &folder) {
             tree.skipped.push(Skipped { path: folder, reason: SkipReason::Home });
             continue;
         }

@@ -49,6 +49,21 @@ async fn a_directory_goes_from_one_node_to_another() {
 }
 
 #[tokio::test]
+async fn the_home_of_another_node_is_left_out_of_what_is_published_around_it() {
+    let giver = Place::start(None).await;
+    let other = Place::start(None).await;
+    fs::write(other.path("file"), "hello").unwrap();
+    assert!(other.path("home/identity").exists(), "its secret key");
+
+    let shared = giver.node.publish(other.folder.path()).await.unwrap();
+    let contents = giver.node.get(shared.cid()).contents().await.unwrap();
+    let names: Vec<_> = contents.entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(names, ["file"]);
+    assert_eq!(shared.skipped().len(), 1, "{:?}", shared.skipped());
+    assert!(giver.node.publish(other.path("home")).await.is_err());
+}
+
+#[tokio::test]
 async fn a_directory_is_not_saved_in_itself() {
     let giver = Place::start(None).await;
     let taker = Place::start(Some(&giver.node)).await;
