@@ -47,10 +47,10 @@ pub(super) async fn receive(
     let mut fetching = FuturesUnordered::new();
     let mut turn = None;
     loop {
-        let fellows = crowd.fetching().into_iter().filter(|(peer, _)| !task.slow.contains(peer));
-        let fellows: Vec<_> = fellows.map(Fellow::from).collect();
         let is_settled = settled.is_elapsed();
         if let Some(free) = turn.take() {
+            let fellows = crowd.fetching().into_iter().filter(|(peer, _)| !task.slow.contains(peer));
+            let fellows: Vec<_> = fellows.map(Fellow::from).collect();
             match choice.next(&fellows, is_settled, size) {
                 Some((index, from)) => {
                     let spare = (from == From::Fellows).then(|| is_over.clone());

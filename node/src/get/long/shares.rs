@@ -12,7 +12,7 @@ use shoal_transfer::rank;
 pub(super) struct Shares {
     /// All files, in the order of their numbers.
     files: Vec<usize>,
-    /// The salts of those who fetch them; ours comes first.
+    /// The salts of those who fetch them; ours comes first, those of the others in their order.
     salts: Vec<u64>,
     begins: HashMap<usize, Begins>,
 }
@@ -32,7 +32,11 @@ impl Shares {
 
     /// Shares them out anew if others fetch them now than before.
     pub(super) fn among(&mut self, others: impl Iterator<Item = u64>) {
-        let salts: Vec<u64> = self.salts.iter().copied().take(1).chain(others).collect();
+        let mut salts: Vec<u64> = self.salts.iter().copied().take(1).chain(others).collect();
+        // They come in the order of their news, which says nothing of who they are.
+        if let Some(others) = salts.get_mut(1..) {
+            others.sort_unstable();
+        }
         if salts == self.salts && !self.begins.is_empty() {
             return;
         }
