@@ -168,25 +168,26 @@ fn wire(config: Builder, tasks: Tasks, opened: Opened, parts: Parts) -> (Inner, 
 /// Spawns what runs for as long as the node does.
 fn spawn_all(inner: &Inner, ends: Ends) {
     let Inner { config, tasks, net, announcer, .. } = inner;
-    tasks.spawn("network", ends.driver.run());
+    let Ends { driver, library, incoming, broken, record_changes, unkept, unreached, known } = ends;
+    tasks.spawn("network", driver.run());
     let keeper = Keeper {
         net: net.clone(),
         tasks: tasks.clone(),
         network: config.network.clone(),
         path: inner.paths.records.clone(),
-        unkept: ends.unkept,
+        unkept,
     };
-    tasks.spawn("records", keeper.run(ends.record_changes));
+    tasks.spawn("records", keeper.run(record_changes));
     let (traffic, pacers) = (inner.traffic.clone(), inner.pacers.clone());
     let limits = config.limits.of_transfer();
-    let serving = serve::serve_all(ends.incoming, ends.library, tasks.clone(), traffic, pacers, limits);
+    let serving = serve::serve_all(incoming, library, tasks.clone(), traffic, pacers, limits);
     tasks.spawn_until_stop("serve", serving);
-    let withdrawing = announcer.clone().withdraw_broken(ends.broken, inner.events.clone());
+    let withdrawing = announcer.clone().withdraw_broken(broken, inner.events.clone());
     tasks.spawn_until_stop("withdraw", withdrawing);
     tasks.spawn_until_stop("announce", announcer.clone().keep_announced());
     tasks.spawn("holders", inner.former.clone().write_at_the_end(tasks.clone()));
     let (network, named) = (config.network.clone(), config.peers.clone());
-    let joining = join::stay_joined(net.clone(), network, named, ends.known, ends.unreached);
+    let joining = join::stay_joined(net.clone(), network, named, known, unreached);
     tasks.spawn_until_stop("join", joining);
 }
 
