@@ -1,25 +1,22 @@
-//! The searches of an overlay: whom they ask, what is answered, and what we answer ourselves.
+//! The searches of an overlay: what they are for, where they begin, and how they end.
+
+mod asking;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
-use libp2p::request_response::{self, OutboundFailure, OutboundRequestId};
-use libp2p::swarm::ConnectionId;
+use libp2p::request_response::OutboundRequestId;
 use shoal_content::ProviderKey;
 
+use self::asking::Asked;
 use super::{Event, Overlay};
-use crate::codec::is_unsupported;
 use crate::config::Defence;
 use crate::lookup::LookupId;
-use crate::pace::Start;
 use crate::position::{Node, Position};
 use crate::provide;
 use crate::refresh::Aim;
-use crate::scope::AddressClass;
-use crate::search::{HOLDERS, MAX_HOLDERS, Search, WalkIndex};
-use crate::under_way::Need;
-use crate::wire::find::{Question, Reply};
+use crate::search::{HOLDERS, Search};
 
 /// Nodes of our table that a walk begins with. The nearest few are asked first; the others are there for when
 /// those do not answer.
@@ -35,10 +32,6 @@ const WANTED_TO_ANNOUNCE: usize = 6;
 
 /// Answers that a walk to a thin part of our table ends with, and one that only makes sure that nobody is new around us.
 const WANTED_TO_REFRESH: usize = 3;
-
-/// Nodes that wait to be dialled ahead of what they will be told. While there is no room for such dials, walks find
-/// more of them; the oldest are told without it.
-const MAX_AHEAD: usize = 128;
 
 /// A search that takes longer hangs, and would keep others waiting. Lookups have a deadline of their own.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -68,15 +61,6 @@ struct Running {
     until: Instant,
     /// Who is dialled ahead of what will be told.
     awaited: HashSet<PeerId>,
-}
-
-/// A question on its way.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    search: u64,
-    walk: WalkIndex,
-    at: Instant,
-    start: Start,
 }
 
 impl Searches {
@@ -195,32 +179,6 @@ impl Overlay {
         began
     }
 
-    fn ask_next(&mut self, id: u64, now: Instant) -> bool {
-        let Self { searches, protocols, pace, under_way, connections, outside, .. } = self;
-        let Some(running) = searches.running.get_mut(&id) else { return false };
-        let need = if matches!(running.why, Why::Lookup(_)) { Need::Lookup } else { Need::Upkeep };
-        let find = &mut protocols.find;
-        let mut began = false;
-        loop {
-            let start = |peer: &PeerId| if find.is_connected(peer) { Start::Warm } else { Start::Cold };
-            let may_dial = under_way.has_room(need, connections.len());
-            let next = running.search.next(now, |peer| {
-                let start = start(peer);
-                (start == Start::Warm || may_dial).then(|| pace.patience(peer, start, now))
-            });
-            let Some((walk, target, node)) = next else { return began };
-            let start = start(&node.peer);
-            if start == Start::Cold {
-                under_way.begun(node.peer);
-                outside.wait_for(node.peer, &node.addresses);
-            }
-            let question = Question { target, key: running.search.key() };
-            let request = find.send_request_with_addresses(&node.peer, question, node.addresses);
-            searches.asked.insert(request, Asked { search: id, walk, at: now, start });
-            began = true;
-        }
-    }
-
     /// Looks around a crowded place once the walk to it is over.
     fn look_beside(&mut self, id: u64, now: Instant) -> bool {
         let bits = self.size.region_bits();
@@ -261,99 +219,5 @@ impl Overlay {
                 self.refresh.ended(aim, &census, now);
             }
         }
-    }
-
-    pub(super) fn on_find(&mut self, event: request_response::Event<Question, Reply>, now: Instant) {
-        use request_response::{Event, Message};
-        match event {
-            Event::Message { peer, connection_id, message: Message::Request { request, channel, .. } } => {
-                // Dropping the channel tells a peer that asks too much that it gets no answer.
-                if let Some(reply) = self.answer(&peer, connection_id, request, now) {
-                    // It fails when the connection is gone, and then there is nobody to tell.
-                    let _ = self.protocols.find.send_response(channel, reply);
-                }
-            }
-            Event::Message { peer, connection_id, message: Message::Response { request_id, response } } => {
-                self.on_reply(peer, connection_id, request_id, response, now);
-            }
-            Event::OutboundFailure { peer, request_id, error, .. } => {
-                tracing::trace!(%peer, %error, "question not answered");
-                if let Some(asked) = self.searches.asked.remove(&request_id)
-                    && let Some(running) = self.searches.running.get_mut(&asked.search)
-                {
-                    if self.under_way.was_refused(&peer) {
-                        running.search.put_back(asked.walk, &peer);
-                    } else {
-                        running.search.failed(asked.walk, &peer);
-                    }
-                }
-                // A dial that failed has been noted by itself.
-                if matches!(error, OutboundFailure::Timeout) || is_unsupported(&error) {
-                    self.silent(peer, now);
-                }
-                self.searches.is_stale = true;
-            }
-            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
-        }
-    }
-
-    pub(super) fn on_reply(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        request: OutboundRequestId,
-        reply: Reply,
-        now: Instant,
-    ) {
-        self.absent.heard(&peer);
-        self.dial_failures.remove(&peer);
-        let Some(asked) = self.searches.asked.remove(&request) else { return };
-        self.pace.answered(&peer, asked.start, now.saturating_duration_since(asked.at), now);
-        self.searches.is_stale = true;
-        let over = self.connections.get(&connection).map_or(AddressClass::Private, |remote| remote.class);
-        let closer = self.take_nodes(reply.closer, over);
-        let providers = self.take_nodes(reply.providers, over);
-        let Self { searches, absent, protocols, .. } = self;
-        let Some(running) = searches.running.get_mut(&asked.search) else { return };
-        let doubtful = |peer: &PeerId| absent.contains(peer, now) && !protocols.find.is_connected(peer);
-        running.search.answered(asked.walk, &peer, closer, !providers.is_empty(), doubtful);
-        if let Why::Announce(_) = running.why {
-            self.dial_ahead(asked.search, &peer);
-            return;
-        }
-        let Why::Lookup(id) = running.why else { return };
-        let effort = running.search.effort();
-        let hops = running.search.has_found().then_some(effort.hops);
-        for Node { peer, addresses } in providers {
-            self.events.push_back(Event::Found { id, provider: peer, addresses, hops: hops.unwrap_or(0) });
-        }
-        self.events.push_back(Event::Walked { id, effort, over: false });
-    }
-
-    /// Dials those who will probably be told, while the walk still asks: what is told then takes one round trip, and not
-    /// a handshake first.
-    fn dial_ahead(&mut self, id: u64, answered: &PeerId) {
-        let Self { searches, protocols, dials, .. } = self;
-        let Some(running) = searches.running.get_mut(&id) else { return };
-        for node in running.search.likely_holders(answered) {
-            let is_new = running.awaited.len() < MAX_HOLDERS && running.awaited.insert(node.peer);
-            if is_new && !protocols.find.is_connected(&node.peer) {
-                dials.push_back(node);
-            }
-        }
-        dials.drain(..dials.len().saturating_sub(MAX_AHEAD));
-    }
-
-    /// Takes the nodes that a peer connected over `over` named: others than ourselves, with the addresses of this
-    /// scope, if they can be reached at all.
-    ///
-    /// What is said about them is not signed, and need not be: whoever answers a walk can invent nodes that sign
-    /// anything, and what a node is worth shows when it is dialled.
-    fn take_nodes(&self, nodes: Vec<Node>, over: AddressClass) -> Vec<Node> {
-        let usable = |node: Node| Node { addresses: self.scope.usable(&node.addresses, over), ..node };
-        let can_be_reached =
-            |node: &Node| !node.addresses.is_empty() || self.protocols.find.is_connected(&node.peer);
-        let others = nodes.into_iter().filter(|node| node.peer != self.local);
-        others.map(usable).filter(can_be_reached).collect()
     }
 }
