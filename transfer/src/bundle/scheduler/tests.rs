@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use shoal_content::GroupRanges;
 
+use super::sources::GROWING;
 use super::*;
+use crate::wire::MAX_WANTS;
 
 mod swarm;
 
