@@ -69,7 +69,7 @@ impl Drop for Drawing<'_> {
 fn begin(bar: &ProgressBar, progress: &Progress, measurable: bool) {
     let (template, text) = match progress.stage {
         Stage::Finding => (SPINNER, "finding providers…"),
-        Stage::Waiting => (SPINNER, "waiting for another get of the same content…"),
+        Stage::Waiting => (SPINNER, "waiting for another get…"),
         Stage::Finishing => (SPINNER, "finishing…"),
         Stage::Hashing if measurable => (BAR, "hashing"),
         Stage::Hashing => (COUNTER, "hashing"),

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod flights;
 mod long;
+mod others;
 mod place;
 mod progress;
 mod target;
@@ -36,6 +37,7 @@ pub(crate) use self::flights::Flights;
 pub use self::{
     directory::{Contents, ContentsEntry},
     error::GetError,
+    others::Awaited,
     progress::{Dropped, GetProgress, SourceStat, Stage},
     target::Replace,
 };

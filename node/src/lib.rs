@@ -63,7 +63,7 @@ pub use self::{
     events::{Event, Events},
     find::{Find, FindSummary, Holder, NobodyError},
     get::{
-        Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace,
+        Awaited, Contents, ContentsEntry, Dropped, Fetched, Get, GetError, GetProgress, GetRequest, Replace,
         SourceStat, Stage,
     },
     hint::Unreached,

@@ -150,6 +150,7 @@ impl Store {
                 })?;
             }
         }
+        folder.hold();
         lock(&placed).any_noted = any_noted;
         let store = self.clone();
         Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })

@@ -257,6 +257,12 @@ impl Dir {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Shows other processes that the folder is being filled, for as long as it is open. Where the file system has no
+    /// locks nobody is shown anything, and nothing else is lost.
+    pub(crate) fn hold(&self) {
+        drop(self.file.try_lock());
+    }
+
     /// Describes the folder itself.
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
         self.files.step()?;
@@ -365,6 +371,16 @@ impl Handle {
         let mode = permissions.mode();
         permissions.set_mode(mode | ((mode & 0o444) >> 2));
         self.file.set_permissions(permissions)
+    }
+
+    /// Shows other processes that the file is being filled, as [`Dir::hold`] does.
+    pub(crate) fn hold(&self) {
+        drop(self.file.try_lock());
+    }
+
+    /// Whether somebody else shows that it is being filled.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
     }
 
     /// Takes the file for this process alone, unless another has it.

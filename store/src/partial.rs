@@ -19,6 +19,7 @@ use crate::{Blob, Held, ReadError, Store, lock::lock};
 mod body;
 mod error;
 mod fill;
+mod filling;
 mod open;
 mod part;
 pub(crate) mod record;
@@ -29,6 +30,7 @@ mod tests;
 pub(crate) use body::Body;
 use body::Disk;
 pub use error::{PartialError, WriteError};
+pub use filling::Filler;
 pub(crate) use part::{Folder, PartFile, PartTrouble};
 
 /// Longest blob that is kept in memory until it is whole: what a kill can cost, and what each of some dozens

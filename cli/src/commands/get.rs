@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use shoal_gateway::json::{self, Event, Fetched, Replace};
+use shoal_gateway::json::{self, Event, Fetched, Replace, Waiting};
 use shoal_node::{Kind, Link};
 
 use crate::{
@@ -199,12 +199,22 @@ fn show(cx: &Context, drawing: &mut Drawing<'_>, event: &Event) {
         Event::Progress(progress) => drawing.show(progress),
         Event::Dropped(dropped) => cx.printer.note(&format!("dropped {}: {}", dropped.peer, dropped.reason)),
         Event::Warning(warning) => cx.printer.warning(&warning.message),
+        Event::Waiting(waiting) => cx.printer.note(&waiting_for(waiting)),
         Event::Fetched(fetched) => {
             drawing.clear();
             show_fetched(cx, fetched);
         }
         _ => {}
     }
+}
+
+fn waiting_for(Waiting { path, cid, pid }: &Waiting) -> String {
+    let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    let who = match cid {
+        Some(cid) => format!("another get of this node{pid} is saving {cid}"),
+        None => format!("another node{pid} is saving"),
+    };
+    format!("{who} to {path}; waiting for it to end")
 }
 
 fn show_fetched(cx: &Context, fetched: &Fetched) {

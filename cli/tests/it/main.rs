@@ -8,4 +8,5 @@ mod help;
 mod limit;
 mod named_peers;
 mod output;
+mod same_target;
 mod sandbox;

@@ -13,7 +13,7 @@ use shoal_node::{
 use super::{
     AddressNamed, Announced, CidNamed, Directory, Dropped, Entry, Event, Fetched, Holder, Looked, Missed,
     Overlay, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status,
-    Unreached, Warning,
+    Unreached, Waiting, Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -56,6 +56,12 @@ impl From<&shoal_node::SourceStat> for PeerBytes {
 impl From<&shoal_node::Dropped> for Dropped {
     fn from(dropped: &shoal_node::Dropped) -> Self {
         Self { peer: dropped.peer.to_string(), reason: dropped.reason.clone() }
+    }
+}
+
+impl From<&shoal_node::Awaited> for Waiting {
+    fn from(other: &shoal_node::Awaited) -> Self {
+        Self { path: text(&other.path), cid: other.cid.map(|cid| cid.to_string()), pid: other.pid }
     }
 }
 

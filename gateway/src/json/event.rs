@@ -12,7 +12,7 @@ pub use self::{
     },
     work::{
         Announced, Bytes, Dropped, Entry, Fetched, PeerBytes, PeerNamed, Progress, Published, Skipped, Stage,
-        Verified, Warning,
+        Verified, Waiting, Warning,
     },
 };
 
@@ -39,6 +39,8 @@ pub enum Event {
     Source(PeerNamed),
     /// A peer is asked for nothing more, and why.
     Dropped(Dropped),
+    /// Somebody else is saving to the same target, and is waited for.
+    Waiting(Waiting),
     /// A get is complete and verified.
     Fetched(Fetched),
     /// One file of a directory (`get --list`).

@@ -90,6 +90,10 @@ fn events_of_get() {
         r#"{"v":1,"event":"dropped","peer":"12D3","reason":"sent bad bytes"}"#,
     );
     golden(
+        &Event::Waiting(Waiting { path: text("/t"), cid: Some(text("bafk")), pid: Some(7) }),
+        r#"{"v":1,"event":"waiting","path":"/t","cid":"bafk","pid":7}"#,
+    );
+    golden(
         &Event::Fetched(Fetched {
             cid: text("bafk"),
             path: Some(text("/t")),

@@ -138,6 +138,7 @@ async fn follow(mut job: Get, out: &Out) -> Result<Fetched, Failure> {
     let mut senders = HashSet::new();
     let mut dropped = 0;
     let mut warned = 0;
+    let mut awaited = 0;
     while let Some(now) = job.next().await {
         for source in &now.sources {
             if senders.insert(source.peer) {
@@ -152,6 +153,10 @@ async fn follow(mut job: Get, out: &Out) -> Result<Fetched, Failure> {
             out.event(Event::Warning(peer.into())).await;
         }
         warned = now.unreached.len();
+        for other in now.awaited.iter().skip(awaited) {
+            out.event(Event::Waiting(other.into())).await;
+        }
+        awaited = now.awaited.len();
         let progress = Progress::from(now);
         if pace.due(progress.stage) {
             out.event(Event::Progress(progress)).await;

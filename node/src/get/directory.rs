@@ -15,7 +15,7 @@ use super::{
     place::{self, Placed},
     progress::Stage,
     target,
-    task::{Task, open_part},
+    task::Task,
 };
 use crate::hint::Unreached;
 
@@ -89,8 +89,7 @@ pub(super) async fn contents(task: &Task, cid: Cid) -> Result<Contents, GetError
 
 /// Fetches a directory to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
-    // One copy, however often it is tried to open the folder: of a large directory it takes tens of megabytes.
-    let manifest = Arc::new(manifest(task).await?);
+    let manifest = manifest(task).await?;
     let wanted: Vec<usize> = wanted(&manifest, order);
     if wanted.is_empty() {
         return Err(GetError::NothingMatches { cid: order.cid });
@@ -102,8 +101,8 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
 
     let whole = wanted.len() == manifest.entries().len();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let opening = open_part(task, move || store.partial_directory(manifest.clone(), &part));
-    let directory = Arc::new(opening.await?);
+    let opened = task.long(move || store.partial_directory(manifest, &part)).await?;
+    let directory = Arc::new(opened.map_err(error::of_partial)?);
     if let Some(placed) = place::put_meanwhile(task, order, &target).await? {
         task.blocking(move || directory.abandon()).await?.map_err(error::of_finish)?;
         return Ok(placed);

@@ -17,7 +17,7 @@ use super::{
     place::{Placed, put_meanwhile},
     progress::{Reporter, Stage},
     target,
-    task::{Task, open_part},
+    task::Task,
 };
 use crate::job::CancelOnDrop;
 
@@ -28,7 +28,8 @@ pub(super) const SILENT: &str = "was asked and sent nothing";
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
     let (store, part) = (task.inner.store.clone(), target::part_of(&target, &order.cid));
-    let partial = open_part(task, move || store.partial(&digest, &part)).await?;
+    let opened = task.long(move || store.partial(&digest, &part)).await?;
+    let partial = opened.map_err(error::of_partial)?;
     task.reporter.files(1);
     if let Some(placed) = put_meanwhile(task, order, &target).await? {
         task.blocking(move || partial.abandon()).await?.map_err(error::of_write)?;

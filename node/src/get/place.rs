@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use shoal_content::{Cid, Kind, safe_file_name};
 use shoal_store::{Cancel, PublishOptions};
 
-use super::{GetError, Order, Replace, directory, file, target, task::Task};
+use super::{GetError, Order, Replace, directory, file, others, target, task::Task};
 use crate::{job::CancelOnDrop, seek::Holder};
 
 /// Content under its final name.
@@ -17,40 +17,56 @@ pub(super) struct Placed {
     pub(super) merged: bool,
 }
 
+/// Puts the content under its final name. While somebody else fills the same part, waits until they are done and looks at
+/// everything again: they may have brought all of it, or some.
 pub(super) async fn place(task: &Task, order: &Order) -> Result<Placed, GetError> {
-    let mut target = choose_target(task, order).await?;
-    if order.include.is_none()
-        && let Some(placed) = already_there(task, order, &target).await?
-    {
-        if order.seed {
-            share(task, order, &placed.path).await?;
+    loop {
+        let target = choose_target(task, order).await?;
+        if order.include.is_none()
+            && let Some(placed) = already_there(task, order, &target).await?
+        {
+            if order.seed {
+                share(task, order, &placed.path).await?;
+            }
+            return Ok(placed);
         }
-        return Ok(placed);
-    }
-    let mut merged = false;
-    if target.symlink_metadata().is_ok() {
-        target = match order.replace {
-            Replace::Never => return Err(GetError::Exists { path: target }),
-            Replace::Overwrite if target::replaceable(&target, order.cid.kind()) => target,
-            Replace::Overwrite => return Err(GetError::Exists { path: target }),
-            Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target })?,
+        let target = free_target(order, target)?;
+        let merged = target.is_dir();
+        if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let folder = folder.to_owned();
+            task.blocking(move || target::make_folder(&folder)).await??;
+        }
+        if others::wait(task, &target).await? {
+            continue;
+        }
+        let placed = match order.cid.kind() {
+            Kind::File => file::place(task, order, target.clone()).await,
+            Kind::Directory => directory::place(task, order, target.clone()).await,
         };
-        merged = target.is_dir();
+        let placed = match placed {
+            Err(GetError::Busy { .. }) => continue,
+            Err(GetError::Foreign { .. }) if others::another_process(task, &target).await? => continue,
+            placed => placed?,
+        };
+        if order.seed && placed.already_there {
+            share(task, order, &placed.path).await?;
+        } else if order.seed {
+            announce(task, order.cid).await;
+        }
+        return Ok(Placed { merged, ..placed });
     }
-    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let folder = folder.to_owned();
-        task.blocking(move || target::make_folder(&folder)).await??;
+}
+
+/// The target, or what is used in its place where something else stands there.
+fn free_target(order: &Order, target: PathBuf) -> Result<PathBuf, GetError> {
+    if target.symlink_metadata().is_err() {
+        return Ok(target);
     }
-    let placed = match order.cid.kind() {
-        Kind::File => file::place(task, order, target).await?,
-        Kind::Directory => directory::place(task, order, target).await?,
-    };
-    if order.seed && placed.already_there {
-        share(task, order, &placed.path).await?;
-    } else if order.seed {
-        announce(task, order.cid).await;
+    match order.replace {
+        Replace::Overwrite if target::replaceable(&target, order.cid.kind()) => Ok(target),
+        Replace::Never | Replace::Overwrite => Err(GetError::Exists { path: target }),
+        Replace::Rename => target::free_name(&target).ok_or(GetError::Exists { path: target }),
     }
-    Ok(Placed { merged, ..placed })
 }
 
 /// What stands at a target that was free, if that is the content: another get, perhaps of another process, was faster.

@@ -8,6 +8,7 @@ use std::sync::{
 use libp2p::PeerId;
 use tokio::sync::watch;
 
+use super::others::Awaited;
 use crate::hint::Unreached;
 
 /// What a get is doing.
@@ -17,7 +18,7 @@ pub enum Stage {
     /// Looking for somebody who has it.
     #[default]
     Finding,
-    /// Another get of the same content is receiving it; its copy will do.
+    /// Another get is receiving the same content, whose copy will do, or is saving to the same target.
     Waiting,
     /// Bytes are coming in.
     Fetching,
@@ -76,6 +77,8 @@ pub struct GetProgress {
     pub(crate) silent: Vec<PeerId>,
     /// Peers that the caller named and that cannot be used.
     pub unreached: Vec<Unreached>,
+    /// Whoever else is saving to the same target, and was waited for.
+    pub awaited: Vec<Awaited>,
 }
 
 impl GetProgress {
@@ -174,6 +177,14 @@ impl Reporter {
 
     pub(crate) fn unreached(&self, peer: Unreached) {
         self.progress.send_modify(|progress| progress.unreached.push(peer));
+    }
+
+    /// Names somebody else who is saving to the same target.
+    pub(crate) fn awaited(&self, other: Awaited) {
+        self.progress.send_modify(|progress| {
+            progress.stage = Stage::Waiting;
+            progress.awaited.push(other);
+        });
     }
 
     pub(crate) fn silent_ones(&self, peers: &[PeerId]) {

@@ -10,22 +10,17 @@ use std::{
 use futures::StreamExt;
 use libp2p::PeerId;
 use shoal_content::{Cid, safe_file_name};
-use shoal_store::{Cancel, PartialError};
+use shoal_store::Cancel;
 use shoal_transfer::{Limiter, Lines};
 
 use super::{
     GetError, GetProgress, Order,
     crowd::{self, Crowd, Spent, crowd},
-    error,
     place::Placed,
     progress::Reporter,
     target,
 };
 use crate::{hint::Hint, inner::Inner, job::CancelOnDrop, rates::PacedOpener, seek::Finding};
-
-/// How long a get waits for another one to let go of the same part.
-const PART_IN_USE: Duration = Duration::from_secs(3);
-const PART_RETRY: Duration = Duration::from_millis(20);
 
 /// What every step of one get needs.
 pub(super) struct Task {
@@ -122,21 +117,5 @@ impl Task {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, GetError> {
         self.inner.tasks.blocking(work).await.ok_or(GetError::Stopped)
-    }
-}
-
-/// Opens a part. A get that was dropped a moment ago may still be bringing its own to disk, so one in use gets a while.
-pub(super) async fn open_part<T: Send + 'static>(
-    task: &Task,
-    open: impl Fn() -> Result<T, PartialError> + Clone + Send + 'static,
-) -> Result<T, GetError> {
-    let patience = Instant::now() + PART_IN_USE;
-    loop {
-        match task.long(open.clone()).await? {
-            Err(PartialError::InUse { .. }) if Instant::now() < patience => {
-                tokio::time::sleep(PART_RETRY).await;
-            }
-            opened => return opened.map_err(error::of_partial),
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    FinishOptions, Replace, Selector, Share, ShareState,
+    Filler, FinishOptions, Replace, Selector, Share, ShareState,
     files::fault::Faults,
     testing::{Home, Sender, pattern, publish, read_verified},
 };
@@ -79,9 +79,13 @@ fn a_folder_belongs_to_one_receiver_at_a_time() {
     receive_some(&first, 0..2);
     let second = store.partial_directory(manifest(), &home.path(".dir.shoal-part"));
     assert!(matches!(second, Err(PartialError::InUse { .. })));
+    let (part, others) = (home.path(".dir.shoal-part"), Home::new());
+    assert_eq!(store.filler(&part), Some(Filler::ThisStore(manifest().encode().cid())));
+    assert!(matches!(others.open().filler(&part), Some(Filler::Other { .. })));
     // Another folder is another matter, and a folder that was let go of is free.
     drop(store.partial_directory(manifest(), &home.path(".other.shoal-part")).unwrap());
     drop(first);
+    assert_eq!((store.filler(&part), others.open().filler(&part)), (None, None));
     let second = open(&home, &store);
     receive_some(&second, 0..FILES.len());
     second.finish(&home.path("dir"), &options(Replace::Never)).unwrap();

@@ -163,6 +163,7 @@ impl Shared {
             PartTrouble::Foreign => WriteError::Foreign { path: place.path.clone() },
             PartTrouble::Io(source) => io(source),
         })?;
+        data.hold();
         let partials = &self.store.inner.partials;
         let stem = record::stem(&place.path);
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;

@@ -114,6 +114,7 @@ impl Shared {
                 return Ok(None);
             }
         };
+        data.hold();
         let sequence = AtomicU64::new(known.sequence.saturating_add(1));
         let disk = Disk { data, pairs, id: known.id, stem, sequence, writer: Mutex::default() };
         self.resume_from(&known, disk, Stamp::of(&metadata)).map(Some).map_err(io)

@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path};
 
-use shoal_content::{Entry, GroupRanges, Manifest, RelPath, SIZES};
+use shoal_content::{Cid, Entry, GroupRanges, Manifest, RelPath, SIZES};
 
 use super::*;
 use crate::{
-    FinishOptions, Member, Selector,
+    Filler, FinishOptions, Member, Selector,
     testing::{Home, Sender, pattern, read_verified},
 };
 
@@ -188,6 +188,30 @@ fn a_part_file_is_received_to_once_and_a_blob_to_several() {
     store.partial(&sender.digest, &home.path("one")).unwrap();
     second.finish(&home.path("file"), &share()).unwrap();
     assert_eq!(fs::read(home.path("file")).unwrap(), sender.data);
+}
+
+#[test]
+fn who_fills_a_part_is_known_to_other_stores_for_as_long_as_it_does() {
+    let (home, others) = (Home::new(), Home::new());
+    let (store, other) = (home.open(), others.open());
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.path("part");
+    assert_eq!(store.filler(&part), None);
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    let ours = Some(Filler::ThisStore(Cid::file(sender.digest)));
+    assert_eq!(store.filler(&part), ours);
+    assert_eq!(other.filler(&part), None, "nothing is there to lose");
+    sender.send(&partial, &GroupRanges::all(3)).unwrap();
+    let theirs = Some(Filler::Other { pid: cfg!(target_os = "linux").then(std::process::id) });
+    assert_eq!((store.filler(&part), other.filler(&part)), (ours, theirs));
+    drop(partial);
+    assert_eq!((store.filler(&part), other.filler(&part)), (None, None));
+    // So it is when one goes on where it was left.
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    assert_eq!((store.filler(&part), other.filler(&part)), (ours, theirs));
+    sender.send_all(&partial).unwrap();
+    partial.finish(&home.path("file"), &share()).unwrap();
+    assert_eq!(other.filler(&part), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub enum Stage {
     Hashing,
     /// Looking for providers.
     Finding,
-    /// Waiting for another get of the same content, to copy from it.
+    /// Waiting for another get: of the same content, to copy from it, or to the same target.
     Waiting,
     /// Receiving and verifying.
     Fetching,
@@ -113,6 +113,17 @@ pub struct Dropped {
     pub peer: String,
     /// What it did.
     pub reason: String,
+}
+
+/// Somebody else is saving to the same target, and is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The target.
+    pub path: String,
+    /// What is being saved there, if that is known.
+    pub cid: Option<String>,
+    /// The process that does it, if that is known.
+    pub pid: Option<u32>,
 }
 
 /// A get is complete and verified.
