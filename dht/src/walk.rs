@@ -22,6 +22,10 @@ const FEW: usize = 4;
 /// Questions open at once when they do not any more: whoever is nearest has to be asked anyway.
 const MANY: usize = 12;
 
+/// Whoever has not answered after this part of the time that it is given is slow. Without it, the end of a walk would wait
+/// for one dead node after the other: each is noticed only when its predecessor is given up.
+const SLOW: u32 = 2;
+
 /// Questions of one walk. Even with every other node dead, an honest network needs far fewer.
 const MAX_MESSAGES: u32 = 160;
 
@@ -76,6 +80,9 @@ enum State {
     /// Believed to be gone: asked when nobody else is left.
     Doubtful,
     Asked {
+        /// When it begins to be slow; nothing once it is.
+        slow: Option<Instant>,
+        /// When it is late.
         due: Instant,
     },
     /// Not waited for any more; its answer still counts.
@@ -156,7 +163,8 @@ impl Walk {
             None => self.next_of_frontier(may_ask)?,
         };
         let candidate = self.candidates.get_mut(&distance)?;
-        candidate.state = State::Asked { due: now + patience(&candidate.node.peer)? };
+        let patience = patience(&candidate.node.peer)?;
+        candidate.state = State::Asked { slow: Some(now + patience / SLOW), due: now + patience };
         self.effort.messages += 1;
         Some(candidate.node.clone())
     }
@@ -222,10 +230,14 @@ impl Walk {
         let mut late = Vec::new();
         let mut tellers = Vec::new();
         for candidate in self.candidates.values_mut() {
-            if matches!(candidate.state, State::Asked { due } if due <= now) {
-                candidate.state = State::Late;
-                late.push(candidate.node.peer);
-                tellers.push(candidate.teller);
+            match &mut candidate.state {
+                State::Asked { due, .. } if *due <= now => {
+                    candidate.state = State::Late;
+                    late.push(candidate.node.peer);
+                    tellers.push(candidate.teller);
+                }
+                State::Asked { slow, .. } if slow.is_some_and(|slow| slow <= now) => *slow = None,
+                _ => {}
             }
         }
         self.effort.timeouts += u32::try_from(late.len()).unwrap_or(u32::MAX);
@@ -235,10 +247,10 @@ impl Walk {
         late
     }
 
-    /// When somebody will be late next.
+    /// When somebody will be slow or late next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let due = |candidate: &Candidate| match candidate.state {
-            State::Asked { due } => Some(due),
+            State::Asked { slow, due } => Some(slow.unwrap_or(due)),
             _ => None,
         };
         self.candidates.values().filter_map(due).min()
@@ -307,10 +319,15 @@ impl Walk {
 
     /// Nodes that matter now: the nearest that answer or may answer in time.
     fn frontier(&self) -> impl Iterator<Item = (&Distance, &Candidate)> {
+        self.nearest(self.wants)
+    }
+
+    /// As many of those that answer or may answer in time.
+    fn nearest(&self, count: usize) -> impl Iterator<Item = (&Distance, &Candidate)> {
         let there = |candidate: &Candidate| {
             matches!(candidate.state, State::Waiting | State::Asked { .. } | State::Answered)
         };
-        self.candidates.iter().filter(move |(_, candidate)| there(candidate)).take(self.wants)
+        self.candidates.iter().filter(move |(_, candidate)| there(candidate)).take(count)
     }
 
     /// How near the nearest few are. An answer that shortens this brings the walk on.
@@ -336,11 +353,16 @@ impl Walk {
         let all = self.candidates.values().filter(|candidate| is_asked(candidate)).count();
         // A question to a node that does not matter any more must not hold up those that do.
         let open = self.frontier().filter(|(_, candidate)| is_asked(candidate)).count();
-        if open >= self.breadth() || all >= MANY {
+        let is_slow = |candidate: &Candidate| matches!(candidate.state, State::Asked { slow: None, .. });
+        let slow = self.frontier().filter(|(_, candidate)| is_slow(candidate)).count();
+        if open >= self.breadth() + slow || all >= MANY {
             return None;
         }
-        let mut waiting =
-            self.frontier().filter(|(_, candidate)| candidate.state == State::Waiting).peekable();
+        // Most of those that are slow will be late: whoever takes their places is asked meanwhile.
+        let mut waiting = self
+            .nearest(self.wants + slow)
+            .filter(|(_, candidate)| candidate.state == State::Waiting)
+            .peekable();
         if waiting.peek().is_some() {
             let next = waiting.find(|(_, candidate)| may_ask(&candidate.node.peer));
             return next.map(|(distance, _)| *distance);

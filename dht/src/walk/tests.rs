@@ -136,6 +136,7 @@ fn who_is_late_is_not_waited_for_and_counts_all_the_same() {
         walk.answered(peer, vec![], |_| false);
     }
     assert!(!walk.is_over());
+    walk.tick(now + WAIT / SLOW);
     assert_eq!(walk.next_due(), Some(now + WAIT));
     assert_eq!(walk.tick(now + WAIT), [peers[0]]);
     assert!(!walk.is_over(), "the next in line takes its place");
@@ -143,6 +144,26 @@ fn who_is_late_is_not_waited_for_and_counts_all_the_same() {
     assert_eq!(walk.answered(&peers[0], vec![], |_| false), Some(1));
     assert!(walk.is_over());
     assert_eq!(walk.effort(), Effort { answers: 4, messages: 5, timeouts: 1, hops: 1 });
+}
+
+#[test]
+fn those_who_come_next_are_asked_while_somebody_is_slow_and_not_waited_for() {
+    let (mut walk, peers, now) = scene(6, 4);
+    assert_eq!(ask(&mut walk, now), peers[..4]);
+    for peer in &peers[2..4] {
+        walk.answered(peer, vec![], |_| false);
+    }
+    assert_eq!(ask(&mut walk, now), [], "nobody is slow yet");
+    let slow = walk.next_due().unwrap();
+    assert!(slow < now + WAIT);
+    assert!(walk.tick(slow).is_empty(), "who is slow is not late");
+    assert_eq!(ask(&mut walk, slow), peers[4..], "one for each who is slow");
+    walk.answered(&peers[4], vec![], |_| false);
+    assert!(!walk.is_over(), "the slow are nearer and may answer yet");
+    walk.answered(&peers[0], vec![], |_| false);
+    walk.answered(&peers[1], vec![], |_| false);
+    assert!(walk.is_over(), "what was asked ahead is not waited for");
+    assert_eq!(walk.effort(), Effort { answers: 5, messages: 6, timeouts: 0, hops: 1 });
 }
 
 #[test]
