@@ -14,7 +14,7 @@ use shoal_gateway::json::Event;
 use crate::{
     netns::{Cable, Namespace},
     sample,
-    shoal::{Daemon, Shoal},
+    shoal::{Daemon, Running, Shoal},
     snapshot::Snapshot,
     table,
 };
@@ -65,46 +65,19 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
     sample::write_file(&large, 1, SIZE)?;
     sample::write_file(&news, 2, 1 << 20)?;
 
-    let [here, there] = cable.hosts();
-    let start = |host: &Namespace, address: &str, name: &str, knows: Option<&Daemon>, more: &[&str]| {
-        let mut args: Vec<OsString> =
-            ["--network", shoal.network(), "--no-mdns", "--listen"].map(OsString::from).into();
-        args.push(format!("/ip4/{address}/tcp/0").into());
-        if let Some(known) = knows {
-            args.extend(["--peer".into(), known.address()?.into()]);
-        }
-        args.extend(more.iter().map(OsString::from));
-        Daemon::start(&shoal.under(&host.wrapper()), &dir.join(name), &args)
-    };
-    let first = start(here, "10.66.0.1", "here-1", None, &[])?;
-    let second = start(here, "10.66.0.1", "here-2", Some(&first), &[])?;
-    let third = start(there, "10.66.0.2", "there-1", Some(&first), &[])?;
-    let fourth = start(there, "10.66.0.2", "there-2", Some(&third), &["--down", DOWN])?;
+    let [first, second, third, fourth] = start(shoal, dir, &cable)?;
     let daemons = [&first, &second, &third, &fourth];
     let met = until_whole(&daemons)?;
     writeln!(out, "four nodes on two hosts met after {}", table::time(met))?;
 
     let cid = first.publish(&large)?;
     let target = dir.join("got.bin");
-    let get: Vec<OsString> = ["get", &cid, "--timeout", "300s", "-o"].map(OsString::from).into();
-    let get: Vec<_> = get.into_iter().chain([target.clone().into()]).collect();
-    let get = fourth.begin(&get)?;
-    loop {
-        if let Event::Progress(progress) = get.next()?
-            && progress.bytes > 0
-        {
-            break;
-        }
-    }
-    for host in cable.hosts() {
-        host.ip(&["link", "set", host.name(), "down"])?;
-    }
+    let get = begin_get(&fourth, &cid, &target)?;
+    set_link(&cable, "down")?;
     let news_cid = second.publish_alone(&news)?;
     // Nothing is waited for here: the cut itself is what is measured.
     thread::sleep(options.cut);
-    for host in cable.hosts() {
-        host.ip(&["link", "set", host.name(), "up"])?;
-    }
+    set_link(&cable, "up")?;
     let joined = Instant::now();
     until_whole(&daemons)?;
     let met = joined.elapsed();
@@ -136,6 +109,45 @@ pub fn run(shoal: &Shoal, dir: &Path, options: &Options, out: &mut dyn Write) ->
         bail!("that is more than {} s and {} s", MEET_WITHIN.as_secs(), FIND_WITHIN.as_secs());
     }
     Ok(Outcome { met, found, got })
+}
+
+/// Starts two daemons on each host; all but the first know one that is there already, and the last one downloads slowly.
+fn start(shoal: &Shoal, dir: &Path, cable: &Cable) -> Result<[Daemon; 4]> {
+    let [here, there] = cable.hosts();
+    let start = |host: &Namespace, address: &str, name: &str, knows: Option<&Daemon>, more: &[&str]| {
+        let mut args: Vec<OsString> =
+            ["--network", shoal.network(), "--no-mdns", "--listen"].map(OsString::from).into();
+        args.push(format!("/ip4/{address}/tcp/0").into());
+        if let Some(known) = knows {
+            args.extend(["--peer".into(), known.address()?.into()]);
+        }
+        args.extend(more.iter().map(OsString::from));
+        Daemon::start(&shoal.under(&host.wrapper()), &dir.join(name), &args)
+    };
+    let first = start(here, "10.66.0.1", "here-1", None, &[])?;
+    let second = start(here, "10.66.0.1", "here-2", Some(&first), &[])?;
+    let third = start(there, "10.66.0.2", "there-1", Some(&first), &[])?;
+    let fourth = start(there, "10.66.0.2", "there-2", Some(&third), &["--down", DOWN])?;
+    Ok([first, second, third, fourth])
+}
+
+/// Begins a get, and waits for its first bytes.
+fn begin_get(daemon: &Daemon, cid: &str, target: &Path) -> Result<Running> {
+    let get: Vec<OsString> = ["get", cid, "--timeout", "300s", "-o"].map(OsString::from).into();
+    let get: Vec<_> = get.into_iter().chain([target.into()]).collect();
+    let get = daemon.begin(&get)?;
+    loop {
+        if let Event::Progress(progress) = get.next()?
+            && progress.bytes > 0
+        {
+            return Ok(get);
+        }
+    }
+}
+
+/// Sets both ends of the cable `up` or `down`.
+fn set_link(cable: &Cable, state: &str) -> Result<()> {
+    cable.hosts().iter().try_for_each(|host| host.ip(&["link", "set", host.name(), state]))
 }
 
 /// Waits until the table of every daemon holds all others.

@@ -22,7 +22,7 @@ use crate::{
     stats::{line, percent},
 };
 
-/// What is read off the lines at the end of a plot.
+/// Nodes of the network for which the plotted lines are extrapolated.
 const MILLION: f64 = 1e6;
 
 #[derive(Debug, Clone)]
@@ -35,6 +35,9 @@ pub(crate) struct Options {
 
 /// What is held against the number of nodes.
 type Law = fn(&Size) -> f64;
+
+/// An overlay's name, and its networks from small to large.
+type Overlay<'a> = (&'static str, &'a [Size]);
 
 /// The networks of all runs so far.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -76,7 +79,25 @@ fn take(sizes: &mut Vec<Size>, size: Size) {
     sizes.insert(at, size);
 }
 
-fn describe(Grown { shoal, stock }: &Grown) -> Report {
+fn describe(grown: &Grown) -> Report {
+    let overlays = [("Shoal", grown.shoal.as_slice()), ("stock kad", grown.stock.as_slice())];
+    let mut report = Report { sheets: vec![lookups(&overlays), joining(&overlays)], ..Report::default() };
+    let laws: [(&str, Law); 6] = [
+        ("Hops of a lookup", |size| size.hops),
+        ("Requests of a lookup", |size| size.requests),
+        ("Round trips until the provider is named, mean", |size| size.mean(size.first)),
+        ("Round trips to the end of the walk, mean", |size| size.mean(size.whole)),
+        ("KiB of memory a node, at rest", |size| size.resting / 1024.0),
+        ("Requests to join", |size| size.requests_to_join),
+    ];
+    for (what, of) in laws {
+        plot(&mut report, &overlays, what, of);
+    }
+    report
+}
+
+/// The table of what lookups cost.
+fn lookups(overlays: &[Overlay<'_>]) -> Sheet {
     let mut sheet = Sheet::new(
         "Cold lookups in networks of different sizes; times in round trips",
         &[
@@ -98,7 +119,33 @@ fn describe(Grown { shoal, stock }: &Grown) -> Report {
             "worst",
         ],
     );
-    let mut joining = Sheet::new(
+    for (name, size) in each(overlays) {
+        let in_time = size.is_punctual;
+        sheet.row([
+            text(name),
+            count(size.nodes),
+            number(size.table, 0),
+            number(percent(size.found, size.asked), 1),
+            number(size.hops, 2),
+            number(size.requests, 1),
+            time(size.first.p50, 2, in_time),
+            time(size.first.p95, 2, in_time),
+            time(size.first.mean, 2, in_time),
+            time(size.whole.p50, 2, in_time),
+            time(size.whole.p95, 2, in_time),
+            time(size.whole.mean, 2, in_time),
+            number(size.copies, 1),
+            time(size.publish, 2, in_time),
+            number(size.lag_ms, 0),
+            number(size.worst_ms, 0),
+        ]);
+    }
+    sheet
+}
+
+/// The table of what joining cost.
+fn joining(overlays: &[Overlay<'_>]) -> Sheet {
+    let mut sheet = Sheet::new(
         "What joining cost, for each node; all that was said is counted, to newcomers too",
         &[
             "overlay",
@@ -113,70 +160,45 @@ fn describe(Grown { shoal, stock }: &Grown) -> Report {
             "KiB sent",
         ],
     );
-    let mut report = Report::default();
-    let all = [("Shoal", shoal), ("stock kad", stock)];
-    for (name, sizes) in all {
-        for size in sizes {
-            let in_time = size.is_punctual;
-            sheet.row([
-                text(name),
-                count(size.nodes),
-                number(size.table, 0),
-                number(percent(size.found, size.asked), 1),
-                number(size.hops, 2),
-                number(size.requests, 1),
-                time(size.first.p50, 2, in_time),
-                time(size.first.p95, 2, in_time),
-                time(size.first.mean, 2, in_time),
-                time(size.whole.p50, 2, in_time),
-                time(size.whole.p95, 2, in_time),
-                time(size.whole.mean, 2, in_time),
-                number(size.copies, 1),
-                time(size.publish, 2, in_time),
-                number(size.lag_ms, 0),
-                number(size.worst_ms, 0),
-            ]);
-            joining.row([
-                text(name),
-                count(size.nodes),
-                number(size.up, 1),
-                number(size.calm_after, 1),
-                number(size.joined / 1024.0, 0),
-                number(size.resting / 1024.0, 0),
-                number(size.resting * size.nodes as f64 / f64::from(1 << 20), 0),
-                number(size.requests_to_join, 1),
-                number(size.dials, 1),
-                number(size.sent / 1024.0, 1),
-            ]);
+    for (name, size) in each(overlays) {
+        sheet.row([
+            text(name),
+            count(size.nodes),
+            number(size.up, 1),
+            number(size.calm_after, 1),
+            number(size.joined / 1024.0, 0),
+            number(size.resting / 1024.0, 0),
+            number(size.resting * size.nodes as f64 / f64::from(1 << 20), 0),
+            number(size.requests_to_join, 1),
+            number(size.dials, 1),
+            number(size.sent / 1024.0, 1),
+        ]);
+    }
+    sheet
+}
+
+/// Every network of every overlay.
+fn each<'a>(overlays: &'a [Overlay<'_>]) -> impl Iterator<Item = (&'static str, &'a Size)> {
+    overlays.iter().flat_map(|(name, sizes)| sizes.iter().map(move |size| (*name, size)))
+}
+
+/// Adds the curves of one law, and what its lines say of a million nodes.
+fn plot(report: &mut Report, overlays: &[Overlay<'_>], what: &str, of: Law) {
+    let mut curves = Curves::new(format!("{what} (less is better)"));
+    for (name, sizes) in overlays {
+        let points: Vec<_> = sizes.iter().map(|size| (size.nodes as f64, of(size))).collect();
+        curves.curve(*name, &points, if *name == "Shoal" { Ours::Yes } else { Ours::No });
+        let measured = points.iter().filter(|(_, y)| y.is_finite());
+        let doublings: Vec<_> = measured.map(|(nodes, y)| (nodes.log2(), *y)).collect();
+        if let Some((slope, at_zero)) = line(&doublings) {
+            let million = at_zero + slope * MILLION.log2();
+            let slope = signed(slope);
+            report
+                .findings
+                .push(format!("{what}, {name}: {slope} a doubling, {million:.1} at a million nodes."));
         }
     }
-    report.sheets = vec![sheet, joining];
-    let laws: [(&str, Law); 6] = [
-        ("Hops of a lookup", |size| size.hops),
-        ("Requests of a lookup", |size| size.requests),
-        ("Round trips until the provider is named, mean", |size| size.mean(size.first)),
-        ("Round trips to the end of the walk, mean", |size| size.mean(size.whole)),
-        ("KiB of memory a node, at rest", |size| size.resting / 1024.0),
-        ("Requests to join", |size| size.requests_to_join),
-    ];
-    for (what, of) in laws {
-        let mut curves = Curves::new(format!("{what} (less is better)"));
-        for (name, sizes) in all {
-            let points: Vec<_> = sizes.iter().map(|size| (size.nodes as f64, of(size))).collect();
-            curves.curve(name, &points, if name == "Shoal" { Ours::Yes } else { Ours::No });
-            let measured = points.iter().filter(|(_, y)| y.is_finite());
-            let doublings: Vec<_> = measured.map(|(nodes, y)| (nodes.log2(), *y)).collect();
-            if let Some((slope, at_zero)) = line(&doublings) {
-                let million = at_zero + slope * MILLION.log2();
-                let slope = signed(slope);
-                report
-                    .findings
-                    .push(format!("{what}, {name}: {slope} a doubling, {million:.1} at a million nodes."));
-            }
-        }
-        report.curves.push(curves);
-    }
-    report
+    report.curves.push(curves);
 }
 
 impl Size {

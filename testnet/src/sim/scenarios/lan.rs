@@ -3,7 +3,11 @@
 //! Everybody is near to every key there, so everybody is told of all of them: more than a node keeps of strangers'
 //! records by default, once the others have told of theirs too. Nothing may be lost to that quota.
 
-use std::{io::Write, sync::Arc, time::Instant};
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use libp2p::PeerId;
@@ -12,7 +16,7 @@ use shoal_content::ProviderKey;
 use crate::{
     bench::svg::{Chart, Ours},
     sim::{
-        lookups::{Item, look_up},
+        lookups::{Found, Item, look_up},
         member::{Member, shoal::Shoal},
         network::{Network, Region},
         report::{Report, Sheet, count, number, text},
@@ -69,65 +73,106 @@ pub(crate) async fn run(
     for shelf in small {
         counted.push(count_copies(shelf, &members).await?);
     }
-    let mut held = Sheet::new(
-        format!(
-            "Who holds the records in a private network of {} nodes; every key was looked at",
-            members.len()
-        ),
-        &["whose", "items", "copies mean", "copies min", "kept by nobody"],
-    );
-    let all: Vec<_> = counted.iter().flat_map(|shelf| shelf.copies.iter().copied()).collect();
-    for (whose, copies) in [("the one's", &boxed.copies), ("all others'", &all)] {
-        let samples: Samples = copies.iter().map(|copies| *copies as f64).collect();
-        held.row([
-            text(whose),
-            count(copies.len()),
-            number(samples.mean(), 2),
-            number(samples.percentile(0), 0),
-            count(copies.iter().filter(|copies| **copies == 0).count()),
-        ]);
-    }
-
-    let mut sheet = Sheet::new(
-        "Lookups by the other nodes in turn, and what the announcement of the one took",
-        &[
-            "lookups",
-            "found %",
-            "first p50",
-            "first p95",
-            "announced s",
-            "requests",
-            "requests/node",
-            "MiB/node",
-            "lag ms",
-        ],
-    );
     let items = sample(&boxed, &counted, options.lookups, &network);
     let mut turn = others.iter().cycle();
     let seeker = |item: &Item| turn.find(|other| other.host.peer != item.provider).cloned();
     let seekers: Vec<_> = items.iter().filter_map(seeker).collect();
     let found = look_up(&seekers, &items, &network).await?;
-    sheet.row([
-        count(found.asked),
-        number(found.percent(), 2),
-        number(found.first.percentile(50), 2),
-        number(found.first.percentile(95), 2),
-        number(announced.as_secs_f64(), 1),
-        count(requests),
-        number(requests as f64 / members.len() as f64, 1),
-        number(memory as f64 / members.len() as f64 / f64::from(1 << 20), 1),
-        number(network.internet.clock.take_worst_lag().as_secs_f64() * 1e3, 0),
-    ]);
-    let mut chart = Chart::new("Until the provider is named, in round trips (less is better)");
-    chart.bar(format!("{} items", options.items), found.first.values(), Ours::Yes);
-    let sent: u64 = members.iter().map(|member| Counts::bytes(&member.host.counts)).sum();
-    let mut report = Report { sheets: vec![held, sheet], charts: vec![chart], ..Report::default() };
-    report.findings.push(format!("All nodes together sent {}.", table::size(sent)));
-    let lost = boxed.copies.iter().chain(&all).filter(|copies| **copies == 0).count();
-    report.goal(format!("no key is lost to a quota, {lost} are"), lost == 0);
-    report
-        .goal(format!("everything is found, {} of {}", found.found, found.asked), found.found == found.asked);
-    Ok(report)
+    let measured = Measured {
+        nodes: members.len(),
+        boxed: boxed.copies,
+        others: counted.into_iter().flat_map(|shelf| shelf.copies).collect(),
+        announced,
+        requests,
+        memory,
+        found,
+        worst_lag: network.internet.clock.take_worst_lag(),
+        sent: members.iter().map(|member| Counts::bytes(&member.host.counts)).sum(),
+    };
+    Ok(measured.describe(options))
+}
+
+/// What the one and the others cost, and what is left of what they said.
+struct Measured {
+    nodes: usize,
+    /// How many nodes hold a record of each item of the one.
+    boxed: Vec<usize>,
+    /// The same of the items of all others.
+    others: Vec<usize>,
+    /// How long the announcement of the one took, and its requests.
+    announced: Duration,
+    requests: u64,
+    /// Bytes of memory that the records take in all nodes.
+    memory: u64,
+    found: Found,
+    worst_lag: Duration,
+    /// Bytes that all nodes sent.
+    sent: u64,
+}
+
+impl Measured {
+    fn describe(&self, options: &Options) -> Report {
+        let mut chart = Chart::new("Until the provider is named, in round trips (less is better)");
+        chart.bar(format!("{} items", options.items), self.found.first.values(), Ours::Yes);
+        let sheets = vec![self.held(), self.lookups()];
+        let mut report = Report { sheets, charts: vec![chart], ..Report::default() };
+        report.findings.push(format!("All nodes together sent {}.", table::size(self.sent)));
+        let lost = self.boxed.iter().chain(&self.others).filter(|copies| **copies == 0).count();
+        report.goal(format!("no key is lost to a quota, {lost} are"), lost == 0);
+        let Found { asked, found, .. } = self.found;
+        report.goal(format!("everything is found, {found} of {asked}"), found == asked);
+        report
+    }
+
+    fn held(&self) -> Sheet {
+        let mut sheet = Sheet::new(
+            format!(
+                "Who holds the records in a private network of {} nodes; every key was looked at",
+                self.nodes
+            ),
+            &["whose", "items", "copies mean", "copies min", "kept by nobody"],
+        );
+        for (whose, copies) in [("the one's", &self.boxed), ("all others'", &self.others)] {
+            let samples: Samples = copies.iter().map(|copies| *copies as f64).collect();
+            sheet.row([
+                text(whose),
+                count(copies.len()),
+                number(samples.mean(), 2),
+                number(samples.percentile(0), 0),
+                count(copies.iter().filter(|copies| **copies == 0).count()),
+            ]);
+        }
+        sheet
+    }
+
+    fn lookups(&self) -> Sheet {
+        let mut sheet = Sheet::new(
+            "Lookups by the other nodes in turn, and what the announcement of the one took",
+            &[
+                "lookups",
+                "found %",
+                "first p50",
+                "first p95",
+                "announced s",
+                "requests",
+                "requests/node",
+                "MiB/node",
+                "lag ms",
+            ],
+        );
+        sheet.row([
+            count(self.found.asked),
+            number(self.found.percent(), 2),
+            number(self.found.first.percentile(50), 2),
+            number(self.found.first.percentile(95), 2),
+            number(self.announced.as_secs_f64(), 1),
+            count(self.requests),
+            number(self.requests as f64 / self.nodes as f64, 1),
+            number(self.memory as f64 / self.nodes as f64 / f64::from(1 << 20), 1),
+            number(self.worst_lag.as_secs_f64() * 1e3, 0),
+        ]);
+        sheet
+    }
 }
 
 /// Lets a node announce so many items, and waits for the last of those who are told.

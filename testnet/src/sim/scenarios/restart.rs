@@ -69,6 +69,30 @@ pub(crate) async fn run(
         since: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
         options: *options,
     };
+
+    let first = stage.start(None).await?;
+    let announced = stage.watch("first start", &first).await?;
+    let (cycle, half) = (announced.messages(), table::time(announced.half(options)));
+    writeln!(out, "announced with {cycle} messages, half of them in {half}")?;
+    let running = stage.watch("the same, later", &first).await?;
+    let progress = first.progress().await?.context("the node cannot say how far it has come")?;
+    first.kill(Death::Refusing);
+
+    let resumed = stage.start(Some(progress)).await?;
+    let after = stage.watch("started again, goes on", &resumed).await?;
+    let after = stage.look_up(after, &resumed).await?;
+    resumed.kill(Death::Refusing);
+
+    let forgetful = stage.start(None).await?;
+    let anew = stage.watch("started again, knows nothing", &forgetful).await?;
+    let anew = stage.look_up(anew, &forgetful).await?;
+    Ok(describe(options, &[announced, running, after, anew]))
+}
+
+/// Tells what each life of the node sent; the messages of the first one are a cycle.
+fn describe(options: &Options, lives: &[Life; 4]) -> Report {
+    let [first, running, resumed, _] = lives;
+    let cycle = first.messages();
     let mut sheet = Sheet::new(
         format!(
             "One node keeps {} items announced among {} for {} s at a time; messages in {} s",
@@ -80,52 +104,23 @@ pub(crate) async fn run(
         &["run", "messages", "first tenth %", "busiest tenth %", "lookups", "found %", "lag ms"],
     );
     let mut chart = Chart::new("Messages in the first tenth after a start (less is better)");
-    let mut report = Report::default();
-
-    let first = stage.start(None).await?;
-    let announced = stage.watch(&first).await?;
-    let cycle: u64 = announced.iter().sum();
-    writeln!(
-        out,
-        "announced with {cycle} messages, half of them in {}",
-        table::time(half(&announced, options))
-    )?;
-    let running = stage.watch(&first).await?;
-    let progress = first.progress().await?.context("the node cannot say how far it has come")?;
-    first.kill(Death::Refusing);
-    let resumed = stage.start(Some(progress)).await?;
-    let after = stage.watch(&resumed).await?;
-    let found_resumed = stage.look_up(&resumed).await?;
-    resumed.kill(Death::Refusing);
-    let forgetful = stage.start(None).await?;
-    let anew = stage.watch(&forgetful).await?;
-    let found_anew = stage.look_up(&forgetful).await?;
-
-    let part = |messages: u64| messages as f64 * 100.0 / cycle as f64;
-    let busiest = |parts: &[u64]| part(parts.iter().copied().max().unwrap_or(0));
-    let soonest = |parts: &[u64]| part(parts.first().copied().unwrap_or(0));
-    let runs = [
-        ("first start", &announced, None),
-        ("the same, later", &running, None),
-        ("started again, goes on", &after, Some(&found_resumed)),
-        ("started again, knows nothing", &anew, Some(&found_anew)),
-    ];
-    for (run, parts, found) in runs {
+    let percent_of_cycle = |messages: u64| messages as f64 * 100.0 / cycle as f64;
+    for life in lives {
+        let found = life.found.as_ref();
         sheet.row([
-            text(run),
-            count(parts.iter().sum::<u64>()),
-            number(soonest(parts), 1),
-            number(busiest(parts), 1),
+            text(life.name),
+            count(life.messages()),
+            number(percent_of_cycle(life.soonest()), 1),
+            number(percent_of_cycle(life.busiest()), 1),
             count(found.map_or(0, |found| found.asked)),
             number(found.map_or(f64::NAN, Found::percent), 1),
-            number(stage.network.internet.clock.take_worst_lag().as_secs_f64() * 1e3, 0),
+            number(life.worst_lag.as_secs_f64() * 1e3, 0),
         ]);
-        chart.bar(run, &[parts.first().copied().unwrap_or(0) as f64], Ours::Yes);
+        chart.bar(life.name, &[life.soonest() as f64], Ours::Yes);
     }
-    report.sheets.push(sheet);
-    report.charts.push(chart);
-    for (what, parts) in [("once it runs", &running), ("after a restart", &after)] {
-        let most = busiest(parts);
+    let mut report = Report { sheets: vec![sheet], charts: vec![chart], ..Report::default() };
+    for (what, life) in [("once it runs", running), ("after a restart", resumed)] {
+        let most = percent_of_cycle(life.busiest());
         report.goal(
             format!(
                 "{what} no tenth of the time carries more than {MOST_IN_A_PART} % of a cycle, {most:.1} %"
@@ -133,14 +128,49 @@ pub(crate) async fn run(
             most <= MOST_IN_A_PART,
         );
     }
-    report.goal(
-        format!(
-            "all that was announced before a restart is found, {} of {}",
-            found_resumed.found, found_resumed.asked
-        ),
-        found_resumed.found == found_resumed.asked,
-    );
-    Ok(report)
+    if let Some(Found { asked, found, .. }) = resumed.found {
+        report.goal(
+            format!("all that was announced before a restart is found, {found} of {asked}"),
+            found == asked,
+        );
+    }
+    report
+}
+
+/// What was seen of the node from one start, or from a later moment on.
+struct Life {
+    name: &'static str,
+    /// The messages that it sent in each part of the time.
+    parts: Vec<u64>,
+    /// What others found of its items, if they were asked.
+    found: Option<Found>,
+    /// How late the simulator's clock was at the worst moment.
+    worst_lag: Duration,
+}
+
+impl Life {
+    fn messages(&self) -> u64 {
+        self.parts.iter().sum()
+    }
+
+    fn soonest(&self) -> u64 {
+        self.parts.first().copied().unwrap_or(0)
+    }
+
+    fn busiest(&self) -> u64 {
+        self.parts.iter().copied().max().unwrap_or(0)
+    }
+
+    /// When half of the messages had been sent, to a part of the time.
+    fn half(&self, options: &Options) -> Duration {
+        let all = self.messages();
+        let mut sum = 0;
+        let before = self.parts.iter().take_while(|part| {
+            sum += **part;
+            sum * 2 < all
+        });
+        options.watch / PARTS * u32::try_from(before.count() + 1).unwrap_or(PARTS)
+    }
 }
 
 struct Stage {
@@ -176,8 +206,8 @@ impl Stage {
         Ok(member)
     }
 
-    /// The messages that the node sends from now on, in each part of the time.
-    async fn watch(&self, member: &Member) -> Result<Vec<u64>> {
+    /// Counts the messages that the node sends from now on.
+    async fn watch(&self, name: &'static str, member: &Member) -> Result<Life> {
         let began = Instant::now();
         let mut before = member.host.counts.overlay();
         let mut parts = Vec::new();
@@ -187,26 +217,18 @@ impl Stage {
             parts.push(now - before);
             before = now;
         }
-        Ok(parts)
+        Ok(Life { name, parts, found: None, worst_lag: self.network.internet.clock.take_worst_lag() })
     }
 
-    async fn look_up(&self, owner: &Member) -> Result<Found> {
+    /// Lets others look for the node's items at the end of a life.
+    async fn look_up(&self, life: Life, owner: &Member) -> Result<Life> {
         let sampled = self.network.seed.shuffled("sampled", self.keys.len()).into_iter();
         let sampled = sampled.take(self.options.lookups).filter_map(|at| self.keys.get(at));
         let items: Vec<_> = sampled.map(|key| Item { key: *key, provider: owner.host.peer }).collect();
         let seekers = self.network.alive("seekers");
         let seekers: Vec<_> = seekers.iter().cycle().take(items.len()).cloned().collect();
-        look_up(&seekers, &items, &self.network).await
+        let found = look_up(&seekers, &items, &self.network).await?;
+        let worst_lag = life.worst_lag.max(self.network.internet.clock.take_worst_lag());
+        Ok(Life { found: Some(found), worst_lag, ..life })
     }
-}
-
-/// When half of the messages had been sent, to a part of the time.
-fn half(parts: &[u64], options: &Options) -> Duration {
-    let all: u64 = parts.iter().sum();
-    let mut sum = 0;
-    let before = parts.iter().take_while(|part| {
-        sum += **part;
-        sum * 2 < all
-    });
-    options.watch / PARTS * u32::try_from(before.count() + 1).unwrap_or(PARTS)
 }
