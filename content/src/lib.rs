@@ -40,8 +40,8 @@ pub use digest::{Digest, ParseDigestError};
 pub use id::{Cid, Kind, ParseCidError};
 pub use link::{Link, ParseLinkError};
 pub use manifest::{
-    Encoded, Entry, MAX_ENTRIES, MAX_MANIFEST_LEN, MAX_PAGE_LEN, MAX_ROOT_LEN, Manifest, ManifestError,
-    PageRef, Pages, Root,
+    Assembly, Encoded, Entry, MAX_ENTRIES, MAX_MANIFEST_LEN, MAX_PAGE_LEN, MAX_ROOT_LEN, Manifest,
+    ManifestError, PageRef, Pages, Root,
 };
 pub use network::{NetworkName, ParseNetworkNameError, ProviderKey};
 pub use pass::Pass;

@@ -8,7 +8,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use pages::{PageRef, Pages, Root};
+pub use pages::{Assembly, PageRef, Pages, Root};
 
 /// Most files in a directory. Each takes some 150 bytes of memory in whoever reads the manifest.
 pub const MAX_ENTRIES: usize = 1_000_000;

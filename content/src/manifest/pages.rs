@@ -75,47 +75,81 @@ impl Pages {
     /// Puts the manifest together from its pages, given in order.
     ///
     /// Nothing is taken on trust: the result is a manifest only if encoding it gives this very root.
+    ///
+    /// # Errors
+    /// See [`Assembly::push`] and [`Assembly::finish`].
     pub fn assemble<P: AsRef<[u8]>>(
         &self,
         pages: impl IntoIterator<Item = P>,
     ) -> Result<Manifest, ManifestError> {
-        let manifest = Manifest::new(self.gather(pages, MAX_MANIFEST_LEN)?)?;
-        if self.lists(&manifest.entries) { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
+        let mut assembly = self.assembly();
+        for page in pages {
+            assembly.push(page.as_ref())?;
+        }
+        assembly.finish()
     }
 
-    /// Decodes pages as long as they begin as they should, and stops at the first that makes them too long.
-    fn gather<P: AsRef<[u8]>>(
-        &self,
-        pages: impl IntoIterator<Item = P>,
-        max_len: usize,
-    ) -> Result<Vec<Entry>, ManifestError> {
-        let mut pages = pages.into_iter();
-        let mut entries = Vec::new();
-        let mut total_len = 0;
-        for (index, page_ref) in self.refs.iter().enumerate() {
-            let page = pages.next().ok_or(ManifestError::PageCount)?;
-            let page = page.as_ref();
-            total_len += page.len();
-            if page.len() > MAX_PAGE_LEN || total_len > max_len {
-                return Err(ManifestError::TooLong);
-            }
-            match wire::decode(page)? {
-                wire::Blob::Flat(page) if page.first().map(|e| &e.path) == Some(&page_ref.first) => {
-                    entries.extend(page);
-                }
-                _ => return Err(ManifestError::WrongPage { index }),
-            }
-            if entries.len() > MAX_ENTRIES {
-                return Err(ManifestError::TooManyEntries);
-            }
-        }
-        if pages.next().is_some() { Err(ManifestError::PageCount) } else { Ok(entries) }
+    /// Puts the manifest together from pages that come one after the other.
+    pub fn assembly(&self) -> Assembly<'_> {
+        Assembly { pages: self, max_len: MAX_MANIFEST_LEN, taken: 0, total_len: 0, entries: Vec::new() }
     }
 
     /// Whether these are the pages into which `entries` are cut.
     fn lists(&self, entries: &[Entry]) -> bool {
         let refs = cut(entries).map(|(first, page)| page_ref(first, &wire::encode_flat(page)));
         flat_len(entries) > MAX_ROOT_LEN && refs.eq(self.refs.iter().cloned())
+    }
+}
+
+/// A manifest whose pages are still to come, in order.
+///
+/// Each page is checked when it comes, so that a root which lists thousands of pages that do not belong together costs
+/// its reader one of them, and not the memory for all.
+#[derive(Debug)]
+pub struct Assembly<'a> {
+    pages: &'a Pages,
+    /// Bytes of all pages, at most.
+    max_len: usize,
+    taken: usize,
+    total_len: usize,
+    entries: Vec<Entry>,
+}
+
+impl Assembly<'_> {
+    /// Takes the next page.
+    ///
+    /// # Errors
+    /// It is not the one that the root lists here, or makes the manifest too long. Nothing can come of the manifest then.
+    pub fn push(&mut self, page: &[u8]) -> Result<(), ManifestError> {
+        let index = self.taken;
+        let page_ref = self.pages.refs.get(index).ok_or(ManifestError::PageCount)?;
+        self.taken += 1;
+        self.total_len = self.total_len.saturating_add(page.len());
+        if page.len() > MAX_PAGE_LEN || self.total_len > self.max_len {
+            return Err(ManifestError::TooLong);
+        }
+        match wire::decode(page)? {
+            wire::Blob::Flat(page) if page.first().map(|e| &e.path) == Some(&page_ref.first) => {
+                self.entries.extend(page);
+            }
+            _ => return Err(ManifestError::WrongPage { index }),
+        }
+        if self.entries.len() > MAX_ENTRIES {
+            return Err(ManifestError::TooManyEntries);
+        }
+        Ok(())
+    }
+
+    /// Gives the manifest, once all pages have come.
+    ///
+    /// # Errors
+    /// Pages are missing, or encoding what they list does not give the root that they came with.
+    pub fn finish(self) -> Result<Manifest, ManifestError> {
+        if self.taken < self.pages.refs.len() {
+            return Err(ManifestError::PageCount);
+        }
+        let manifest = Manifest::new(self.entries)?;
+        if self.pages.lists(&manifest.entries) { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 }
 

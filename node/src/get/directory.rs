@@ -1,9 +1,9 @@
 //! A directory: its manifest first, checked as a whole, then its files, several at a time.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt};
-use shoal_content::{Cid, Digest, Entry, Kind, MAX_PAGE_LEN, Manifest, RelPath, Root};
+use shoal_content::{Cid, Digest, Entry, Kind, MAX_PAGE_LEN, Manifest, Pages, RelPath, Root};
 use shoal_store::FinishOptions;
 use tokio::sync::Semaphore;
 
@@ -141,18 +141,29 @@ fn wanted(manifest: &Manifest, order: &Order) -> Vec<usize> {
 
 /// The manifest, from this disk or from the holders of the directory.
 pub(super) async fn manifest(task: &Task) -> Result<Manifest, GetError> {
-    let malformed = |source| GetError::Manifest { cid: task.cid, source };
     let root = small(task, task.cid.digest(), Crew::Holders(&task.crowd)).await?;
-    let pages = match Root::decode(&root).map_err(malformed)? {
-        Root::Flat(manifest) => return Ok(manifest),
-        Root::Paged(pages) => pages,
-    };
+    match Root::decode(&root).map_err(|source| GetError::Manifest { cid: task.cid, source })? {
+        Root::Flat(manifest) => Ok(manifest),
+        Root::Paged(pages) => {
+            assemble(task.cid, &pages, |digest| small(task, digest, Crew::OfManifest(&task.crowd))).await
+        }
+    }
+}
+
+/// Fetches the pages of a manifest, some at a time, and puts them together as they come: a root can list so many of them
+/// that they must not all be held, or even fetched, before it is seen that they do not belong to it.
+async fn assemble<F>(cid: Cid, pages: &Pages, fetch: impl Fn(Digest) -> F) -> Result<Manifest, GetError>
+where
+    F: Future<Output = Result<Vec<u8>, GetError>>,
+{
+    let malformed = |source| GetError::Manifest { cid, source };
     let digests: Vec<_> = pages.iter().map(|page| page.digest).collect();
-    let fetching = futures::stream::iter(digests)
-        .map(|digest| small(task, digest, Crew::OfManifest(&task.crowd)))
-        .buffered(PAGES_AT_ONCE);
-    let encoded: Vec<_> = fetching.try_collect().await?;
-    pages.assemble(encoded).map_err(malformed)
+    let mut fetched = pin!(futures::stream::iter(digests).map(fetch).buffered(PAGES_AT_ONCE));
+    let mut assembly = pages.assembly();
+    while let Some(page) = fetched.try_next().await? {
+        assembly.push(&page).map_err(malformed)?;
+    }
+    assembly.finish().map_err(malformed)
 }
 
 /// A manifest, or a page of one, as bytes.
@@ -173,3 +184,6 @@ async fn small(task: &Task, digest: Digest, crew: Crew<'_>) -> Result<Vec<u8>, G
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

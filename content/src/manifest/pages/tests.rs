@@ -164,9 +164,12 @@ fn another_cut_of_the_same_files_is_not_their_manifest() {
 fn pages_that_add_up_to_too_much_are_refused_before_they_are_held() {
     let encoded = encoded(&large(20_000));
     let (pages, total) = (pages_of(&encoded), encoded.pages.iter().map(Vec::len).sum());
-    assert_eq!(pages.gather(&encoded.pages, total).map(|entries| entries.len()), Ok(20_000));
-    let mut given = 0;
-    let counted = encoded.pages.iter().inspect(|_| given += 1);
-    assert_eq!(pages.gather(counted, 3 * MIN_PAGE_LEN), Err(ManifestError::TooLong));
-    assert!(given <= 3, "{given} pages were asked for");
+    let take = |max_len: usize| {
+        let mut assembly = Assembly { max_len, ..pages.assembly() };
+        let taken = encoded.pages.iter().map(|page| assembly.push(page));
+        taken.take_while(Result::is_ok).count()
+    };
+    assert_eq!(take(total), encoded.pages.len());
+    assert_eq!(take(total - 1), encoded.pages.len() - 1);
+    assert!(take(3 * MIN_PAGE_LEN) < 3);
 }
