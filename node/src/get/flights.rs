@@ -15,7 +15,16 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The contents that are being received. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<Digest, Arc<Flight>>>>);
+pub(crate) struct Flights(Arc<Mutex<HashMap<Digest, Wanted>>>);
+
+/// One content that some gets want.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// How many of them: with the last one it is forgotten. Counted here and not by the clones of the flight, which do not
+    /// go under the lock.
+    gets: usize,
+    flight: Arc<Flight>,
+}
 
 /// One content that is being received.
 #[derive(Debug, Default)]
@@ -48,22 +57,40 @@ impl Flights {
     /// Calls `waiting` if it has to wait.
     pub(crate) async fn turn(&self, partial: &Partial, patience: Duration, waiting: impl FnOnce()) -> Turn {
         let digest = partial.digest();
-        let flight = self.lock().entry(digest).or_default().clone();
-        let mut turn = Turn { flights: self.clone(), digest, flight: flight.clone(), turn: None, copy: None };
-        turn.turn = match flight.turn.clone().try_lock_owned() {
+        let flight = self.enter(digest);
+        let mut turn = Turn { flights: self.clone(), digest, flight, turn: None, copy: None };
+        let ours = match turn.flight.turn.clone().try_lock_owned() {
             Ok(ours) => Some(ours),
             Err(_) => {
                 waiting();
-                wait(&flight, patience).await
+                wait(&turn.flight, patience).await
             }
         };
-        if turn.turn.is_some() {
-            turn.copy = flight.partial().replace(partial.clone());
+        if ours.is_some() {
+            turn.copy = turn.flight.partial().replace(partial.clone());
         }
+        turn.turn = ours;
         turn
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
+    fn enter(&self, digest: Digest) -> Arc<Flight> {
+        let mut flights = self.lock();
+        let wanted = flights.entry(digest).or_default();
+        wanted.gets += 1;
+        wanted.flight.clone()
+    }
+
+    fn leave(&self, digest: &Digest) {
+        let mut flights = self.lock();
+        if let Some(wanted) = flights.get_mut(digest) {
+            wanted.gets -= 1;
+            if wanted.gets == 0 {
+                flights.remove(digest);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Wanted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,11 +122,7 @@ impl Drop for Turn {
                 *partial = None;
             }
         }
-        let mut flights = self.flights.lock();
-        // One is in the map, one is ours.
-        if Arc::strong_count(&self.flight) <= 2 {
-            flights.remove(&self.digest);
-        }
+        self.flights.leave(&self.digest);
     }
 }
 
@@ -161,6 +184,19 @@ mod tests {
         let second = second.await;
         assert!(second.copy.is_none());
         drop(world.partial("one"));
+        drop(second);
+        assert!(world.flights.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_dropped_while_it_waits_leaves_nothing_behind() {
+        let world = World::new();
+        let (one, two) = (world.partial("one"), world.partial("two"));
+        let first = world.flights.turn(&one, PATIENCE, || {}).await;
+        let mut second = Box::pin(world.flights.turn(&two, PATIENCE, || {}));
+        assert!(second.as_mut().now_or_never().is_none());
+        // In this order, as when a get of a directory is dropped that has the same file twice.
+        drop(first);
         drop(second);
         assert!(world.flights.lock().is_empty());
     }
