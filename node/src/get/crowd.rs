@@ -92,9 +92,7 @@ impl Gather {
                     seen.unanswered.remove(&holder.peer);
                     seen.add(holder);
                 }
-                Finding::Asking(peer) => {
-                    seen.unanswered.entry(peer).or_insert_with(Instant::now);
-                }
+                Finding::Asking(peer) => seen.asking(peer, Instant::now()),
                 Finding::Without(peer) => {
                     seen.unanswered.remove(&peer);
                 }

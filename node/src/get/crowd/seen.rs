@@ -19,6 +19,10 @@ use crate::{
 /// Holders remembered. A get cannot use more of them, and they are what peers say they are.
 pub(super) const MAX_HOLDERS: usize = 128;
 
+/// Peers remembered of whom an answer is awaited: as many as one round of a search asks. Those who invent holders could
+/// otherwise name others in every round of a get that waits for days.
+pub(super) const MAX_UNANSWERED: usize = 256;
+
 /// All of it, as those who listen share it.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -55,6 +59,13 @@ impl Seen {
             let first = self.holders.iter().find(|(_, holder)| holder.fetches());
             let first = first.or(self.holders.first_key_value()).map(|(at, _)| *at);
             first.and_then(|at| self.holders.remove(&at));
+        }
+    }
+
+    /// Notes that somebody who is said to have it is asked.
+    pub(super) fn asking(&mut self, peer: PeerId, now: Instant) {
+        if self.unanswered.len() < MAX_UNANSWERED {
+            self.unanswered.entry(peer).or_insert(now);
         }
     }
 

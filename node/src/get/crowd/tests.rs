@@ -6,7 +6,10 @@ use futures::{FutureExt, StreamExt};
 use shoal_content::GroupRanges;
 use shoal_transfer::have::Holding;
 
-use super::{seen::MAX_HOLDERS, *};
+use super::{
+    seen::{MAX_HOLDERS, MAX_UNANSWERED},
+    *,
+};
 use crate::seek::{Round, Via};
 
 fn holder(peer: PeerId) -> Holder {
@@ -94,4 +97,16 @@ fn why_nobody_has_it_is_said_by_what_those_named_answered() {
     assert!(matches!(why(0, 0), GetError::NoProvider { .. }));
     assert!(matches!(why(2, 1), GetError::Unreachable { named: 2, .. }), "one of them may have it still");
     assert!(matches!(why(2, 2), GetError::Gone { .. }), "each of them was reached");
+}
+
+#[test]
+fn those_who_never_answer_are_not_remembered_without_end() {
+    let (gather, crowd) = crowd();
+    let start = Instant::now();
+    gather.0.send_modify(|seen| {
+        for _ in 0..2 * MAX_UNANSWERED {
+            seen.asking(PeerId::random(), start);
+        }
+    });
+    assert_eq!(crowd.silent(start + ANSWERING).len(), MAX_UNANSWERED);
 }
