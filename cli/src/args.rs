@@ -14,6 +14,9 @@ use crate::{commands::Command, failure::Failure};
 pub(crate) use layers::{Rejected, command, failure_of, parse};
 pub(crate) use values::{Globs, Speed, duration, globs, link_text, own_address, peer_address, share_name};
 
+/// What to do about a node that runs otherwise than it should.
+const STOP_IT: &str = "stop it with `shoal stop`, or use another --home";
+
 const AFTER_HELP: &str = "\
 Options can also be set in the environment (--no-seed is SHOAL_NO_SEED=true; lists are separated by commas), and \
 those that are not about a single run in config.toml (no-seed = true), which `shoal paths` locates. The command line \
@@ -164,19 +167,51 @@ impl NodeArgs {
             ("has scope", self.scope.as_ref().and_then(word), &running.scope),
             ("announces", self.announce.as_ref().and_then(word), &running.announce),
         ];
+        let refuse = |message: String| Failure::new(ErrorKind::Usage, message).hint(STOP_IT);
         for (does, asked, runs) in asked {
             if let Some(asked) = asked.filter(|asked| asked != runs) {
-                let message = format!("the running node of this home {does} {runs}, not {asked}");
-                let failure = Failure::new(ErrorKind::Usage, message);
-                return Err(failure.hint("stop it with `shoal stop`, or use another --home"));
+                return Err(refuse(format!("the running node of this home {does} {runs}, not {asked}")));
             }
+        }
+        if self.no_mdns && running.started_with.mdns {
+            let message = "the running node of this home looks for peers by multicast, against --no-mdns";
+            return Err(refuse(message.to_owned()));
         }
         Ok(())
     }
 
-    /// The options that ask for another speed than that of a node that runs already. A limit of what is received is not
-    /// among them: a get brings it along, and no other command receives anything.
-    pub(crate) fn other_speeds(&self, running: &json::Rates) -> Vec<&'static str> {
+    /// What to say of options that a node that runs already does not take over. A limit of what is received is not among
+    /// them: a get brings it along, and no other command receives anything. Nor are peers: see [`Self::unknown_peers`].
+    pub(crate) fn without_effect(&self, running: &json::Status) -> Vec<String> {
+        let other = |asked: &[Multiaddr], runs: &[String]| {
+            asked.iter().any(|asked| !runs.contains(&asked.to_string()))
+        };
+        let started_with = &running.started_with;
+        let mut all = Vec::new();
+        if other(&self.listen, &started_with.listen) {
+            let addresses = running.addresses.join(" and ");
+            all.push(format!(
+                "--listen does not change the running node of this home, which listens on {addresses}; {STOP_IT}"
+            ));
+        }
+        if other(&self.external, &started_with.external) {
+            all.push(format!("--external does not change the running node of this home; {STOP_IT}"));
+        }
+        all.extend(self.other_speeds(&running.rates).into_iter().map(|option| {
+            format!("{option} does not change the running node, whose limits `shoal limit` shows and changes")
+        }));
+        all
+    }
+
+    /// What to say where a command that tells its node no peers was given some that the running one was not started with.
+    pub(crate) fn unknown_peers(&self, running: &json::Status) -> Option<String> {
+        let unknown = self.peers().iter().any(|peer| !running.started_with.peers.contains(peer));
+        unknown
+            .then(|| format!("--peer does not make the running node of this home connect to it; {STOP_IT}"))
+    }
+
+    /// The options that ask for another speed than that of a node that runs already.
+    fn other_speeds(&self, running: &json::Rates) -> Vec<&'static str> {
         let asked = [
             ("--up", self.up, running.up),
             ("--up-per-peer", self.up_per_peer, running.up_per_peer),
@@ -218,3 +253,6 @@ impl Patience {
         self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests;

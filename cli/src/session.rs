@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// The node, where this process runs it.
     pub(crate) own: Option<Node>,
+    /// How the node was when this began, where another process runs it.
+    pub(crate) running: Option<Status>,
 }
 
 impl Session {
@@ -108,8 +110,10 @@ pub(crate) async fn with_node<T>(
         let client = Client::There(cx.places.node.clone());
         if let Some(status) = cx.unless_stopped(probe(&client, deadline)).await? {
             options.hold_for(&status)?;
-            note_other_speeds(cx, options, &status);
-            return work(&Session { client, own: None }).await;
+            for message in options.without_effect(&status) {
+                warn(cx, message);
+            }
+            return work(&Session { client, own: None, running: Some(status) }).await;
         }
         wait_for_answer(cx, deadline, pid).await?;
     }
@@ -167,7 +171,7 @@ async fn host<T>(
     drop(std::fs::remove_dir_all(&cx.places.node.temporary));
     let closing = CancellationToken::new();
     let api = unix::serve(listener, node.clone(), closing.cancelled());
-    let session = Session { client: Client::Here(node.clone()), own: Some(node.clone()) };
+    let session = Session { client: Client::Here(node.clone()), own: Some(node.clone()), running: None };
     let mut ours = pin!(async {
         let result = work(&session).await;
         let result = match result {
@@ -235,11 +239,8 @@ async fn wait_for_answer(cx: &Context, deadline: Instant, pid: u32) -> Result<()
     .await
 }
 
-/// A limit that this command was given is not the running node's: say so, and how to change that.
-fn note_other_speeds(cx: &Context, options: &NodeArgs, status: &Status) {
-    for option in options.other_speeds(&status.rates) {
-        cx.printer.note(&format!(
-            "{option} does not change the running node, whose limits `shoal limit` shows and changes"
-        ));
-    }
+/// Says something that the user may want to act on, to people and to programs.
+pub(crate) fn warn(cx: &Context, message: String) {
+    cx.printer.warning(&message);
+    cx.printer.event(&Event::Warning(Warning { message }));
 }

@@ -19,7 +19,7 @@ pub use self::{
     event::{
         AddressNamed, Announced, Bytes, CidNamed, Directory, Done, Dropped, Entry, Event, Fetched, Holder,
         Identity, Looked, Missed, Overlay, PathList, Peer, PeerBytes, PeerNamed, Progress, Published, Rates,
-        Ready, Share, Skipped, Stage, Status, Unreached, Verified, Waiting, Warning,
+        Ready, Share, Skipped, Stage, StartedWith, Status, Unreached, Verified, Waiting, Warning,
     },
     failure::Failure,
     request::{

@@ -26,6 +26,12 @@ pub struct Status {
     pub addresses: Vec<Multiaddr>,
     /// Addresses that the user says others reach it at.
     pub external: Vec<Multiaddr>,
+    /// Addresses that it was told to listen on; none where it chose by itself.
+    pub listen: Vec<Multiaddr>,
+    /// Peers that it was told of when it started.
+    pub named: Vec<Multiaddr>,
+    /// Whether it was told to look for peers on the local network by multicast.
+    pub mdns: bool,
     /// Since its start.
     pub uptime: Duration,
     /// Connected peers.

@@ -78,6 +78,10 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
 
 async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session) -> Result<(), Failure> {
     let serves = session.own.is_some();
+    let unknown = session.running.as_ref().and_then(|running| args.node.unknown_peers(running));
+    if let Some(message) = unknown {
+        session::warn(cx, message);
+    }
     if serves {
         cx.without_reader.set(WithoutReader::GoesOn);
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::sandbox::{Sandbox, check_events, noise, tree};
+use crate::sandbox::{Ran, Sandbox, check_events, noise, tree};
 
 #[test]
 fn two_terminals_one_home() {
@@ -142,6 +142,32 @@ fn a_node_that_tells_others_than_it_should_is_said_and_not_used() {
     }
     assert_eq!(sandbox.run("home", "ls").exits(0).stdout, "");
     sandbox.run("home", "publish file --network main --announce roots --scope both").exits(0);
+}
+
+#[test]
+fn options_that_a_running_node_does_not_take_over_are_said() {
+    let sandbox = Sandbox::new();
+    let _daemon = sandbox.daemon("home", None);
+    sandbox.file("file", b"x");
+    for command in ["publish file", "find bafkr4icavvl7w3m6v3ejfcgrl6n7fucxq4ls3qcwagfgssu6wejnyvvaum"] {
+        for option in ["--listen /ip4/127.0.0.1/tcp/9", "--external /ip4/192.0.2.1/tcp/9"] {
+            let name = option.split(' ').next().unwrap();
+            let said = sandbox.run("home", &format!("{command} {option}")).stderr;
+            let expected = format!("warning: {name} does not change the running node of this home");
+            assert!(said.contains(&expected) && said.contains("shoal stop"), "{said}");
+            let events = sandbox.run("home", &format!("{command} {option} --json")).events();
+            let first = &events[0];
+            assert!(first["event"] == "warning" && first["message"].as_str().unwrap().starts_with(name));
+        }
+        let said = sandbox.run("home", command).stderr;
+        assert!(!said.contains("warning: --"), "what it was started with needs no word: {said}");
+    }
+    let said = sandbox.run("home", "publish file --peer 127.0.0.1:9").exits(0).stderr;
+    assert!(said.contains("warning: --peer does not make the running node"), "{said}");
+    // From the environment it means the same.
+    let mut command = sandbox.shoal("home", "publish file");
+    let ran = Ran::from(command.env("SHOAL_EXTERNAL", "/ip4/192.0.2.1/tcp/9").output().unwrap()).exits(0);
+    assert!(ran.stderr.contains("warning: --external does not change"), "{}", ran.stderr);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use shoal_node::{
 
 use super::{
     AddressNamed, Announced, CidNamed, Directory, Dropped, Entry, Event, Fetched, Holder, Looked, Missed,
-    Overlay, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, Status,
-    Unreached, Waiting, Warning,
+    Overlay, Peer, PeerBytes, PeerNamed, Progress, Published, Rates, Share, Skipped, Stage, StartedWith,
+    Status, Unreached, Waiting, Warning,
 };
 
 impl From<PublishProgress> for Progress {
@@ -272,6 +272,12 @@ impl Status {
             unreached: status.unreached.iter().map(Into::into).collect(),
             mdns_failure: status.mdns_failure.clone(),
             rates: status.rates.into(),
+            started_with: StartedWith {
+                listen: status.listen.iter().map(ToString::to_string).collect(),
+                external: status.external.iter().map(ToString::to_string).collect(),
+                peers: status.named.iter().map(ToString::to_string).collect(),
+                mdns: status.mdns,
+            },
             limits: status.limits.iter().map(|(name, limit)| (name.replace(' ', "_"), *limit)).collect(),
         }
     }

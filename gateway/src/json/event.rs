@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     state::{
         AddressNamed, CidNamed, Directory, Holder, Identity, Looked, Missed, Overlay, PathList, Peer, Rates,
-        Ready, Share, Status, Unreached,
+        Ready, Share, StartedWith, Status, Unreached,
     },
     work::{
         Announced, Bytes, Dropped, Entry, Fetched, PeerBytes, PeerNamed, Progress, Published, Skipped, Stage,

@@ -217,9 +217,10 @@ fn events_of_the_node() {
             unreached: vec![Unreached { addresses: vec![text("/memory/1")], reason: text("timed out") }],
             mdns_failure: None,
             rates: Rates { up: Some(500_000), ..Rates::default() },
+            started_with: StartedWith { mdns: true, ..StartedWith::default() },
             limits: [(text("connections"), 384)].into(),
         })),
-        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","announce":"files","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"overlays":[{"scope":"lan","peers":1,"buckets":1,"nodes":1,"serves":true,"records":4,"keys":3,"told":2,"waiting":1,"messages":0,"sent":8,"last_told_s":9}],"problems":["alone"],"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"unreached":[{"addresses":["/memory/1"],"reason":"timed out"}],"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"limits":{"connections":384}}"#,
+        r#"{"v":1,"event":"status","version":"0.1.0","peer_id":"12D3","network":"main","scope":"both","announce":"files","pid":7,"home":"/h","uptime_s":1,"addresses":[],"external":[],"peers":2,"members":1,"tables":{"lan":1},"overlays":[{"scope":"lan","peers":1,"buckets":1,"nodes":1,"serves":true,"records":4,"keys":3,"told":2,"waiting":1,"messages":0,"sent":8,"last_told_s":9}],"problems":["alone"],"records":4,"shares":5,"announced":0,"sent":6,"received":7,"sending":1,"jobs":0,"panics":0,"unreached":[{"addresses":["/memory/1"],"reason":"timed out"}],"mdns_failure":null,"rates":{"up":500000,"down":null,"up_per_peer":null,"down_per_peer":null},"started_with":{"listen":[],"external":[],"peers":[],"mdns":true},"limits":{"connections":384}}"#,
     );
     golden(
         &Event::Rates(Rates { down: Some(1000), ..Rates::default() }),

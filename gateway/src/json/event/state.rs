@@ -149,8 +149,24 @@ pub struct Status {
     /// How fast content may move.
     #[serde(default)]
     pub rates: Rates,
+    /// What it was told when it was started, word for word.
+    #[serde(default)]
+    pub started_with: StartedWith,
     /// The limits in force.
     pub limits: BTreeMap<String, u64>,
+}
+
+/// What a node was told when it was started, and that cannot be changed while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StartedWith {
+    /// Addresses to listen on; none where it chose by itself.
+    pub listen: Vec<String>,
+    /// Addresses at which others reach it.
+    pub external: Vec<String>,
+    /// Peers to connect to.
+    pub peers: Vec<String>,
+    /// Whether to look for peers on the local network by multicast.
+    pub mdns: bool,
 }
 
 /// How fast content may move, in bytes per second; null is no limit.
