@@ -22,7 +22,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::json::{self, Event, Failure, Request};
+use crate::{
+    connection::MAX_BODY,
+    json::{self, Event, Failure, Request},
+};
 
 /// Lines that wait for a slow reader before its job has to wait too.
 const WAITING_LINES: usize = 16;
@@ -83,6 +86,13 @@ pub(crate) fn refuse(status: StatusCode, failure: Failure) -> Response {
     respond(status, LINES, json::encode(&Event::Done(Err(failure).into())).into())
 }
 
+/// A request that makes no sense is known for that before any work begins.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        refuse(StatusCode::BAD_REQUEST, self)
+    }
+}
+
 fn respond(status: StatusCode, kind: HeaderValue, body: Body) -> Response {
     (status, [(header::CONTENT_TYPE, kind)], body).into_response()
 }
@@ -105,6 +115,9 @@ fn malformed(rejection: &JsonRejection) -> Failure {
     let failure = Failure::of(ErrorKind::Usage, rejection);
     match rejection {
         JsonRejection::MissingJsonContentType(_) => failure.hint("send Content-Type: application/json"),
+        _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            failure.hint(format!("a body has at most {MAX_BODY} bytes"))
+        }
         _ => failure,
     }
 }

@@ -24,7 +24,7 @@ use crate::{answer::refuse, json::Failure, routes};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest request body. Requests hold a few paths and addresses; without a limit one of them could fill the memory.
-const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// The only name under which this API is asked for. A web page that resolves its own name to this machine keeps its
 /// own name in `Host`, and is refused.

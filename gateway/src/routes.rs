@@ -44,7 +44,11 @@ async fn no_such_route(uri: Uri) -> Response {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let other = if method == Method::GET { Method::POST } else { Method::GET };
+    let other = match uri.path() {
+        json::RATES => "GET or POST",
+        json::SHARES | json::STATUS | json::PEERS => "GET",
+        _ => "POST",
+    };
     let failure = Failure::new(ErrorKind::Usage, format!("{} does not answer {method}", uri.path()));
     refuse(StatusCode::METHOD_NOT_ALLOWED, failure.hint(format!("use {other}")))
 }

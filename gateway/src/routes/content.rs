@@ -12,7 +12,7 @@ use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use futures::StreamExt;
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use shoal_node::{Cid, ErrorKind, Fetched, Get, GetRequest, Kind, Node};
+use shoal_node::{Cid, ErrorKind, Fetched, Get, GetRequest, Kind, Link, Multiaddr, Node};
 use tokio::io::AsyncReadExt;
 
 use super::job::{Pace, link, path, peers};
@@ -27,50 +27,59 @@ const LISTING: Duration = Duration::from_secs(5);
 /// Content read at once on its way to a caller.
 const PIECE: usize = 256 * 1024;
 
-pub(crate) async fn get(State(node): State<Node>, Asked(request): Asked<json::Get>) -> Response {
-    lines(|out| async move {
-        let include = globs(&request.include)?;
-        let cid = link(&request.link)?.cid();
-        if include.is_some() && cid.kind() == Kind::File {
-            return Err(not_a_directory(&cid));
-        }
-        let mut work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
-            .to(path(&request.to)?)
-            .replace(request.replace.into())
-            .seed(request.seed)
-            .down(json::rate(request.down)?);
-        if let Some(include) = include {
-            work = work.include(include);
-        }
+pub(crate) async fn get(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Get>,
+) -> Result<Response, Failure> {
+    let include = globs(&request.include)?;
+    let cid = link(&request.link)?.cid();
+    if include.is_some() && cid.kind() == Kind::File {
+        return Err(not_a_directory(&cid));
+    }
+    let mut work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
+        .to(path(&request.to)?)
+        .replace(request.replace.into())
+        .seed(request.seed)
+        .down(json::rate(request.down)?);
+    if let Some(include) = include {
+        work = work.include(include);
+    }
+    Ok(lines(|out| async move {
         let fetched = follow(work.start(), &out).await?;
         out.event(Event::Fetched(fetched.into())).await;
         Ok(())
-    })
+    }))
 }
 
-pub(crate) async fn cat(State(node): State<Node>, Asked(request): Asked<json::Cat>) -> Response {
-    lines_and_bytes(|out| async move {
-        let cid = link(&request.link)?.cid();
-        if cid.kind() == Kind::Directory {
-            let failure = Failure::new(ErrorKind::Usage, format!("{cid} is a directory and not one file"));
-            return Err(failure.hint("name one of its files by the CID that its list of files gives"));
-        }
+pub(crate) async fn cat(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Cat>,
+) -> Result<Response, Failure> {
+    let cid = link(&request.link)?.cid();
+    if cid.kind() == Kind::Directory {
+        let failure = Failure::new(ErrorKind::Usage, format!("{cid} is a directory and not one file"));
+        return Err(failure.hint("name one of its files by the CID that its list of files gives"));
+    }
+    let work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
+        .seed(false)
+        .down(json::rate(request.down)?);
+    Ok(lines_and_bytes(|out| async move {
         let folder = Temporary::new(&node.paths().temporary)?;
         let file = folder.0.join("content");
-        let work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?
-            .to(&file)
-            .seed(false)
-            .down(json::rate(request.down)?);
-        let fetched = follow(work.start(), &out).await?;
+        let fetched = follow(work.to(&file).start(), &out).await?;
         out.event(Event::Fetched(json::Fetched { path: None, ..fetched.clone().into() })).await;
         out.event(Event::Bytes(json::Bytes { size: fetched.size })).await;
         send(&file, fetched.size, &out).await.map_err(|error| unreadable(&file, &error))
-    })
+    }))
 }
 
-pub(crate) async fn contents(State(node): State<Node>, Asked(request): Asked<json::Contents>) -> Response {
-    lines(|out| async move {
-        let contents = prepare(&node, &request.link, request.timeout_ms, &request.peers)?.contents().await?;
+pub(crate) async fn contents(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Contents>,
+) -> Result<Response, Failure> {
+    let work = prepare(&node, &request.link, request.timeout_ms, &request.peers)?;
+    Ok(lines(|out| async move {
+        let contents = work.contents().await?;
         for peer in &contents.unreached {
             out.event(Event::Warning(peer.into())).await;
         }
@@ -78,45 +87,50 @@ pub(crate) async fn contents(State(node): State<Node>, Asked(request): Asked<jso
             out.event(Event::Entry(entry.into())).await;
         }
         Ok(())
-    })
+    }))
 }
 
-pub(crate) async fn find(State(node): State<Node>, Asked(request): Asked<json::Find>) -> Response {
-    lines(|out| async move {
-        let link = link(&request.link)?;
-        let cid = link.cid();
-        let peers = peers(&request.peers)?;
-        let mut job = node.find(link.clone(), peers.clone());
-        let mut told = HashSet::new();
-        let mut warned = 0;
-        while let Some(summary) = job.next().await {
-            for peer in summary.unreached.iter().skip(warned) {
-                out.event(Event::Warning(peer.into())).await;
-            }
-            warned = summary.unreached.len();
-            for holder in summary.holders {
-                if told.insert(holder.peer) {
-                    out.event(Event::Holder(holder.into())).await;
-                }
+pub(crate) async fn find(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Find>,
+) -> Result<Response, Failure> {
+    let link = link(&request.link)?;
+    let peers = peers(&request.peers)?;
+    Ok(lines(|out| look(node, link, peers, out)))
+}
+
+async fn look(node: Node, link: Link, peers: Vec<Multiaddr>, out: Out) -> Result<(), Failure> {
+    let cid = link.cid();
+    let mut job = node.find(link.clone(), peers.clone());
+    let mut told = HashSet::new();
+    let mut warned = 0;
+    while let Some(summary) = job.next().await {
+        for peer in summary.unreached.iter().skip(warned) {
+            out.event(Event::Warning(peer.into())).await;
+        }
+        warned = summary.unreached.len();
+        for holder in summary.holders {
+            if told.insert(holder.peer) {
+                out.event(Event::Holder(holder.into())).await;
             }
         }
-        let summary = job.await;
-        let mut looked = json::Looked::from(&summary);
-        if cid.kind() == Kind::Directory && !summary.holders.is_empty() {
-            let list = peers.into_iter().fold(node.get(link), GetRequest::peer).timeout(LISTING).contents();
-            let listed = tokio::time::timeout(LISTING, list).await;
-            looked.directory = listed.ok().and_then(Result::ok).as_ref().map(Into::into);
+    }
+    let summary = job.await;
+    let mut looked = json::Looked::from(&summary);
+    if cid.kind() == Kind::Directory && !summary.holders.is_empty() {
+        let list = peers.into_iter().fold(node.get(link), GetRequest::peer).timeout(LISTING).contents();
+        let listed = tokio::time::timeout(LISTING, list).await;
+        looked.directory = listed.ok().and_then(Result::ok).as_ref().map(Into::into);
+    }
+    out.event(Event::Looked(looked)).await;
+    match summary.nobody(cid) {
+        None => Ok(()),
+        Some(_) if summary.silent == 0 && node.holds(&cid).await => {
+            let message = format!("nobody else offers {cid}: this node has it itself");
+            Err(Failure::new(ErrorKind::NotFound, message))
         }
-        out.event(Event::Looked(looked)).await;
-        match summary.nobody(cid) {
-            None => Ok(()),
-            Some(_) if summary.silent == 0 && node.holds(&cid).await => {
-                let message = format!("nobody else offers {cid}: this node has it itself");
-                Err(Failure::new(ErrorKind::NotFound, message))
-            }
-            Some(why) => Err(Failure::new(why.kind(), why.to_string()).hint(why.hint())),
-        }
-    })
+        Some(why) => Err(Failure::new(why.kind(), why.to_string()).hint(why.hint())),
+    }
 }
 
 fn prepare(

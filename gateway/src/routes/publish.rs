@@ -1,6 +1,9 @@
 //! Publishing.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use axum::{extract::State, response::Response};
 use futures::StreamExt;
@@ -15,11 +18,19 @@ use crate::{
 /// How often to look how far hashing has got while there is no result.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-pub(crate) async fn publish(State(node): State<Node>, Asked(request): Asked<json::Publish>) -> Response {
-    lines(|out| publish_all(node, request, out))
+pub(crate) async fn publish(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Publish>,
+) -> Result<Response, Failure> {
+    let paths = check(&request)?;
+    Ok(lines(|out| publish_all(node, paths, request, out)))
 }
 
-async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(), Failure> {
+/// The paths of a request that makes sense.
+fn check(request: &json::Publish) -> Result<Vec<PathBuf>, Failure> {
+    if request.paths.is_empty() {
+        return Err(Failure::new(ErrorKind::Usage, "no path is named to be published"));
+    }
     if request.name.is_some() && request.paths.len() > 1 {
         return Err(Failure::new(ErrorKind::Usage, "a name is for one path, and there are several"));
     }
@@ -31,9 +42,18 @@ async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(),
             format!("{name:?} is not a name that every system can hold"),
         ));
     }
-    let mut published = match request.paths.as_slice() {
+    request.paths.iter().map(|text| path(text)).collect()
+}
+
+async fn publish_all(
+    node: Node,
+    paths: Vec<PathBuf>,
+    request: json::Publish,
+    out: Out,
+) -> Result<(), Failure> {
+    let mut published = match paths.as_slice() {
         [one] => vec![publish_one(&node, one, &request, &out).await?],
-        paths => publish_many(&node, paths, &request, &out).await?,
+        _ => publish_many(&node, paths, &request, &out).await?,
     };
     let mut left = published.len();
     {
@@ -60,9 +80,14 @@ async fn publish_all(node: Node, request: json::Publish, out: Out) -> Result<(),
     Ok(())
 }
 
-async fn publish_one(node: &Node, text: &str, request: &json::Publish, out: &Out) -> Result<Shared, Failure> {
+async fn publish_one(
+    node: &Node,
+    path: &Path,
+    request: &json::Publish,
+    out: &Out,
+) -> Result<Shared, Failure> {
     let start = Instant::now();
-    let mut work = node.publish(path(text)?);
+    let mut work = node.publish(path);
     if let Some(name) = &request.name {
         work = work.name(name);
     }
@@ -80,11 +105,10 @@ async fn publish_one(node: &Node, text: &str, request: &json::Publish, out: &Out
 
 async fn publish_many(
     node: &Node,
-    texts: &[String],
+    paths: Vec<PathBuf>,
     request: &json::Publish,
     out: &Out,
 ) -> Result<Vec<Shared>, Failure> {
-    let paths = texts.iter().map(|text| path(text)).collect::<Result<Vec<_>, _>>()?;
     let mut work = node.publish_all(paths);
     let mut published = Vec::new();
     let mut pace = Pace::default();

@@ -5,7 +5,7 @@ use shoal_node::Node;
 
 use crate::{
     answer::{Asked, lines},
-    json::{self, Event},
+    json::{self, Event, Failure},
 };
 
 pub(crate) async fn shares(State(node): State<Node>) -> Response {
@@ -20,9 +20,13 @@ pub(crate) async fn shares(State(node): State<Node>) -> Response {
     })
 }
 
-pub(crate) async fn unpublish(State(node): State<Node>, Asked(request): Asked<json::Unpublish>) -> Response {
-    lines(|out| async move {
-        let shares = node.unpublish(request.selector()?).await?;
+pub(crate) async fn unpublish(
+    State(node): State<Node>,
+    Asked(request): Asked<json::Unpublish>,
+) -> Result<Response, Failure> {
+    let selector = request.selector()?;
+    Ok(lines(|out| async move {
+        let shares = node.unpublish(selector).await?;
         if shares.is_empty() {
             return Err(request.not_shared());
         }
@@ -30,5 +34,5 @@ pub(crate) async fn unpublish(State(node): State<Node>, Asked(request): Asked<js
             out.event(Event::Unpublished((&share).into())).await;
         }
         Ok(())
-    })
+    }))
 }

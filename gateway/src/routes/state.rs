@@ -8,7 +8,7 @@ use shoal_node::Node;
 
 use crate::{
     answer::{Asked, lines},
-    json::{self, Event},
+    json::{self, Event, Failure},
 };
 
 pub(crate) async fn status(State(node): State<Node>) -> Response {
@@ -35,12 +35,12 @@ pub(crate) async fn rates(State(node): State<Node>) -> Response {
     })
 }
 
-pub(crate) async fn set_rates(State(node): State<Node>, Asked(request): Asked<json::SetRates>) -> Response {
-    lines(|out| async move {
-        node.set_rates(request.over(node.rates())?);
-        out.event(Event::Rates(node.rates().into())).await;
-        Ok(())
-    })
+pub(crate) async fn set_rates(
+    State(node): State<Node>,
+    Asked(request): Asked<json::SetRates>,
+) -> Result<Response, Failure> {
+    node.set_rates(request.over(node.rates())?);
+    Ok(rates(State(node)).await)
 }
 
 pub(crate) async fn follow(State(node): State<Node>, Asked(_): Asked<json::Follow>) -> Response {

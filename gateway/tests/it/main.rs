@@ -114,13 +114,26 @@ async fn wrong_requests_have_their_own_answers() {
         ("GET", "/metrics", "", "404", 2),
         ("GET", "/v1/publish", "", "405", 2),
         ("POST", "/v1/status", "{}", "405", 2),
-        ("POST", "/v1/publish", r#"{"paths":["relative"]}"#, "200", 2),
-        ("POST", "/v1/publish", r#"{"paths":["/a","/b"],"name":"x"}"#, "200", 2),
+        ("POST", "/v1/publish", r#"{"paths":["relative"]}"#, "400", 2),
+        ("POST", "/v1/publish", r#"{"paths":["/a","/b"],"name":"x"}"#, "400", 2),
+        ("POST", "/v1/publish", r#"{"paths":["/a"],"name":"a/b"}"#, "400", 2),
+        ("POST", "/v1/publish", r#"{"paths":[]}"#, "400", 2),
         ("POST", "/v1/publish", r#"{"paths":["/nowhere/at/all"]}"#, "200", 9),
         ("POST", "/v1/publish", r#"{"paths":["/dev/zero"]}"#, "200", 1),
-        ("POST", "/v1/get", r#"{"link":"hello","to":"/tmp"}"#, "200", 2),
-        ("POST", "/v1/find", r#"{"link":"hello"}"#, "200", 2),
-        ("POST", "/v1/unpublish", r#"{"path":"relative"}"#, "200", 2),
+        ("POST", "/v1/get", r#"{"link":"hello","to":"/tmp"}"#, "400", 2),
+        ("POST", "/v1/get", r#"{"link":"hello","to":"/tmp""#, "400", 2),
+        ("POST", "/v1/get", r#"{"link":"hello"}"#, "422", 2),
+        ("POST", "/v1/get", r#"{"link":7,"to":"/tmp"}"#, "422", 2),
+        ("POST", "/v1/get", r#"{"link":"hello","to":"/tmp","into":"/tmp"}"#, "422", 2),
+        ("POST", "/v1/get", "", "400", 2),
+        ("POST", "/v1/cat", r#"{"link":"hello"}"#, "400", 2),
+        ("POST", "/v1/contents", r#"{"link":"hello"}"#, "400", 2),
+        ("POST", "/v1/find", r#"{"link":"hello"}"#, "400", 2),
+        ("POST", "/v1/unpublish", r#"{"path":"relative"}"#, "400", 2),
+        ("POST", "/v1/unpublish", r#"{"cid":"hello"}"#, "400", 2),
+        ("POST", "/v1/rates", r#"{"up":5}"#, "400", 2),
+        ("POST", "/v1/rates", r#"{"up":-5}"#, "422", 2),
+        ("DELETE", "/v1/rates", "", "405", 2),
     ];
     for (method, path, body, status, exit) in cases {
         let (said, events) = answer(&node, method, path, body).await;
@@ -130,13 +143,48 @@ async fn wrong_requests_have_their_own_answers() {
             "{path} {body}: {events:?}"
         );
     }
-    for more in [r#""include":["a[""#, r#""peers":["nowhere""#] {
-        let body = format!(r#"{{"link":"{directory}","to":"/tmp",{more}]}}"#);
-        let (_, events) = answer(&node, "POST", "/v1/get", &body).await;
-        assert_eq!(done(&events)["exit"], 2, "{events:?}");
+    for more in [r#""include":["a["]"#, r#""peers":["nowhere"]"#, r#""down":1"#] {
+        let body = format!(r#"{{"link":"{directory}","to":"/tmp",{more}}}"#);
+        let (status, events) = answer(&node, "POST", "/v1/get", &body).await;
+        assert_eq!((status.as_str(), &done(&events)["exit"]), ("400", &2.into()), "{events:?}");
     }
-    let (_, events) = answer(&node, "POST", "/v1/cat", &format!(r#"{{"link":"{directory}"}}"#)).await;
-    assert_eq!(done(&events)["exit"], 2, "{events:?}");
+    let (status, events) = answer(&node, "POST", "/v1/cat", &format!(r#"{{"link":"{directory}"}}"#)).await;
+    assert_eq!((status.as_str(), &done(&events)["exit"]), ("400", &2.into()), "{events:?}");
+    assert_eq!(node.status().await.jobs, 0);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_is_wrong_and_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let node = node(&home).await;
+    let get = |body: &'static str| ("POST", "/v1/get", body);
+    let cases = [
+        (get(r#"{"link":"hello","to":"/tmp"}"#), "hello", ""),
+        (get(r#"{"link":7,"to":"/tmp"}"#), "link: invalid type: integer `7`, expected a string", ""),
+        (get(r#"{"link":"a","to":"/b","into":"c"}"#), "unknown field `into`, expected one of `link`", ""),
+        (("DELETE", "/v1/get", ""), "does not answer DELETE", "use POST"),
+        (("POST", "/v1/status", ""), "does not answer POST", "use GET"),
+        (("PUT", "/v1/rates", ""), "does not answer PUT", "use GET or POST"),
+    ];
+    for ((method, path, body), cause, hint) in cases {
+        let (_, events) = answer(&node, method, path, body).await;
+        let error = &done(&events)["error"];
+        let said = error.to_string();
+        assert!(said.contains(cause) && error["hint"].as_str().unwrap_or_default().contains(hint), "{said}");
+    }
+    // More than a body may have, and less than the pipe holds.
+    let head = "POST /v1/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let (ours, serving) = ask(&node, format!("{head}Content-Length: 1048577\r\n\r\n{{").as_bytes());
+    let read = async {
+        let mut text = String::new();
+        BufReader::new(ours).read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let ((), text) = timeout(DEADLINE, async { tokio::join!(serving, read) }).await.unwrap();
+    let (status, events) = parse(&text);
+    assert_eq!(status, "413");
+    assert!(done(&events)["error"]["hint"].as_str().unwrap().contains("1048576 bytes"), "{events:?}");
     node.stop().await.unwrap();
 }
 
