@@ -16,10 +16,16 @@ pub(crate) fn shares(places: &Places) -> Result<(Vec<Share>, Vec<Warning>), Fail
 
 /// Takes back what is shared.
 pub(crate) fn unpublish(places: &Places, request: &Unpublish) -> Result<Vec<Share>, Failure> {
-    let selector = request.selector()?;
+    let selectors = request.selectors()?;
     if !places.node.store.exists() {
         return Err(request.not_shared());
     }
-    let shares = Home::open(&places.node.home)?.unpublish(&selector)?;
-    if shares.is_empty() { Err(request.not_shared()) } else { Ok(shares.iter().map(Into::into).collect()) }
+    let home = Home::open(&places.node.home)?;
+    for selector in selectors {
+        let shares = home.unpublish(&selector)?;
+        if !shares.is_empty() {
+            return Ok(shares.iter().map(Into::into).collect());
+        }
+    }
+    Err(request.not_shared())
 }

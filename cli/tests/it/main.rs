@@ -6,6 +6,7 @@ mod exit_codes;
 mod guests;
 mod help;
 mod limit;
+mod missing;
 mod named_peers;
 mod output;
 mod same_target;

@@ -1,6 +1,6 @@
 //! What can be asked of the API: one type per route that takes a body.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shoal_node::{ErrorKind, Rate, Rates, Selector};
@@ -231,17 +231,23 @@ impl SetRates {
 }
 
 impl Unpublish {
-    /// Which shares are meant.
+    /// Which shares are meant: those of the first of these that selects any. A path is taken as it is, then with the
+    /// symlinks and the `..` in what there is of it resolved, as it was when it was published.
     ///
     /// # Errors
     ///
     /// The CID is none, or the path is not absolute.
-    pub fn selector(&self) -> Result<Selector, Failure> {
+    pub fn selectors(&self) -> Result<Vec<Selector>, Failure> {
         match self {
-            Self::Cid(cid) => {
-                cid.parse().map(Selector::Cid).map_err(|error| Failure::of(ErrorKind::Usage, &error))
+            Self::Cid(cid) => cid
+                .parse()
+                .map(|cid| vec![Selector::Cid(cid)])
+                .map_err(|error| Failure::of(ErrorKind::Usage, &error)),
+            Self::Path(path) if Path::new(path).is_absolute() => {
+                let path = PathBuf::from(path);
+                let resolved = resolved(&path).filter(|resolved| *resolved != path);
+                Ok([Some(path), resolved].into_iter().flatten().map(Selector::Path).collect())
             }
-            Self::Path(path) if Path::new(path).is_absolute() => Ok(Selector::Path(path.into())),
             Self::Path(path) => {
                 Err(Failure::new(ErrorKind::Usage, format!("{path:?} is not an absolute path")))
             }
@@ -263,6 +269,15 @@ impl From<Replace> for shoal_node::Replace {
             Replace::Rename => Self::Rename,
         }
     }
+}
+
+/// A path of which the end may be gone, with all symlinks resolved in the rest.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|there| {
+        let real = there.canonicalize().ok()?;
+        let gone = path.strip_prefix(there).ok()?;
+        Some(if gone.as_os_str().is_empty() { real } else { real.join(gone) })
+    })
 }
 
 fn yes() -> bool {

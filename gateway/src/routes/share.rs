@@ -24,15 +24,17 @@ pub(crate) async fn unpublish(
     State(node): State<Node>,
     Asked(request): Asked<json::Unpublish>,
 ) -> Result<Response, Failure> {
-    let selector = request.selector()?;
+    let selectors = request.selectors()?;
     Ok(lines(|out| async move {
-        let shares = node.unpublish(selector).await?;
-        if shares.is_empty() {
-            return Err(request.not_shared());
+        for selector in selectors {
+            let shares = node.unpublish(selector).await?;
+            for share in &shares {
+                out.event(Event::Unpublished(share.into())).await;
+            }
+            if !shares.is_empty() {
+                return Ok(());
+            }
         }
-        for share in shares {
-            out.event(Event::Unpublished((&share).into())).await;
-        }
-        Ok(())
+        Err(request.not_shared())
     }))
 }

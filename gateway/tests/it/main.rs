@@ -160,7 +160,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_do() {
     let node = node(&home).await;
     let get = |body: &'static str| ("POST", "/v1/get", body);
     let cases = [
-        (get(r#"{"link":"hello","to":"/tmp"}"#), "hello", ""),
+        (get(r#"{"link":"hello","to":"/tmp"}"#), "not a CID", ""),
         (get(r#"{"link":7,"to":"/tmp"}"#), "link: invalid type: integer `7`, expected a string", ""),
         (get(r#"{"link":"a","to":"/b","into":"c"}"#), "unknown field `into`, expected one of `link`", ""),
         (("DELETE", "/v1/get", ""), "does not answer DELETE", "use POST"),
@@ -173,15 +173,17 @@ async fn a_refusal_says_what_is_wrong_and_what_to_do() {
         let said = error.to_string();
         assert!(said.contains(cause) && error["hint"].as_str().unwrap_or_default().contains(hint), "{said}");
     }
-    // More than a body may have, and less than the pipe holds.
-    let head = "POST /v1/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let (ours, serving) = ask(&node, format!("{head}Content-Length: 1048577\r\n\r\n{{").as_bytes());
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (mut reading, mut writing) = tokio::io::split(ours);
+    let serving = serve_connection(theirs, node.clone(), Authority::Uid(0));
+    let long = request("POST", "/v1/get", &format!("{{{}", " ".repeat(1 << 20)));
+    let write = async { drop(writing.write_all(&long).await) };
     let read = async {
         let mut text = String::new();
-        BufReader::new(ours).read_to_string(&mut text).await.unwrap();
+        drop(reading.read_to_string(&mut text).await);
         text
     };
-    let ((), text) = timeout(DEADLINE, async { tokio::join!(serving, read) }).await.unwrap();
+    let ((), (), text) = timeout(DEADLINE, async { tokio::join!(serving, write, read) }).await.unwrap();
     let (status, events) = parse(&text);
     assert_eq!(status, "413");
     assert!(done(&events)["error"]["hint"].as_str().unwrap().contains("1048576 bytes"), "{events:?}");
