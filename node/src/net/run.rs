@@ -5,8 +5,10 @@
 //! Tells: each caller its answer; watchers, when the node may know more peers than before.
 //! Ends: when the node stops, after its connections are closed.
 
+mod commands;
 mod dials;
 mod failure;
+mod hearing;
 mod peers;
 mod questions;
 mod records;
@@ -18,9 +20,8 @@ use std::{
 };
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use libp2p::{Multiaddr, PeerId, Swarm, request_response::ResponseChannel, swarm::SwarmEvent};
-use rand::seq::IteratorRandom;
-use shoal_dht::{RecordChange, Scope};
+use libp2p::{Multiaddr, PeerId, Swarm, request_response::ResponseChannel};
+use shoal_dht::RecordChange;
 use shoal_transfer::have;
 use tokio::{
     sync::{mpsc, watch},
@@ -28,24 +29,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    peers::Peers,
-    waiting::{Ask, Waiting},
-};
+use self::{peers::Peers, waiting::Waiting};
 use super::{
-    COMMANDS, Command, Net, Overlay, SaidBy,
-    behaviour::{Behaviour, BehaviourEvent},
+    COMMANDS, Command, Net,
+    behaviour::Behaviour,
     book::{Book, Draft},
     guard::Rules,
     reseed::Reseed,
 };
-use crate::{
-    events::{Event, Sink},
-    trust::Bans,
-};
+use crate::{events::Sink, trust::Bans};
 
-/// Neighbours that a search asks directly, before any walk.
-const NEIGHBOURS: usize = 20;
 /// A turn of the loop that takes longer delays every connection, and says so in the log.
 const SLOW_TURN: Duration = Duration::from_millis(50);
 /// How long connections get to close when the node stops.
@@ -165,164 +158,6 @@ impl Driver {
         if took > SLOW_TURN {
             tracing::info!(what, ?took, "the network task was held up");
         }
-    }
-
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Dial { peer, addresses, said_by, reply } => {
-                if said_by == SaidBy::User {
-                    let mut rules = self.wiring.rules.lock();
-                    addresses.iter().for_each(|address| rules.name(address));
-                }
-                self.dial(peer, addresses, reply);
-            }
-            Command::Ask { peer, addresses, question, reply } => {
-                self.ask(Ask::new(peer, addresses, question, reply));
-            }
-            Command::Find { key, found, summary } => {
-                let id = self.waiting.next_id();
-                self.waiting.finds.insert(id, waiting::Find { found, summary });
-                self.swarm.behaviour_mut().dht.find(shoal_dht::LookupId(id), key);
-            }
-            Command::Announce { keys, ttl, reply } => {
-                let id = self.waiting.next_id();
-                self.waiting.announcements.insert(id, reply);
-                self.swarm.behaviour_mut().dht.announce(shoal_dht::AnnounceId(id), &keys, ttl);
-            }
-            Command::KeepAnnounced { keys, ttl } => {
-                self.swarm.behaviour_mut().dht.keep_announced(&keys, ttl);
-            }
-            Command::AllKept => self.swarm.behaviour_mut().dht.all_kept(),
-            Command::WithdrawAll { max, done } => {
-                let dht = &mut self.swarm.behaviour_mut().dht;
-                if let Some(keys) = dht.own_keys(max) {
-                    let id = dht.withdraw(&keys);
-                    self.waiting.withdrawals.insert(id, done);
-                }
-            }
-            Command::Withdraw { keys, done } => {
-                let id = self.swarm.behaviour_mut().dht.withdraw(&keys);
-                self.waiting.withdrawals.insert(id, done);
-            }
-            Command::Ban { peer } => self.ban(peer),
-            Command::Peers { reply } => drop(reply.send(self.peers.list(Instant::now()))),
-            Command::Overlay { reply } => drop(reply.send(self.overlay())),
-            Command::Records(records) => self.on_records(records),
-        }
-    }
-
-    fn overlay(&mut self) -> Overlay {
-        let dht = &mut self.swarm.behaviour_mut().dht;
-        let shoal_dht::Stats { lan_peers, wan_peers, records, own_keys, .. } = dht.stats();
-        let stats = dht.diagnose();
-        // Not always the same ones, where there are more.
-        let lan = dht.table().into_iter().filter(|(scope, ..)| *scope == Scope::Lan);
-        let some = lan.sample(&mut rand::rng(), NEIGHBOURS).into_iter();
-        let neighbours = some.map(|(_, peer, addresses)| (peer, addresses)).collect();
-        Overlay {
-            tables: vec![(Scope::Lan, lan_peers), (Scope::Wan, wan_peers)],
-            records,
-            own_keys,
-            stats,
-            neighbours,
-        }
-    }
-
-    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        match event {
-            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::NewListenAddr { address, .. } => {
-                self.wiring.events.send(Event::Listening(address));
-                self.own_addresses_changed();
-            }
-            SwarmEvent::ExpiredListenAddr { .. } | SwarmEvent::ListenerClosed { .. } => {
-                self.own_addresses_changed();
-            }
-            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                self.waiting.connected(connection_id, peer_id);
-                if self.peers.connected(peer_id, connection_id, &endpoint, Instant::now()) {
-                    self.wiring.events.send(Event::PeerConnected(peer_id));
-                }
-            }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
-                let was_last = self.peers.disconnected(&peer_id, connection_id);
-                if was_last {
-                    self.bump();
-                    self.wiring.events.send(Event::PeerDisconnected(peer_id));
-                }
-            }
-            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
-                self.dial_failed(connection_id, peer_id, &error);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_behaviour(&mut self, event: BehaviourEvent) {
-        match event {
-            BehaviourEvent::Identify(libp2p::identify::Event::Received { peer_id, connection_id, info }) => {
-                self.identified(peer_id, connection_id, &info);
-            }
-            BehaviourEvent::Ping(ping) => match ping.result {
-                Ok(round_trip) => self.peers.measured(&ping.peer, round_trip),
-                // The ping behaviour only reports; a connection that does not answer is ours to close.
-                Err(libp2p::ping::Failure::Unsupported) => {}
-                Err(_) => drop(self.swarm.close_connection(ping.connection)),
-            },
-            BehaviourEvent::Dht(event) => self.on_dht(event),
-            BehaviourEvent::Have(event) => self.on_have(event),
-            _ => {}
-        }
-    }
-
-    fn identified(
-        &mut self,
-        peer: PeerId,
-        connection: libp2p::swarm::ConnectionId,
-        info: &libp2p::identify::Info,
-    ) {
-        let Some(over) = self.peers.address_of(&peer, connection) else {
-            return;
-        };
-        self.swarm.behaviour_mut().dht.identified(peer, info, &over);
-        if self.reseed.found(&peer) {
-            // It may come from a part of the network that we had lost.
-            self.swarm.behaviour_mut().dht.bootstrap();
-        }
-        let member = info.protocol_version == self.wiring.protocol_version;
-        if self.peers.identified(&peer, info.agent_version.clone(), member) {
-            self.bump();
-        }
-    }
-
-    fn on_dht(&mut self, event: shoal_dht::Event) {
-        match event {
-            shoal_dht::Event::Found { id, provider, addresses } => {
-                let provider = super::Provider { peer: provider, addresses };
-                if !self.waiting.found(id.0, provider) {
-                    self.swarm.behaviour_mut().dht.stop_find(id);
-                }
-            }
-            shoal_dht::Event::LookupEnded { id, asked, hops, messages, timeouts, .. } => {
-                self.waiting.walked(id.0, super::Walk { asked, hops, messages, timeouts });
-            }
-            shoal_dht::Event::Announced { id, acknowledged, asked, done, .. } => {
-                self.waiting.announced(id.0, super::Acknowledged { acknowledged, asked, last: done });
-            }
-            shoal_dht::Event::Withdrawn { id, .. } => self.waiting.withdrawn(id),
-            shoal_dht::Event::PeerDiscovered { peer, addresses } => self.discovered(peer, addresses),
-            shoal_dht::Event::TableChanged => self.bump(),
-            _ => {}
-        }
-    }
-
-    fn own_addresses_changed(&mut self) {
-        let listening: Vec<_> = self.swarm.listeners().cloned().collect();
-        self.wiring.rules.lock().listens_at(&listening);
-        self.swarm.behaviour_mut().dht.set_own_addresses(&listening, &self.wiring.external);
-        self.listening.send_replace(listening);
-        self.bump();
     }
 
     fn end_abandoned_lookups(&mut self) {
