@@ -3,6 +3,8 @@
 //! Stock Kademlia makes a lookup and twenty messages for each key. That is measured on some keys in a network of its
 //! own and multiplied: a hundred thousand of them would take hours.
 
+mod single;
+
 use std::{
     io::Write,
     sync::Arc,
@@ -17,10 +19,10 @@ use tokio::time::sleep;
 use crate::{
     bench::svg::{Chart, Ours},
     sim::{
-        lookups::{Item, look_up},
-        member::{Member, Publication, shoal::Shoal, stock::Stock},
+        lookups::{Found, Item, look_up},
+        member::{Member, shoal::Shoal, stock::Stock},
         network::{Network, Region},
-        report::{Cell, Report, Sheet, count, number, text},
+        report::{Report, Sheet, count, number, text},
         resident,
         seed::Seed,
         wire::{Kind, Way},
@@ -40,9 +42,6 @@ const FOUND: f64 = 99.5;
 
 /// Exponent of messages over items that still counts as flat.
 const FLAT: f64 = 0.05;
-
-/// Round trips between knowing the nodes and having told them, with what the clock of the simulation adds.
-const TELLING: f64 = 1.1;
 
 /// Nodes that should hold a key.
 const NEAREST: usize = 20;
@@ -66,8 +65,44 @@ pub(crate) struct Options {
 /// What a cycle took.
 struct Cycle {
     items: usize,
+    /// Whether it was the first of these items, in a word.
+    name: &'static str,
+    sent: Sent,
+    took: Duration,
+    /// Bytes of memory that it took in all nodes.
+    memory: f64,
+    /// How many nodes hold a record of an item, and how many of those nearest to it.
+    copies: Samples,
+    near: Samples,
+    found: Found,
+    worst_lag: Duration,
+}
+
+/// What a node sent.
+#[derive(Clone, Copy)]
+struct Sent {
     messages: u64,
-    found: f64,
+    /// Those of the messages that were questions of walks.
+    walks: u64,
+    bytes: u64,
+    dials: u64,
+}
+
+impl Sent {
+    fn by(member: &Member) -> Self {
+        let counts = &member.host.counts;
+        let (messages, walks) = (counts.overlay(), counts.requests(Kind::Walk));
+        Sent { messages, walks, bytes: counts.bytes(), dials: counts.dials() }
+    }
+
+    fn since(self, before: Sent) -> Self {
+        Sent {
+            messages: self.messages - before.messages,
+            walks: self.walks - before.walks,
+            bytes: self.bytes - before.bytes,
+            dials: self.dials - before.dials,
+        }
+    }
 }
 
 pub(crate) async fn run(
@@ -82,16 +117,22 @@ pub(crate) async fn run(
     let network = Network::settled::<Shoal>(seed, way, Region::Internet, options.nodes).await?;
     writeln!(out, "{} nodes up in {}", options.nodes, table::time(began.elapsed()))?;
     sleep(options.rest).await;
-    let cycles = sweeps(&network, options, stock, &mut report, out).await?;
-    publishes(&network, options, &mut report).await?;
+    let cycles = sweeps(&network, options, out).await?;
+    report.sheets.push(costs(&cycles, options, stock));
+    single::publishes(&network, options, &mut report).await?;
+    judge(&cycles, options, stock, &mut report);
+    Ok(report)
+}
 
+/// Holds what the cycles took against what they may take.
+fn judge(cycles: &[Cycle], options: &Options, stock: Option<f64>, report: &mut Report) {
     let mut chart = Chart::new("Messages of one cycle (less is better)");
-    for cycle in &cycles {
-        chart.bar(format!("{} items", cycle.items), &[cycle.messages as f64], Ours::Yes);
+    for cycle in cycles {
+        chart.bar(format!("{} items", cycle.items), &[cycle.sent.messages as f64], Ours::Yes);
     }
     report.charts.push(chart);
-    for cycle in &cycles {
-        let per_node = cycle.messages as f64 / options.nodes as f64;
+    for cycle in cycles {
+        let per_node = cycle.sent.messages as f64 / options.nodes as f64;
         report.goal(
             format!(
                 "{} items cost {per_node:.2} messages for each node, at most {MOST_PER_NODE}",
@@ -99,12 +140,14 @@ pub(crate) async fn run(
             ),
             per_node <= MOST_PER_NODE,
         );
+        let found = cycle.found.percent();
         report.goal(
-            format!("{:.2} % of {} items are found, at least {FOUND} %", cycle.found, cycle.items),
-            cycle.found >= FOUND,
+            format!("{found:.2} % of {} items are found, at least {FOUND} %", cycle.items),
+            found >= FOUND,
         );
     }
-    let points: Vec<_> = cycles.iter().map(|cycle| (cycle.items as f64, cycle.messages as f64)).collect();
+    let points: Vec<_> =
+        cycles.iter().map(|cycle| (cycle.items as f64, cycle.sent.messages as f64)).collect();
     if let Some(slope) = slope(&points) {
         report.goal(
             format!("messages grow with items to the power of {slope:.3}, at most {FLAT}"),
@@ -112,7 +155,7 @@ pub(crate) async fn run(
         );
     }
     if let Some((stock, last)) = stock.zip(cycles.last()) {
-        let times = stock * last.items as f64 / last.messages as f64;
+        let times = stock * last.items as f64 / last.sent.messages as f64;
         report.goal(
             format!(
                 "stock kad would need {times:.0} times as many messages for {} items, at least {BETTER}",
@@ -121,17 +164,52 @@ pub(crate) async fn run(
             times >= BETTER,
         );
     }
-    Ok(report)
 }
 
-/// Announces each number of items from a node of its own.
-async fn sweeps(
+/// Announces each number of items from a node of its own, twice.
+async fn sweeps(network: &Network, options: &Options, out: &mut (dyn Write + Send)) -> Result<Vec<Cycle>> {
+    let members = network.alive("roles");
+    let mut cycles = Vec::new();
+    for (announcer, &items) in members.iter().zip(&options.sizes) {
+        let keys: Vec<_> =
+            (0..items as u64).map(|number| network.seed.key(&format!("of {items}"), number)).collect();
+        for name in ["first", "again"] {
+            let cycle = sweep(network, &members, announcer, &keys, (name, options.sample)).await?;
+            let (messages, took) = (cycle.sent.messages, table::time(cycle.took));
+            writeln!(out, "{items} items, {name}: {messages} messages in {took}")?;
+            cycles.push(cycle);
+        }
+    }
+    Ok(cycles)
+}
+
+/// Announces keys once, and looks at who holds a sample of them and whether others find it.
+async fn sweep(
     network: &Network,
-    options: &Options,
-    stock: Option<f64>,
-    report: &mut Report,
-    out: &mut (dyn Write + Send),
-) -> Result<Vec<Cycle>> {
+    members: &[Member],
+    announcer: &Member,
+    keys: &[ProviderKey],
+    (name, sample): (&'static str, usize),
+) -> Result<Cycle> {
+    let (before, memory, began) = (Sent::by(announcer), resident(), Instant::now());
+    announcer.announce_to_the_last(keys.to_vec()).await?;
+    let (sent, took) = (Sent::by(announcer).since(before), began.elapsed());
+    let memory = resident().saturating_sub(memory) as f64;
+    let sampled = network.seed.shuffled("sampled", keys.len()).into_iter().take(sample);
+    let sampled: Arc<[_]> = sampled.filter_map(|at| keys.get(at).copied()).collect();
+    let (copies, near) = copies(members, announcer, &sampled).await?;
+    let sampled: Vec<_> =
+        sampled.iter().map(|key| Item { key: *key, provider: announcer.host.peer }).collect();
+    let others: Vec<_> =
+        members.iter().filter(|other| other.host.peer != announcer.host.peer).cloned().collect();
+    let seekers: Vec<_> = others.iter().cycle().take(sampled.len()).cloned().collect();
+    let found = look_up(&seekers, &sampled, network).await?;
+    let worst_lag = network.internet.clock.take_worst_lag();
+    Ok(Cycle { items: keys.len(), name, sent, took, memory, copies, near, found, worst_lag })
+}
+
+/// The table of what cycles took; `stock` are the messages that a key costs stock Kademlia.
+fn costs(cycles: &[Cycle], options: &Options, stock: Option<f64>) -> Sheet {
     let mut sheet = Sheet::new(
         format!(
             "One of {} nodes announces items, and announces them again; stock is scaled up",
@@ -158,55 +236,31 @@ async fn sweeps(
             "lag ms",
         ],
     );
-    let members = network.alive("roles");
-    let mut cycles = Vec::new();
-    for (announcer, &items) in members.iter().zip(&options.sizes) {
-        let keys: Vec<_> =
-            (0..items as u64).map(|number| network.seed.key(&format!("of {items}"), number)).collect();
-        for cycle in ["first", "again"] {
-            let counts = &announcer.host.counts;
-            let sent = || (counts.overlay(), counts.requests(Kind::Walk), counts.bytes(), counts.dials());
-            let (before, memory, began) = (sent(), resident(), Instant::now());
-            announcer.announce_to_the_last(keys.clone()).await?;
-            let (after, took) = (sent(), began.elapsed());
-            let memory = resident().saturating_sub(memory) as f64;
-            let messages = after.0 - before.0;
-            writeln!(out, "{items} items, {cycle}: {messages} messages in {}", table::time(took))?;
-            let sampled: Vec<_> =
-                network.seed.shuffled("sampled", items).into_iter().take(options.sample).collect();
-            let sampled: Arc<[_]> = sampled.into_iter().filter_map(|at| keys.get(at).copied()).collect();
-            let (copies, near) = copies(&members, announcer, &sampled).await?;
-            let sampled: Vec<_> =
-                sampled.iter().map(|key| Item { key: *key, provider: announcer.host.peer }).collect();
-            let others: Vec<_> =
-                members.iter().filter(|other| other.host.peer != announcer.host.peer).cloned().collect();
-            let seekers: Vec<_> = others.iter().cycle().take(sampled.len()).cloned().collect();
-            let found = look_up(&seekers, &sampled, network).await?;
-            sheet.row([
-                count(items),
-                text(cycle),
-                count(messages),
-                count(after.1 - before.1),
-                number(messages as f64 / options.nodes as f64, 2),
-                stock.map_or_else(|| text("-"), |stock| number(stock * items as f64, 0)),
-                number((after.2 - before.2) as f64 / f64::from(1 << 20), 1),
-                count(after.3 - before.3),
-                number(took.as_secs_f64(), 1),
-                number(copies.mean(), 1),
-                number(copies.percentile(0), 0),
-                number(near.mean(), 1),
-                number(near.percentile(0), 0),
-                count(found.asked),
-                number(percent(found.found, found.asked), 2),
-                number(memory / 1024.0 / options.nodes as f64, 0),
-                number(memory / (copies.mean() * items as f64), 0),
-                number(network.internet.clock.take_worst_lag().as_secs_f64() * 1e3, 0),
-            ]);
-            cycles.push(Cycle { items, messages, found: found.percent() });
-        }
+    let nodes = options.nodes as f64;
+    for Cycle { items, name, sent, took, memory, copies, near, found, worst_lag } in cycles {
+        let items_count = *items as f64;
+        sheet.row([
+            count(*items),
+            text(*name),
+            count(sent.messages),
+            count(sent.walks),
+            number(sent.messages as f64 / nodes, 2),
+            stock.map_or_else(|| text("-"), |stock| number(stock * items_count, 0)),
+            number(sent.bytes as f64 / f64::from(1 << 20), 1),
+            count(sent.dials),
+            number(took.as_secs_f64(), 1),
+            number(copies.mean(), 1),
+            number(copies.percentile(0), 0),
+            number(near.mean(), 1),
+            number(near.percentile(0), 0),
+            count(found.asked),
+            number(percent(found.found, found.asked), 2),
+            number(memory / 1024.0 / nodes, 0),
+            number(memory / (copies.mean() * items_count), 0),
+            number(worst_lag.as_secs_f64() * 1e3, 0),
+        ]);
     }
-    report.sheets.push(sheet);
-    Ok(cycles)
+    sheet
 }
 
 /// How many nodes hold a record of each key, and how many of the [`NEAREST`] to it do.
@@ -232,76 +286,6 @@ fn nearest<T>(members: &[Member], place: &KBucketKey<T>, without: &Member) -> Ve
     let mut others: Vec<_> = others.map(|peer| (KBucketKey::from(peer).distance(place), peer)).collect();
     others.sort_unstable();
     others.into_iter().take(NEAREST).map(|(_, peer)| peer).collect()
-}
-
-/// Publishes single items, over connections that are open and over ones that are not, and lets others find them.
-async fn publishes(network: &Network, options: &Options, report: &mut Report) -> Result<()> {
-    let mut sheet = Sheet::new(
-        "From a publish until three of four holders hold it; times in round trips",
-        &[
-            "connections",
-            "publishes",
-            "walk p50",
-            "then told p50",
-            "then told p75",
-            "then told p95",
-            "whole p50",
-            "whole p95",
-            "copies",
-            "found at once %",
-            "lag ms",
-        ],
-    );
-    let mut chart =
-        Chart::new("From knowing the holders to having told them, in round trips (less is better)");
-    for connections in ["warm", "cold"] {
-        if connections == "cold" {
-            sleep(options.rest).await;
-        }
-        network.internet.clock.take_worst_lag();
-        let members = network.alive(connections);
-        let (mut done, mut items) = (Vec::new(), Vec::new());
-        for (number, publisher) in members.iter().take(options.publishes).enumerate() {
-            let key = network.seed.key(connections, number as u64);
-            done.push(publisher.announce(vec![key]).await?);
-            items.push(Item { key, provider: publisher.host.peer });
-        }
-        let seekers: Vec<_> = members.iter().rev().take(items.len()).cloned().collect();
-        let found = look_up(&seekers, &items, network).await?;
-        let of = |time: &dyn Fn(&Publication) -> Option<Duration>| -> Samples {
-            done.iter().filter_map(time).map(|time| network.round_trips(time)).collect()
-        };
-        let walk = of(&|done| done.chosen);
-        let told = of(&|done| Some(done.ended.saturating_sub(done.chosen?)));
-        let whole = of(&|done| Some(done.ended));
-        let acknowledged: Samples = done.iter().map(|done| done.acknowledged as f64).collect();
-        sheet.row([
-            text(connections),
-            count(done.len()),
-            number(walk.percentile(50), 2),
-            number(told.percentile(50), 2),
-            number(told.percentile(75), 2),
-            number(told.percentile(95), 2),
-            number(whole.percentile(50), 2),
-            number(whole.percentile(95), 2),
-            number(acknowledged.mean(), 1),
-            Cell::Number(found.percent(), 1),
-            number(network.internet.clock.take_worst_lag().as_secs_f64() * 1e3, 0),
-        ]);
-        chart.bar(connections, told.values(), Ours::Yes);
-        report.goal(
-            format!(
-                "with {connections} connections, three of four holders hold it {:.2} round trips after the walk \
-                 at p50, {:.2} at p95, at most 1",
-                told.percentile(50),
-                told.percentile(95)
-            ),
-            told.percentile(95) <= TELLING && found.found == found.asked,
-        );
-    }
-    report.sheets.push(sheet);
-    report.charts.push(chart);
-    Ok(())
 }
 
 /// Requests that a key costs a stock node on average.

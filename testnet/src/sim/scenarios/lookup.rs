@@ -85,6 +85,32 @@ pub(crate) async fn run(
         };
         measured.push(measure("stock kad", network, options, out).await?);
     }
+    Ok(describe(options, &measured))
+}
+
+fn describe(options: &Options, measured: &[Measured]) -> Report {
+    let mut report = Report { sheets: vec![times(options, measured)], ..Report::default() };
+    if let Some(shoal) = measured.iter().find(|measured| measured.name == "Shoal") {
+        let Found { first, .. } = &shoal.found;
+        let (p50, p95) = (first.percentile(50), first.percentile(95));
+        report.goal(
+            format_args!("half are named within {FIRST_P50} round trips"),
+            shoal.is_punctual && p50 <= FIRST_P50,
+        );
+        report.goal(
+            format_args!("19 of 20 are named within {FIRST_P95} round trips"),
+            shoal.is_punctual && p95 <= FIRST_P95,
+        );
+        report.goal(format_args!("{FOUND} % are found"), shoal.found.percent() >= FOUND);
+    }
+    if let [shoal, stock] = measured {
+        compare(shoal, stock, &mut report);
+    }
+    report
+}
+
+/// The table of how long lookups took.
+fn times(options: &Options, measured: &[Measured]) -> Sheet {
     let title = format!(
         "Cold lookups in a network of {} nodes, {} % of them dead; times in round trips",
         options.nodes, options.dead
@@ -108,7 +134,7 @@ pub(crate) async fn run(
             "worst",
         ],
     );
-    for Measured { name, found, lag, is_punctual } in &measured {
+    for Measured { name, found, lag, is_punctual } in measured {
         sheet.row([
             text(*name),
             count(found.asked),
@@ -126,27 +152,10 @@ pub(crate) async fn run(
             number(lag.worst.as_secs_f64() * 1e3, 0),
         ]);
     }
-    if let [shoal, stock] = measured.as_slice() {
+    if let [shoal, stock] = measured {
         sheet.row(ratios(shoal, stock));
     }
-    let mut report = Report { sheets: vec![sheet], ..Report::default() };
-    if let Some(shoal) = measured.iter().find(|measured| measured.name == "Shoal") {
-        let Found { first, .. } = &shoal.found;
-        let (p50, p95) = (first.percentile(50), first.percentile(95));
-        report.goal(
-            format_args!("half are named within {FIRST_P50} round trips"),
-            shoal.is_punctual && p50 <= FIRST_P50,
-        );
-        report.goal(
-            format_args!("19 of 20 are named within {FIRST_P95} round trips"),
-            shoal.is_punctual && p95 <= FIRST_P95,
-        );
-        report.goal(format_args!("{FOUND} % are found"), shoal.found.percent() >= FOUND);
-    }
-    if let [shoal, stock] = measured.as_slice() {
-        compare(shoal, stock, &mut report);
-    }
-    Ok(report)
+    sheet
 }
 
 async fn measure(
