@@ -1,7 +1,8 @@
 //! Nodes that called us and say where they are: each is called back before it is believed.
 //!
-//! Whoever can be reached only from inside, or invents addresses, would fill tables with dead ends. Members of our own
-//! table that are to be dialled wait here as well, and go first: no stranger keeps us from looking after it.
+//! Nodes that can be reached only from inside their network, or that invent addresses, would fill tables with dead
+//! ends. Members of our own table that are to be dialled wait here as well, and go first, so that no stranger keeps
+//! us from checking them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

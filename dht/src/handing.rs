@@ -1,13 +1,14 @@
-//! Hands records on to newcomers that are near to their keys, so that these stay found while nodes come and go.
+//! Passes records on to newcomers that are near their keys, so that what they announce stays found while nodes come
+//! and go.
 //!
 //! Owns: newcomers that wait for their turn, and what each is still to be sent.
 //! Hears: who joined, what the records have for it, answers, the time.  Tells: what to send to whom.
 //! Invariant: however many join and however much we hold, no more is sent than one purse of messages and one of
 //! bytes allow; and a newcomer costs no more than [`MAX_MESSAGES`] and [`MAX_BYTES`].
 //!
-//! Of the nodes that hold a record only the few nearest to its key hand it on: the newcomer needs it once, and a
-//! second time in case the first of them is gone. Whoever handed something on passes its withdrawal on too: the provider
-//! does not know who else has its records.
+//! Only the few holders nearest to a key pass its record on: the newcomer needs it once, and a second time in case
+//! the first of them is gone. Whoever passed a record on passes its withdrawal on too, because the provider does not
+//! know who else has it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! A behaviour whose connection handlers live on the heap, and what they say to each other.
+//! A behaviour whose connection handlers, and the messages between the two, live on the heap.
 //!
-//! The library passes a handler by value into the task of its connection and, at the end, out of it again. The task has
-//! room for each of these places at once: four times the handler, for as long as the connection lasts. It has room for the
-//! largest event that a handler may tell as well, and so has the last place of the queue between them.
+//! libp2p passes a handler by value into the task of its connection and, at the end, out of it again. The task
+//! reserves room for each of these places at once: four times the size of the handler, for as long as the connection
+//! lasts. It also reserves room for the largest event that a handler may send, and so does the queue between the
+//! two.
 
 use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll};

@@ -6,9 +6,9 @@
 //! Ends: a task ends when every node it concerns has answered or was given up; the keys stay, and are
 //! told again at half of their time to live or twice a day, and to more nodes when the network turns out to be larger.
 //!
-//! What nobody waits for has no task: keys are due, and are told region after region. A region that is walked to because
-//! one of its keys is due takes along those that would be soon, so that however many things a node shares and however
-//! they came, it tells each node a few times in a period, at times that are spread over it.
+//! Keys that nobody waits for have no task: they become due, and are announced region by region. When a region is
+//! walked to because one of its keys is due, those that will soon be due go along. So a node sends each other node
+//! only a few messages per period, spread over it, however many things it shares and in whatever order they came.
 
 mod batch;
 mod jobs;

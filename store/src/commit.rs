@@ -1,8 +1,8 @@
 //! What is noted together, and in which order it reaches the disk.
 //!
-//! Outboard files are durable under their final names before the transaction that speaks of them; those that
-//! nothing speaks of any more are removed after it. Both happen while nobody else does either, so a file is
-//! never removed that somebody has just put there.
+//! Outboard files are durable under their final names before the transaction that refers to them, and files that
+//! nothing refers to any more are removed after it. Only one thread at a time does either, so a file is never
+//! removed that another has just put there.
 
 use std::{
     borrow::Cow,

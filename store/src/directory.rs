@@ -1,9 +1,9 @@
 //! Puts a directory together beside its final name.
 //!
-//! The files grow in a folder that the store made, and that gets the final name in one rename at the end. Each
-//! file that is whole is noted with its digest like any file in place, many in one transaction, after one sync
-//! for all of them; so it is served from there already, and is found again after a crash without being read.
-//! Small files that arrive in short time are noted when the directory is finished, where they lie then.
+//! The files grow in a folder that the store made and that gets the final name in one rename at the end. Completed
+//! files are recorded with their digests like any file in place, many in one transaction, after one sync for all of
+//! them. So they are served from there already, and are found after a crash without being read. Small files that
+//! arrive within a short time are recorded only when the directory is finished, in their final place.
 
 use std::{
     collections::HashMap,

@@ -1,9 +1,9 @@
-//! A plain list of what is shared, apart from the database, so that a disk that eats the database does not
-//! make anybody forget what they published.
+//! A plain list of what is shared, apart from the database, so that losing the database does not lose what the user
+//! published.
 //!
-//! Lines are only added. The last one of a path says whether it is shared. A publish adds its line after the
-//! database has it, an unpublish before the database forgets it; so after a crash between the two, what the
-//! journal has beyond the database was lost by the database, and never something the user took back.
+//! Lines are only appended, and the last line of a path says whether it is shared. A publish adds its line after the
+//! database has the share, an unpublish before the database forgets it. So if the journal knows more than the
+//! database after a crash, the database has lost it; it is never something that the user took back.
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,8 @@
 //! Shares a file or a directory where it lies.
 //!
-//! Walk, compare with what is known, hash what is new, note it in batches; the share itself comes with the last
-//! of them, so that whoever reads the store sees all of it or nothing. What a publish that was killed leaves
-//! behind is not lost either: the next one finds these files unchanged.
+//! Walk, compare with what is known, hash what is new, and record it in batches. The share itself comes with the
+//! last batch, so that whoever reads the store sees all of it or nothing. What a killed publish leaves behind is not
+//! wasted: the next one finds these files unchanged.
 
 use std::{
     io,

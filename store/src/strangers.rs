@@ -1,11 +1,11 @@
 //! What strangers asked this node to remember, in a database of its own that can be thrown away.
 //!
-//! To this file they are rows of bytes. They are apart from the store because strangers decide what they are and
-//! how many: whatever goes wrong here must not touch what the user shares. So there is no repair, and no error
-//! that anybody has to act on: a file that does not make sense is removed and begun anew.
+//! To this file they are rows of bytes. They are kept apart from the store because strangers decide what they are
+//! and how many: whatever goes wrong here must not touch what the user shares. So there is no repair, and no error
+//! that anybody has to act on: a file that does not make sense is removed and started again.
 //!
-//! One-phase commits are enough. A torn one that passes for a whole one could at worst bring back wrong rows, and
-//! a wrong row is as good as what any stranger may say; a crash loses the last seconds, which are told again.
+//! One-phase commits are enough. A torn commit that passes for a complete one could at worst bring back wrong rows,
+//! which do no more harm than any stranger's word. A crash loses the last seconds, which are announced again.
 
 use std::{
     fs,

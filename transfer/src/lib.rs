@@ -1,10 +1,10 @@
 //! Verified ranges of files on the wire: messages, the substream behaviour, serving and fetching.
 //!
-//! Two protocols. [`have`] is a small question over libp2p's request-response: which groups of a content do you
-//! hold, and who else does? The range protocol is requests and *streamed* responses, one after the other on a
+//! There are two protocols. [`have`] is a small question over libp2p's request-response: which groups of a content
+//! do you hold, and who else does? The range protocol is requests and *streamed* responses, one after the other on a
 //! substream: [`wire`] describes its messages, [`Behaviour`] opens and accepts the substreams, [`serve()`] answers
-//! what comes on one of them, and [`fetch()`] drives one content from any number of peers, asking the pure [`scheduler`] what to request of whom. [`fetch_bundles()`] does the same for
-//! many small files at once.
+//! what arrives on one of them, and [`fetch()`] fetches one content from any number of peers, asking the pure
+//! [`scheduler`] what to request from whom. [`fetch_bundles()`] does the same for many small files at once.
 //!
 //! Nothing here spawns a task: the caller polls the futures and lends a blocking [`Pool`].
 //!

@@ -1,10 +1,10 @@
 //! Divides a rate of bytes among those who share it.
 //!
-//! Everybody waits in one queue, and leaves it with a small piece to join it again at its end: whoever has something
-//! to move gets the same, and what nobody uses is left to the others.
+//! Everybody waits in one queue. Whoever is at its head may move a small piece and then queues again at the end. So
+//! all who have something to move get the same share, and what somebody does not use is left to the others.
 //!
-//! Pure: `now` is an argument. Exact over time: what was let through late is made up for, and no piece is let through
-//! before its time but for a burst of [`BURST`].
+//! Pure: `now` is an argument. Exact over time: a piece that was let through late is made up for, and except for a
+//! burst of [`BURST`] none is let through early.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};

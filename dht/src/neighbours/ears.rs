@@ -1,7 +1,7 @@
 //! Listens to multicast DNS, and stops its ears for a while when too many speak.
 //!
-//! The library remembers everybody it heard for as long as they say, and looks through all of them for each that it
-//! hears: a flood of invented neighbours would fill memory and keep the task busy that runs the swarm.
+//! libp2p's mDNS remembers everybody it heard for as long as they ask it to, and goes through all of them for each
+//! one that it hears. A flood of invented neighbours would fill memory and keep the task busy that runs the swarm.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,7 +1,8 @@
-//! Who had what was looked for before, so that whoever goes on with a get finds them though their announcements are gone.
+//! Who had content when it was last looked for, so that a get that is continued finds them although their
+//! announcements are gone.
 //!
-//! Owns: the last holders of the contents looked for last, and the file that keeps them: written with news, but not all
-//! the time, and when the node ends.
+//! Owns: the last holders of the contents that were looked for last, and the file that keeps them, which is written
+//! when there is news, but not too often, and when the node ends.
 //! Invariant: however much is looked for, memory, file and writing are bounded.
 
 use std::{

@@ -1,7 +1,7 @@
-//! Chooses whom to ask for content at once, while it is being asked whether it has it.
+//! Chooses who is asked for content right away, while it is still being asked whether it has it.
 //!
-//! Pure. A guess that is right saves a round trip; one that is wrong costs a small message, and tells nobody anything that
-//! the question does not tell.
+//! Pure. A right guess saves a round trip; a wrong one costs a small message, and reveals no more than the question
+//! itself.
 
 use libp2p::PeerId;
 use shoal_content::ProviderKey;

@@ -1,8 +1,9 @@
 //! Looks up many blobs at once, so that a file of a large directory costs its server as much as one of a small one.
 //!
-//! Digests say nothing of where files lie: each one that is looked up by itself touches pages of three tables, and those of
-//! many files do not fit in memory. But who asks for many mostly asks for neighbours in a directory. So the rows of the
-//! files that come after the first are read as they lie, and tell their digests.
+//! Digests say nothing about where files lie: looking one up by itself touches pages of three tables, and with many
+//! files these do not fit in memory. But a peer that asks for many files mostly asks for neighbours in one
+//! directory. So the rows that follow the first file's are read in their order, and yield the digests of the files
+//! after it.
 
 use std::{
     collections::{BTreeSet, HashMap},

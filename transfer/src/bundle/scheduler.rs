@@ -7,10 +7,11 @@
 //!
 //! Pure: no clock, no randomness, no channel. The same events give the same actions.
 //!
-//! How it decides: every source is given bundles that take it about half a second, the next one before the last has
-//! ended. Who holds all is asked first for what nobody else holds, in an order that differs between those who fetch the
-//! same; who fetches it too is asked for what it has. A blob that a source refused is asked of the others. When nothing is
-//! left to ask for, an idle source takes over the tail of the bundle that would end last, and whatever comes first counts.
+//! How it decides: every source gets bundles that take it about half a second, the next one before the last has
+//! ended. A source that holds everything is first asked for what nobody else holds, in an order that differs between
+//! peers that fetch the same directory. A source that is fetching it too is asked for what it has. A blob that one
+//! source refused is requested from the others. When nothing is left to ask for, an idle source takes over the tail
+//! of the bundle that would end last, and whichever copy comes first counts.
 
 mod assign;
 mod blame;

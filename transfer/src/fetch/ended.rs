@@ -1,4 +1,4 @@
-//! How a request ends that does not come to its end.
+//! Why a request ended early.
 
 use shoal_store::WriteError;
 

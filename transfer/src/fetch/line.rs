@@ -1,7 +1,7 @@
 //! A stream in use, and the request that is to be answered on it next.
 //!
-//! What waits is sent while the answer before it is still coming, so that the source always has something to send. If
-//! that one does not come to its end, whoever waits is told so, and asks anew.
+//! The waiting request is sent while the previous answer is still arriving, so that the source always has something
+//! to send. If that answer breaks off, the waiting one is told so, and asks again.
 
 use std::io;
 use std::pin::Pin;

@@ -1,12 +1,13 @@
 //! Streams to sources, kept between two requests.
 //!
-//! A stream carries one request at a time: what is to follow at once goes out on a second one while the first still
-//! brings bytes. So a request that is stopped costs its own stream and nothing that waits behind it, and what was on its
-//! way is not drained: opening another takes no round trip.
+//! A stream carries one request at a time; a request that is to follow at once goes out on a second stream while the
+//! first still delivers. So stopping a request costs only its own stream and nothing queued behind it, and what is
+//! in flight need not be drained: opening another stream takes no round trip.
 //!
-//! On a long way a stream is worth as much as its window has grown, and all windows of a connection share what they may
-//! grow by: once one has it all, the others stay at what a round trip of a millisecond needs. So there the only
-//! source is sent the next request on the stream that has brought most, behind the one that is being answered on it.
+//! Over a long distance a stream is worth as much as its window has grown, and all windows of a connection share a
+//! common limit to their growth: once one window has used it up, the others stay at a size that is only enough for a
+//! round trip of a millisecond. So there the next request to a sole source goes out on the stream that has brought
+//! the most, behind the request that is being answered on it.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

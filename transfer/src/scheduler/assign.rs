@@ -1,4 +1,4 @@
-//! Who is asked for what next.
+//! Decides which source is asked for which groups next.
 
 use std::time::{Duration, Instant};
 

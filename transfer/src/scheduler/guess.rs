@@ -1,8 +1,8 @@
-//! Sources that nobody has heard of yet whether they hold anything.
+//! Sources that nobody has confirmed yet to hold anything.
 //!
-//! Whoever most likely has the content is asked for the front of it and the proof of its size together with the question
-//! what it holds: if it has it, that saves a round trip. Nothing else waits for a guess, and nothing more is asked of it
-//! before it has said or sent something.
+//! The peer that most likely has the content is asked for the front of it and the proof of its size together with
+//! the question of what it holds. If it has the content, that saves a round trip. Nothing else waits for a guess,
+//! and nothing more is asked of it before it has confirmed or sent something.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
-//! Which groups of a blob were sent how often, so that those who fetch it at the same time get different ones.
+//! Counts how often each group of a blob was sent, so that peers that fetch it at the same time get different ones.
 //!
-//! A peer that is not alone leaves the choice to its server. What was never sent is chosen first, in order, and then
-//! what was sent least: nobody needs it more, since those who have something already pass it on.
+//! A peer that is not alone leaves the choice to its server. The server chooses first, in order, what it never sent,
+//! and then what it sent least often: peers that already have a group pass it on by themselves.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
-//! Decides which of the long files of a directory to fetch next, in view of those who fetch the directory too.
+//! Decides which of the long files of a directory to fetch next, considering who else fetches the directory.
 //!
-//! Pure. What a swarm sends in all is bounded by the uplinks of its members, and theirs stand idle until each has something
-//! that the others have not. So whoever holds all of the directory is asked for few files at a time, which are whole the
-//! sooner, and everything else comes from those who fetch it too.
+//! Pure. A swarm as a whole is limited by the uplinks of its members, and an uplink is idle until its owner has
+//! something that the others lack. So those who hold all of the directory are asked for few files at a time, which
+//! are then complete sooner, and everything else comes from peers that fetch it too.
 
 use std::{
     cmp::Reverse,

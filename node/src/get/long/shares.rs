@@ -1,4 +1,4 @@
-//! Who of those who fetch the same files begins with which: each with as many as the others, and nobody tells anybody.
+//! Divides the files of a directory equally among the peers that fetch it, without any message between them.
 
 use std::collections::HashMap;
 

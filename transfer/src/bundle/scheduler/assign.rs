@@ -1,4 +1,4 @@
-//! Who is asked for which blobs next.
+//! Decides which source is asked for which blobs next.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Who is asked no more: those who lie, fall silent, or do not have what they say.
+//! Decides which sources are dropped: those that lie, fall silent, or do not have what they claim.
 
 use std::time::Instant;
 

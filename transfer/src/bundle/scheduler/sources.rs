@@ -1,4 +1,4 @@
-//! Whom a fetch may ask: who was found, what each holds, and whether anybody is left to hope for.
+//! The sources of a fetch: who was found, what each holds, and whether any of them can still help.
 
 use std::time::{Duration, Instant};
 

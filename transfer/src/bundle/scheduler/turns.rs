@@ -1,9 +1,9 @@
-//! In which order a directory is fetched by those who fetch it at the same time.
+//! The order in which a directory is fetched by peers that fetch it at the same time.
 //!
-//! Each begins with other files, so that every file leaves those who hold all of them once, and the others get it from
-//! who has it. Nobody tells anybody what he begins with: every run of files has a rank for each of them, which is a hash
-//! of both, and whoever ranks highest fetches it first (rendezvous hashing: Thaler and Ravishankar, "Using Name-Based
-//! Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking 6(1), 1998).
+//! Each peer begins with different files, so that every file leaves the original holders once, and the other peers
+//! get it from whoever has it. No messages are needed for that: every run of files has a rank for each peer, which
+//! is a hash of both, and the peer with the lowest rank fetches it first (rendezvous hashing: Thaler and
+//! Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM Transactions on Networking 6(1), 1998).
 
 use std::collections::BTreeMap;
 
