@@ -52,7 +52,6 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// What was set aside at `path`.
     /// Notes that a blob is here because of `holder`.
     pub(crate) fn hold(
         &mut self,
