@@ -10,7 +10,8 @@ use std::{
 use shoal_content::{Cid, Digest, Entry, Kind, Manifest, Root};
 
 use crate::{
-    Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, journal::Lost, lock::lock, store::Inner,
+    Store, StoreError, blob::MAX_PLACES, db::Read, disk::ShareRow, finish::Name, journal::Lost, lock::lock,
+    store::Inner,
 };
 
 #[cfg(test)]
@@ -88,6 +89,15 @@ impl Store {
             Ok(())
         })?;
         Ok(shares)
+    }
+
+    /// The share at `path`, if it is of this content and its files are still as they were.
+    pub fn shared_as(&self, path: &Path, cid: &Cid) -> Result<Option<Share>, StoreError> {
+        let Ok(Name { path, .. }) = Name::new(&self.inner.files, path) else { return Ok(None) };
+        let row = self.inner.db.read(|read| read.share(&path))?;
+        let Some(row) = row.filter(|row| row.cid == *cid) else { return Ok(None) };
+        let share = self.inner.share(path, row)?;
+        Ok(Some(share).filter(|share| share.state == ShareState::Ok))
     }
 
     /// How many shares there are. Looks at no file.

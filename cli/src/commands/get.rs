@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Replace an existing target that holds something else; a folder keeps its other files
     #[arg(long, conflicts_with = "rename", default_value_if("rename", "true", "false"))]
     overwrite: bool,
-    /// Save under a free name where the target exists and holds something else
+    /// Save under a free name where the target exists and holds something else, unless it was before
     #[arg(long, default_value_if("overwrite", "true", "false"))]
     rename: bool,
     /// Do not share it afterwards

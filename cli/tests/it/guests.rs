@@ -171,6 +171,34 @@ fn options_that_a_running_node_does_not_take_over_are_said() {
 }
 
 #[test]
+fn what_was_saved_under_another_name_is_not_saved_again() {
+    let sandbox = Sandbox::new();
+    let provider = sandbox.daemon("provider", None);
+    sandbox.file("there/file.txt", &noise(7, 2_000_000));
+    sandbox.file("there/tree/file", b"y");
+    for (name, option) in [("file.txt", ""), ("file.txt", "--no-seed"), ("tree", "")] {
+        let cid = sandbox.run("provider", &format!("publish there/{name}")).exits(0).word();
+        let folder = format!("to{option}");
+        sandbox.file(&format!("{folder}/file.txt"), b"another");
+        sandbox.file(&format!("{folder}/tree/other"), b"another");
+        sandbox.file(&format!("{folder}/file (1).txt"), b"a third");
+        let line = format!("get {cid} -o {folder} --rename {option} --peer {}", provider.address);
+        let first = sandbox.run("home", &line).exits(0);
+        assert!(first.stdout.contains("("), "{}", first.stdout);
+        let files = tree(&sandbox.work().join(&folder));
+        let again = sandbox.run("home", &line).exits(0);
+        assert_eq!(again.stdout, first.stdout);
+        assert!(again.stderr.contains("already there"), "{}", again.stderr);
+        assert!(tree(&sandbox.work().join(&folder)) == files);
+        // One that was changed since is another file.
+        if name == "file.txt" {
+            fs::write(first.stdout.trim_end(), "changed").unwrap();
+            assert_ne!(sandbox.run("home", &line).exits(0).stdout, first.stdout);
+        }
+    }
+}
+
+#[test]
 fn targets_are_named_by_the_user_the_ticket_the_provider_or_the_cid() {
     let sandbox = Sandbox::new();
     let provider = sandbox.daemon("provider", None);

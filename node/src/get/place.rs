@@ -8,6 +8,9 @@ use shoal_store::{Cancel, PublishOptions};
 use super::{GetError, Order, Replace, directory, file, others, target, task::Task};
 use crate::{job::CancelOnDrop, seek::Holder};
 
+/// Other names of a target at which a copy is looked for by reading: it is shared at none of them, and each may be long.
+const MAX_READ: usize = 4;
+
 /// Content under its final name.
 pub(super) struct Placed {
     pub(super) path: PathBuf,
@@ -98,11 +101,38 @@ async fn share(task: &Task, order: &Order, path: &Path) -> Result<(), GetError> 
     Ok(())
 }
 
+/// What an earlier get saved beside the target, because something else stands there. What is shared is known without being
+/// read again.
+async fn saved_beside(task: &Task, target: &Path) -> Result<Option<Placed>, GetError> {
+    let (store, cid, names) = (task.inner.store.clone(), task.cid, target.to_owned());
+    let look = move || {
+        target::taken_names(&names).find_map(|path| {
+            let share = store.shared_as(&path, &cid).ok().flatten()?;
+            Some(Placed { path, size: share.size, files: share.files, already_there: true, merged: false })
+        })
+    };
+    if let Some(placed) = task.long(look).await? {
+        return Ok(Some(placed));
+    }
+    for path in target::taken_names(target).take(MAX_READ) {
+        if let Some(placed) = task.compare(&path, None).await? {
+            return Ok(Some(placed));
+        }
+    }
+    Ok(None)
+}
+
 /// What stands at the target, if that is the content already. Where a folder was named to save a directory in, that may
 /// be the directory itself: a get that is repeated must not save a second copy in the first.
 async fn already_there(task: &Task, order: &Order, target: &Path) -> Result<Option<Placed>, GetError> {
     if target.symlink_metadata().is_ok()
         && let Some(placed) = task.compare(target, None).await?
+    {
+        return Ok(Some(placed));
+    }
+    if order.replace == Replace::Rename
+        && target.symlink_metadata().is_ok()
+        && let Some(placed) = saved_beside(task, target).await?
     {
         return Ok(Some(placed));
     }

@@ -68,18 +68,30 @@ pub(crate) fn part_of(target: &Path, cid: &Cid) -> PathBuf {
 
 /// The first of `name (1).ext`, `name (2).ext`, … that nothing has.
 pub(crate) fn free_name(target: &Path) -> Option<PathBuf> {
-    let stem = target.file_stem().unwrap_or_default().to_owned();
-    (1..MAX_COPIES)
-        .map(|copy| {
-            let mut name = stem.clone();
-            name.push(format!(" ({copy})"));
-            if let Some(extension) = target.extension() {
-                name.push(".");
-                name.push(extension);
-            }
-            target.with_file_name(name)
-        })
-        .find(|candidate| candidate.symlink_metadata().is_err())
+    other_names(target).find(|name| !is_taken(name))
+}
+
+/// The names before the [`free_name`], at which earlier gets may have saved.
+pub(crate) fn taken_names(target: &Path) -> impl Iterator<Item = PathBuf> {
+    other_names(target).take_while(|name| is_taken(name))
+}
+
+fn is_taken(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// `name (1).ext`, `name (2).ext`, …
+fn other_names(target: &Path) -> impl Iterator<Item = PathBuf> {
+    let stem = target.file_stem().unwrap_or_default();
+    (1..MAX_COPIES).map(move |copy| {
+        let mut name = stem.to_owned();
+        name.push(format!(" ({copy})"));
+        if let Some(extension) = target.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        target.with_file_name(name)
+    })
 }
 
 /// Whether what stands at the target is of the kind that may be replaced: never a device, and no folder by a file.
