@@ -21,7 +21,7 @@ use crate::{
     db::Holder,
     disk::{DownloadRow, Outboard},
     files::Dir,
-    finish::{How, Name, settle},
+    finish::{How, Name},
     lock::lock,
     owned,
     partial::{Body, Folder, PartFile, Place, SMALL_LEN},
@@ -211,8 +211,7 @@ impl PartialDirectory {
             return Err(FinishError::WrongSize { path, listed: entry.size, size });
         }
         let how = How { durably: false, executable: entry.executable };
-        let settled =
-            settle(&self.store.inner, &entry.digest, &state.body, file, &how).map_err(|e| e.at(&path))?;
+        let settled = partial.shared.settle(&mut state, file, &how)?;
         let stem = match &state.body {
             Body::Disk(disk) => Some(disk.stem.clone()),
             Body::Memory(_) => None,

@@ -16,7 +16,7 @@ use crate::{
     disk::ShareRow,
     files::{Dir, Files, Handle},
     lock::lock,
-    partial::{Body, PartFile, PartTrouble, Place, SMALL_LEN, record},
+    partial::{Body, PartFile, PartTrouble, Place, SMALL_LEN, Shared, State, record},
     share::seconds,
     stamp::Stamp,
     store::Inner,
@@ -109,8 +109,7 @@ impl Partial {
         let tree = tree.ok_or_else(|| FinishError::Incomplete { path: place.path.clone() })?;
         let inner = &shared.store.inner;
         let how = How { durably: true, executable: false };
-        let settled = settle(inner, &shared.digest(), &state.body, place, &how)
-            .map_err(|error| error.at(&place.path))?;
+        let settled = shared.settle(&mut state, place, &how)?;
         if let Err(error) = final_name.take(&place.dir, &place.name, options.replace) {
             if matches!(state.body, Body::Memory(_)) {
                 place.dir.remove(&place.name).map_err(io)?;
@@ -150,6 +149,7 @@ impl PartTrouble {
     pub(crate) fn at(self, path: &Path) -> FinishError {
         match self {
             Self::Foreign => FinishError::Foreign { path: path.to_owned() },
+            Self::Touched => FinishError::Incomplete { path: path.to_owned() },
             Self::Io(source) => FinishError::Io { path: path.to_owned(), source },
         }
     }
@@ -208,8 +208,31 @@ pub(crate) struct How {
     pub(crate) executable: bool,
 }
 
+impl Shared {
+    /// Puts a whole blob into its part file. Where somebody else wrote to that meanwhile it is read again, and it is not
+    /// whole any more if they left other bytes.
+    pub(crate) fn settle(
+        &self,
+        state: &mut State,
+        place: &PartFile,
+        how: &How,
+    ) -> Result<Settled, FinishError> {
+        let at = |trouble: PartTrouble| trouble.at(&place.path);
+        match settle(&self.store.inner, &self.digest(), &state.body, place, how) {
+            Err(PartTrouble::Touched) => {
+                self.look_again(state).map_err(|source| at(source.into()))?;
+                if !state.is_complete() {
+                    return Err(at(PartTrouble::Touched));
+                }
+                settle(&self.store.inner, &self.digest(), &state.body, place, how).map_err(at)
+            }
+            settled => settled.map_err(at),
+        }
+    }
+}
+
 /// Puts a whole blob into its part file, which is not written to again.
-pub(crate) fn settle(
+fn settle(
     store: &Inner,
     digest: &Digest,
     body: &Body,
@@ -228,7 +251,15 @@ pub(crate) fn settle(
                 return Err(PartTrouble::Foreign);
             }
             disk.write_no_more();
-            finish_file(&disk.data, how)?;
+            if how.durably {
+                disk.data.sync_data()?;
+            }
+            if disk.was_touched()? {
+                return Err(PartTrouble::Touched);
+            }
+            if how.executable {
+                disk.data.make_executable()?;
+            }
             let handle = record::open_pairs(store, &disk.stem, digest)?;
             let stamp = Stamp::of(&disk.data.metadata()?);
             let name = record::pairs_name(&disk.stem);

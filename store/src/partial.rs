@@ -305,6 +305,17 @@ impl Shared {
         Err(WriteError::NoSpace { path: file.path.clone(), need, available })
     }
 
+    /// Finds out what is good of a part file to which somebody else wrote, and goes on from there.
+    pub(crate) fn look_again(&self, state: &mut State) -> io::Result<()> {
+        let (Body::Disk(disk), Some(tree)) = (&state.body, state.tree) else { return Ok(()) };
+        // What they write from here on shows the next time.
+        disk.write_again()?;
+        state.have = recover::recover(&self.digest, tree, disk)?;
+        // The record is of what was there before.
+        state.unsynced = state.unsynced.max(1);
+        Ok(())
+    }
+
     fn sync_locked(&self, _order: &MutexGuard<'_, ()>) -> Result<(), WriteError> {
         let mut state = lock(&self.state);
         let (Body::Disk(disk), Some(tree)) = (&state.body, state.tree) else { return Ok(()) };

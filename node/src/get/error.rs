@@ -89,8 +89,8 @@ pub enum GetError {
         /// Where it would grow.
         path: PathBuf,
     },
-    /// What had been received was taken away before it was whole.
-    #[error("{} was removed or replaced while it was being received", path.display())]
+    /// What had been received was taken away or written to before it was in its place.
+    #[error("{} was changed, removed or replaced by another program while it was being received", path.display())]
     PartGone {
         /// Where it grew.
         path: PathBuf,
@@ -244,7 +244,7 @@ pub(super) fn of_write(error: WriteError) -> GetError {
 pub(super) fn of_finish(error: FinishError) -> GetError {
     match error {
         FinishError::Exists { path } => GetError::Exists { path },
-        FinishError::Foreign { path } => GetError::PartGone { path },
+        FinishError::Foreign { path } | FinishError::Incomplete { path } => GetError::PartGone { path },
         FinishError::Io { path, source } => GetError::Disk { path, source },
         other => GetError::Store(Box::new(other)),
     }

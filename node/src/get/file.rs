@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use libp2p::PeerId;
 use shoal_content::{Cid, Digest, ProviderKey};
-use shoal_store::{Cancel, FinishOptions, Partial};
+use shoal_store::{Cancel, FinishError, FinishOptions, Partial};
 use shoal_transfer::{
     FetchError, FetchEvent, FetchJob, FetchOptions, Naming, have::Request, scheduler::Failure,
 };
@@ -24,6 +24,10 @@ use crate::job::CancelOnDrop;
 /// What is wrong with a source that was asked and brought nothing until the get gave up.
 pub(super) const SILENT: &str = "was asked and sent nothing";
 
+/// How often a file is received that another program writes to meanwhile. One that goes on with that would keep the get from
+/// ever ending.
+pub(super) const MAX_TRIES: u32 = 3;
+
 /// Fetches a file to `target`.
 pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result<Placed, GetError> {
     let digest = order.cid.digest();
@@ -35,11 +39,19 @@ pub(super) async fn place(task: &Task, order: &Order, target: PathBuf) -> Result
         task.blocking(move || partial.abandon()).await?.map_err(error::of_write)?;
         return Ok(placed);
     }
-    let size = receive(task, &partial, order.size, Crew::Holders(&task.crowd), &task.reporter).await?;
-    task.reporter.stage(Stage::Finishing);
     let options = FinishOptions { replace: order.replace.of_store(), share_as: order.share_as(&target) };
-    let (path, part) = (target.clone(), partial.clone());
-    if let Err(error) = task.long(move || part.finish(&path, &options)).await? {
+    let mut tries = 0;
+    let (size, finished) = loop {
+        let size = receive(task, &partial, order.size, Crew::Holders(&task.crowd), &task.reporter).await?;
+        task.reporter.stage(Stage::Finishing);
+        let (path, part, options) = (target.clone(), partial.clone(), options.clone());
+        let finished = task.long(move || part.finish(&path, &options)).await?;
+        tries += 1;
+        if tries == MAX_TRIES || !matches!(finished, Err(FinishError::Incomplete { .. })) {
+            break (size, finished);
+        }
+    };
+    if let Err(error) = finished {
         let placed = put_meanwhile(task, order, &target).await?.ok_or_else(|| error::of_finish(error))?;
         task.blocking(move || partial.abandon()).await?.map_err(error::of_write)?;
         return Ok(placed);

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryFutureExt, stream::FuturesUnordered};
-use shoal_store::{Member, Partial, PartialDirectory};
+use shoal_store::{FinishError, Member, Partial, PartialDirectory};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::{
@@ -96,11 +96,18 @@ async fn member(
     if file.size <= SMALL_FILE {
         drop(turn.split(1));
     }
-    receive_one(task, &partial, &file).await.map_err(|error| of_file(directory, index, error))?;
-    let directory = directory.clone();
-    task.blocking(move || directory.place(index, &partial)).await?.map_err(error::of_finish)?;
-    task.reporter.files_done(1);
-    Ok(())
+    let mut tries = 0;
+    loop {
+        receive_one(task, &partial, &file).await.map_err(|error| of_file(directory, index, error))?;
+        let (directory, partial) = (directory.clone(), partial.clone());
+        let placed = task.blocking(move || directory.place(index, &partial)).await?;
+        tries += 1;
+        if tries == file::MAX_TRIES || !matches!(placed, Err(FinishError::Incomplete { .. })) {
+            placed.map_err(error::of_finish)?;
+            task.reporter.files_done(1);
+            return Ok(());
+        }
+    }
 }
 
 /// Receives a file from those who hold the directory, or from those who hold just that.

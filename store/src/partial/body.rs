@@ -39,13 +39,34 @@ pub(crate) struct Disk {
     /// The number of the next record.
     pub(super) sequence: AtomicU64,
     /// Held while writing: a file takes one writer at a time, and those who wait for it in the kernel keep a core busy.
-    pub(super) writer: Mutex<Writing>,
+    pub(super) writer: Mutex<Writer>,
+}
+
+/// What is known of the writing to a file.
+#[derive(Debug)]
+pub(super) struct Writer {
+    writing: Writing,
+    /// What the file looked like after our last write.
+    stamp: Stamp,
+    /// It looked otherwise before one of our writes, or now: somebody else writes to it.
+    touched: bool,
+}
+
+impl Writer {
+    pub(super) fn new(stamp: Stamp) -> Mutex<Self> {
+        Mutex::new(Self { writing: Writing::Open, stamp, touched: false })
+    }
+
+    /// Notes whether somebody else wrote to the file since our last write, as far as its stamp shows that.
+    fn look(&mut self, file: &Handle) -> io::Result<()> {
+        self.touched |= Stamp::of(&file.metadata()?) != self.stamp;
+        Ok(())
+    }
 }
 
 /// Whether a file is still written to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Writing {
-    #[default]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
     Open,
     Over,
 }
@@ -74,10 +95,17 @@ impl Memory {
 impl Disk {
     /// Writes runs of neighbours at once: a batch is mostly one run of pairs and one of groups. Nothing once that is over.
     pub(super) fn write(&self, items: &[Verified<'_>]) -> io::Result<()> {
-        let turn = lock(&self.writer);
-        if *turn == Writing::Over {
+        let mut writer = lock(&self.writer);
+        if writer.writing == Writing::Over {
             return Ok(());
         }
+        writer.look(&self.data)?;
+        let written = self.write_items(items);
+        writer.stamp = Stamp::of(&self.data.metadata()?);
+        written
+    }
+
+    fn write_items(&self, items: &[Verified<'_>]) -> io::Result<()> {
         let mut pairs: Vec<u8> = Vec::new();
         let mut groups: Vec<&[u8]> = Vec::new();
         let (mut next_pair, mut next_group) = (0, 0);
@@ -124,14 +152,31 @@ impl Disk {
     /// Ends the writing to a whole blob, after waiting for who is at it. What two sources brought may come a second time
     /// while the file is stamped, gets its name and is its owner's to change.
     pub(crate) fn write_no_more(&self) {
-        *lock(&self.writer) = Writing::Over;
+        lock(&self.writer).writing = Writing::Over;
     }
 
-    /// Makes all that was written durable, and tells what the file looks like now.
+    /// Whether somebody else wrote to the file while it was received. Metadata shows that, unless it was within the same
+    /// tick of the clock of the file system as a write of ours.
+    pub(crate) fn was_touched(&self) -> io::Result<bool> {
+        let mut writer = lock(&self.writer);
+        writer.look(&self.data)?;
+        Ok(writer.touched)
+    }
+
+    /// Takes the file as it is from now on, and writes to it again.
+    pub(super) fn write_again(&self) -> io::Result<()> {
+        *lock(&self.writer) =
+            Writer { writing: Writing::Open, stamp: Stamp::of(&self.data.metadata()?), touched: false };
+        Ok(())
+    }
+
+    /// Makes all that was written durable, and tells what the file looks like now; like nothing that it can be where
+    /// somebody else writes to it too, so that it is read again before that is believed.
     pub(crate) fn sync(&self) -> io::Result<Stamp> {
         self.data.sync_data()?;
         self.pairs.sync_data()?;
-        Ok(Stamp::of(&self.data.metadata()?))
+        let stamp = Stamp::of(&self.data.metadata()?);
+        Ok(if lock(&self.writer).touched { Stamp { inode: 0, ..stamp } } else { stamp })
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -160,7 +205,7 @@ impl Shared {
     fn create(&self, place: &PartFile, size: u64) -> Result<Disk, WriteError> {
         let io = |source| self.io(source);
         let data = place.make(|found| Ok(found.metadata()?.len() == 0)).map_err(|trouble| match trouble {
-            PartTrouble::Foreign => WriteError::Foreign { path: place.path.clone() },
+            PartTrouble::Foreign | PartTrouble::Touched => WriteError::Foreign { path: place.path.clone() },
             PartTrouble::Io(source) => io(source),
         })?;
         data.hold();
@@ -169,7 +214,8 @@ impl Shared {
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;
         let metadata = data.metadata().map_err(io)?;
         let id = FileId::of(&metadata);
-        let disk = Disk { data, pairs, id, stem, sequence: AtomicU64::new(0), writer: Mutex::default() };
+        let writer = Writer::new(Stamp::of(&metadata));
+        let disk = Disk { data, pairs, id, stem, sequence: AtomicU64::new(0), writer };
         // From here on a part file that is not empty has a record that says whose it is.
         record::write(self, &disk, Stamp::of(&metadata), Tree::new(size), GroupRanges::empty())
             .map_err(io)?;

@@ -11,7 +11,9 @@ use std::{
 use shoal_content::{Digest, GroupRanges, ProviderKey, Tree};
 
 use super::{
-    Body, Disk, Folder, PartFile, Partial, PartialError, Place, Shared, State, body::Memory, record,
+    Body, Disk, Folder, PartFile, Partial, PartialError, Place, Shared, State,
+    body::{Memory, Writer},
+    record,
     recover::recover,
 };
 use crate::{
@@ -116,7 +118,8 @@ impl Shared {
         };
         data.hold();
         let sequence = AtomicU64::new(known.sequence.saturating_add(1));
-        let disk = Disk { data, pairs, id: known.id, stem, sequence, writer: Mutex::default() };
+        let writer = Writer::new(Stamp::of(&metadata));
+        let disk = Disk { data, pairs, id: known.id, stem, sequence, writer };
         self.resume_from(&known, disk, Stamp::of(&metadata)).map(Some).map_err(io)
     }
 

@@ -30,6 +30,8 @@ pub(crate) enum Folder {
 pub(crate) enum PartTrouble {
     /// It is not ours.
     Foreign,
+    /// It is ours, and somebody else wrote to it.
+    Touched,
     Io(io::Error),
 }
 

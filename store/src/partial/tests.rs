@@ -1,12 +1,12 @@
 //! Tests of receiving blobs.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use shoal_content::{Cid, Entry, GroupRanges, Manifest, RelPath, SIZES};
 
 use super::*;
 use crate::{
-    Filler, FinishOptions, Member, Selector,
+    Filler, FinishError, FinishOptions, Member, Selector,
     testing::{Home, Sender, pattern, read_verified},
 };
 
@@ -212,6 +212,54 @@ fn who_fills_a_part_is_known_to_other_stores_for_as_long_as_it_does() {
     sender.send_all(&partial).unwrap();
     partial.finish(&home.path("file"), &share()).unwrap();
     assert_eq!(other.filler(&part), None);
+}
+
+/// Writes to a file as another program would, until its time of change shows that.
+fn overwrite(path: &Path, bytes: &[u8], offset: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    while file.metadata().unwrap().modified().unwrap() == before {
+        file.write_all_at(bytes, offset).unwrap();
+    }
+}
+
+#[test]
+fn what_another_program_wrote_to_a_part_is_received_again() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.path(".file.shoal-part");
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    sender.send(&partial, &GroupRanges::all(40)).unwrap();
+    overwrite(&part, b"not what was sent", 20_000);
+    let rest = partial.missing();
+    sender.send(&partial, &rest).unwrap();
+    assert!(partial.is_complete());
+    let refused = partial.finish(&home.path("file"), &share());
+    assert!(matches!(refused, Err(FinishError::Incomplete { .. })), "{refused:?}");
+    assert_eq!(partial.missing(), GroupRanges::from(1..2), "the rest is good");
+    sender.send(&partial, &GroupRanges::from(1..2)).unwrap();
+
+    // The same bytes at another time: it is read again, and is good.
+    overwrite(&part, &sender.data[..10], 0);
+    partial.finish(&home.path("file"), &share()).unwrap();
+    assert!(fs::read(home.path("file")).unwrap() == sender.data);
+}
+
+#[test]
+fn a_part_that_another_program_wrote_to_is_read_again_when_it_is_opened_again() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.path(".file.shoal-part");
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    sender.send(&partial, &GroupRanges::all(10)).unwrap();
+    overwrite(&part, b"not what was sent", 20_000);
+    sender.send(&partial, &GroupRanges::from(10..11)).unwrap();
+    partial.sync().unwrap();
+    drop(partial);
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    assert_eq!(partial.have(), GroupRanges::from_iter([0..1, 2..11]));
 }
 
 #[test]
