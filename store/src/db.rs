@@ -50,6 +50,9 @@ pub enum StoreError {
     /// The disk failed earlier, and the database could not be opened again since.
     #[error("the store's database is closed after an earlier failure")]
     Failed,
+    /// Its owner closed the store.
+    #[error("the store is closed")]
+    Closed,
     /// The tables were made by a later version of this program.
     #[error("the store's database is of a later version")]
     Newer,
@@ -119,6 +122,8 @@ struct Current {
     database: Option<Database>,
     /// How often it was opened.
     generation: u64,
+    /// Whether it stays closed.
+    ended: bool,
 }
 
 impl Db {
@@ -133,7 +138,7 @@ impl Db {
             Some(network) => network.clone(),
             None => tables::network(&database.begin_read()?)?.unwrap_or_default(),
         };
-        let current = RwLock::new(Current { database: Some(database), generation: 0 });
+        let current = RwLock::new(Current { database: Some(database), generation: 0, ended: false });
         let db = Self { dir, network, current, written: AtomicU64::new(0) };
         db.prepare()?;
         Ok(db)
@@ -149,9 +154,11 @@ impl Db {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Closes the database; whoever uses it after that opens it again.
-    pub(crate) fn close(&self) {
-        self.current.write().unwrap_or_else(PoisonError::into_inner).database = None;
+    /// Closes the database for good, when nobody uses it; true for the first time.
+    pub(crate) fn close(&self) -> bool {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.database = None;
+        !std::mem::replace(&mut current.ended, true)
     }
 
     /// Makes the tables on first use, and the keys again when the network is another than last time.
@@ -210,6 +217,9 @@ impl Db {
     /// Opens the database again, unless somebody else did so since it failed.
     fn open_again(&self, failed: u64) -> Result<(), StoreError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.ended {
+            return Err(StoreError::Closed);
+        }
         if current.generation == failed {
             // The old one must be gone before the file is opened again.
             current.database = None;

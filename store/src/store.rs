@@ -44,7 +44,7 @@ pub(crate) const OUTBOARDS: &str = "outboards";
 /// Records and hash trees of blobs that are still being received.
 const PARTIALS: &str = "partials";
 
-/// What this disk holds. Clones are the same store; it closes with the last one.
+/// What this disk holds. Clones are the same store; it closes with the last one, or with [`Store::close`].
 ///
 /// Everything that a call acknowledges is durable when it returns, so there is nothing to flush at the end.
 /// When the disk fails or is full, that call fails and changes nothing; later calls open the database again.
@@ -79,8 +79,8 @@ pub(crate) struct Inner {
     pub(crate) damaged: AtomicU64,
     /// The number of the next temporary file.
     next_temporary: AtomicU64,
-    /// Last, so that the database is closed before somebody else can have it.
-    _lock: Handle,
+    /// Held until the database is closed.
+    lock: Mutex<Option<Handle>>,
 }
 
 /// Why a store could not be opened.
@@ -176,7 +176,7 @@ impl Store {
                 outboard_names: Mutex::default(),
                 damaged: AtomicU64::new(0),
                 next_temporary: AtomicU64::new(0),
-                _lock: lock,
+                lock: Mutex::new(Some(lock)),
             }),
         })
     }
@@ -186,19 +186,33 @@ impl Store {
     pub fn lost(&self) -> Vec<PathBuf> {
         lock(&self.inner.lost).iter().map(|lost| lost.path.clone()).collect()
     }
+
+    /// Closes the store for all its clones, so that it can be opened again. What needs its database after that fails with
+    /// [`StoreError::Closed`]; the caller has ended what writes to files that are being received.
+    pub fn close(&self) {
+        self.inner.close();
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.db.close();
-        // Without it, the next opening checks the database.
-        if let Err(error) = self.note_clean() {
-            tracing::debug!(%error, "could not note that the store was closed");
-        }
+        self.close();
     }
 }
 
 impl Inner {
+    fn close(&self) {
+        // The second time, the store may be open again, and somebody else's.
+        if !self.db.close() {
+            return;
+        }
+        // Without it, the next opening checks the database.
+        if let Err(error) = self.note_clean() {
+            tracing::debug!(%error, "could not note that the store was closed");
+        }
+        drop(lock(&self.lock).take());
+    }
+
     fn note_clean(&self) -> io::Result<()> {
         let dir = self.files.dir(&self.path)?;
         let mut note = database_stamp(&dir)?;

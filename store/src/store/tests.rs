@@ -5,7 +5,7 @@ use std::{fs, os::unix::ffi::OsStrExt};
 use shoal_content::{Cid, NetworkName, ProviderKey};
 
 use crate::{
-    OpenError, Store,
+    OpenError, Store, StoreError,
     disk::JournalLine,
     testing::{Home, pattern, publish, read_verified},
 };
@@ -31,6 +31,22 @@ fn a_store_is_open_once() {
     assert!(matches!(again, Err(OpenError::InUse { .. })));
     drop(store);
     home.open();
+}
+
+#[test]
+fn a_store_that_was_closed_can_be_opened_again_while_clones_of_it_are_kept() {
+    let home = Home::new();
+    let store = home.open();
+    let digest = publish(&store, &home.write("file", b"hello")).cid.digest();
+    let kept = store.clone();
+    store.close();
+    assert!(matches!(kept.shares(), Err(StoreError::Closed)));
+    let again = home.open();
+    assert_eq!(again.shares().unwrap().len(), 1);
+    store.close();
+    drop((store, kept));
+    assert!(!home.path("store/clean").exists(), "another has it open");
+    assert!(again.blob(&digest).unwrap().is_some());
 }
 
 #[test]
