@@ -152,6 +152,7 @@ impl StartError {
         match self {
             Self::NoHome => ErrorKind::Usage,
             Self::Home(error) => error.kind(),
+            Self::Store(shoal_store::OpenError::InUse { .. }) => ErrorKind::InUse,
             Self::Store(_) => ErrorKind::Disk,
             Self::Transport { .. } | Self::Listen { .. } | Self::PortTaken { .. } => ErrorKind::Other,
             Self::Stopped => ErrorKind::Interrupted,

@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt, stream::BoxStream};
 use libp2p::{Multiaddr, PeerId};
 use shoal_content::Cid;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 /// Events that a slow watcher may fall behind before it loses the oldest.
 const BACKLOG: usize = 1024;
@@ -35,32 +36,47 @@ pub enum Event {
 
 /// Where the parts of a node tell what happened.
 #[derive(Debug, Clone)]
-pub(crate) struct Sink(broadcast::Sender<Event>);
+pub(crate) struct Sink {
+    events: broadcast::Sender<Event>,
+    /// Nothing happens any more, though handles may be kept.
+    ended: CancellationToken,
+}
 
 impl Sink {
     pub(crate) fn new() -> Self {
-        Self(broadcast::channel(BACKLOG).0)
+        Self { events: broadcast::channel(BACKLOG).0, ended: CancellationToken::new() }
     }
 
     pub(crate) fn send(&self, event: Event) {
         // Fails when nobody watches, which is fine.
-        drop(self.0.send(event));
+        drop(self.events.send(event));
+    }
+
+    /// Ends the streams of all who watch, once they have seen what happened.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
     }
 
     pub(crate) fn watch(&self) -> Events {
-        let events = futures::stream::unfold(self.0.subscribe(), |mut events| async move {
-            let event = match events.recv().await {
+        let watching = (self.events.subscribe(), self.ended.clone());
+        let events = futures::stream::unfold(watching, |(mut events, ended)| async move {
+            let next = tokio::select! {
+                biased;
+                next = events.recv() => next,
+                () = ended.cancelled() => return None,
+            };
+            let event = match next {
                 Ok(event) => event,
                 Err(broadcast::error::RecvError::Lagged(missed)) => Event::Missed(missed),
                 Err(broadcast::error::RecvError::Closed) => return None,
             };
-            Some((event, events))
+            Some((event, (events, ended)))
         });
         Events(events.boxed())
     }
 }
 
-/// A stream of [`Event`]s from now on; it ends with the node.
+/// A stream of [`Event`]s from now on; it ends when the node stops.
 pub struct Events(BoxStream<'static, Event>);
 
 impl Stream for Events {

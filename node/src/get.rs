@@ -195,7 +195,9 @@ impl GetRequest {
     pub async fn contents(self) -> Result<Contents, GetError> {
         let Self { node, job } = self;
         let task = Task::new(&node.inner, &job, Reporter::silent());
-        let contents = task.while_gathering(directory::contents(&task, job.cid)).await?;
+        let listing = task.while_gathering(directory::contents(&task, job.cid));
+        let contents = node.inner.tasks.stopping().run_until_cancelled(listing).await;
+        let contents = contents.ok_or(GetError::Stopped)??;
         Ok(Contents { unreached: task.reporter.snapshot().unreached, ..contents })
     }
 }

@@ -104,7 +104,9 @@ impl Inner {
         work: impl FnOnce(&Store) -> Result<T, shoal_store::StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.store.clone();
-        let done = self.tasks.blocking(move || work(&store)).await;
-        Ok(done.ok_or(StoreError::Stopped)??)
+        match self.tasks.blocking(move || work(&store)).await {
+            None | Some(Err(shoal_store::StoreError::Closed)) => Err(StoreError::Stopped),
+            Some(done) => Ok(done?),
+        }
     }
 }

@@ -35,7 +35,8 @@ use crate::{
 /// How long the tasks of a stopping node get to end.
 const ENDING: Duration = Duration::from_secs(3);
 
-/// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`].
+/// A running node. Cheap to clone; dropping the last handle stops it, without the farewell of [`Node::stop`], and its home
+/// is free a moment later.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) inner: Arc<Inner>,
@@ -237,7 +238,8 @@ impl Node {
         self.inner.stop_asked.clone().cancelled_owned()
     }
 
-    /// Stops the node: withdraws its announcements, ends its jobs, closes its connections, frees its home.
+    /// Stops the node: withdraws its announcements, ends its jobs, closes its connections, frees its home. What is asked of
+    /// other handles from then on finds a node that is stopped.
     ///
     /// # Errors
     ///
@@ -251,6 +253,10 @@ impl Node {
         drop(tokio::time::timeout(WITHDRAWING, inner.announcer.farewell()).await);
         let ended = inner.tasks.end(ENDING).await;
         let running = inner.tasks.running();
+        inner.events.end();
+        if ended {
+            inner.store.close();
+        }
         drop(inner.home.lock().unwrap_or_else(PoisonError::into_inner).take());
         if ended { Ok(()) } else { Err(StopError { running }) }
     }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, Swarm, identity::Keypair};
-use shoal_content::Digest;
+use shoal_content::{Digest, NetworkName};
 use shoal_dht::RecordChange;
-use shoal_store::Store;
+use shoal_store::{OpenError, Store};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -38,6 +38,10 @@ const BROKEN: usize = 256;
 
 /// How often left-overs are cleared away.
 const TIDYING: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a start waits for the store while a node that had this home ends, and how often it looks.
+const STORE_IN_USE: Duration = Duration::from_secs(3);
+const STORE_RETRY: Duration = Duration::from_millis(10);
 
 /// What the home keeps, as it is when the node starts.
 struct Opened {
@@ -198,7 +202,7 @@ async fn open(config: &Builder, tasks: &Tasks) -> Result<Opened, StartError> {
     let opening = tasks.blocking(move || {
         let home = Home::open(place)?;
         let key = home.identity()?;
-        let store = Store::open(&home.paths().store, &network)?;
+        let store = open_store(&home, &network)?;
         let book = Book::open(home.paths().peers.clone(), SystemTime::now());
         let former = Former::open(home.paths().holders.clone());
         // Without it, everything is announced anew.
@@ -206,6 +210,18 @@ async fn open(config: &Builder, tasks: &Tasks) -> Result<Opened, StartError> {
         Ok(Opened { home, key, store, book, former, progress })
     });
     opening.await.ok_or(StartError::Stopped)?
+}
+
+/// Opens the store of a home that this process holds. Whoever still has it open is a node whose last handle was dropped a
+/// moment ago, or that did not end in time.
+fn open_store(home: &Home, network: &NetworkName) -> Result<Store, OpenError> {
+    let patience = Instant::now() + STORE_IN_USE;
+    loop {
+        match Store::open(&home.paths().store, network) {
+            Err(OpenError::InUse { .. }) if Instant::now() < patience => std::thread::sleep(STORE_RETRY),
+            opened => return opened,
+        }
+    }
 }
 
 /// Clears away what killed processes and removed parts left in the store: soon after the start, and once a day.

@@ -45,7 +45,7 @@ pub(crate) async fn set_rates(
 
 pub(crate) async fn follow(State(node): State<Node>, Asked(_): Asked<json::Follow>) -> Response {
     lines(|out| async move {
-        // The caller's handle keeps the events open, so they cannot be what tells that the node stops.
+        // The node stops when its connections have ended, so the end of its events would come too late.
         let mut events = pin!(node.events().take_until(node.stop_asked()));
         while let Some(event) = events.next().await {
             if let Some(event) = json::of_node(event) {

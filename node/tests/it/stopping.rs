@@ -3,7 +3,9 @@
 use std::{fs, time::Duration};
 
 use futures::StreamExt;
-use shoal_node::{HomeError, Node, StartError};
+use shoal_node::{
+    Cid, Digest, Event, GetError, HomeError, Node, PublishError, Selector, StartError, StoreError,
+};
 use tokio::runtime::Handle;
 
 use crate::world::{Place, bytes, start_in};
@@ -66,6 +68,31 @@ async fn a_home_has_one_node_and_is_free_after_its_stop() {
     drop(place.node);
     let again = start_in(&place.folder.path().join("home"), None).await;
     assert_eq!(again.peer_id(), peer, "the identity stays");
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_is_stopped_for_every_handle() {
+    let place = Place::start(None).await;
+    fs::write(place.path("data.bin"), bytes(1000, 5)).unwrap();
+    let kept = place.node.clone();
+    let events = kept.events();
+    let cid = kept.publish(place.path("data.bin")).await.unwrap().cid();
+    kept.clone().stop().await.unwrap();
+
+    let ends = |ends| tokio::time::timeout(Duration::from_secs(10), ends);
+    let seen = tokio::time::timeout(Duration::from_secs(10), events.collect::<Vec<_>>()).await.unwrap();
+    assert!(seen.contains(&Event::Published(cid)), "what happened is told before the end: {seen:?}");
+    assert_eq!(ends(kept.events().count()).await, Ok(0));
+    assert!(matches!(kept.shares().await, Err(StoreError::Stopped)));
+    assert!(matches!(kept.unpublish(Selector::Cid(cid)).await, Err(StoreError::Stopped)));
+    assert!(matches!(kept.publish(place.folder.path()).await, Err(PublishError::Stopped)));
+    assert!(matches!(kept.get(cid).to(place.path("copy")).await, Err(GetError::Stopped)));
+    let nobodys = Cid::directory(Digest::of(b"nobody has it"));
+    assert!(matches!(kept.get(nobodys).contents().await, Err(GetError::Stopped)));
+
+    let again = start_in(&place.path("home"), None).await;
+    assert_eq!(again.shares().await.unwrap().len(), 1, "the handle that is kept holds nothing back");
     again.stop().await.unwrap();
 }
 
