@@ -72,7 +72,8 @@ impl Sink {
             };
             Some((event, (events, ended)))
         });
-        Events(events.boxed())
+        // Whoever looks again after the end is told the same.
+        Events(events.fuse().boxed())
     }
 }
 

@@ -13,8 +13,8 @@ use tokio_util::sync::DropGuard;
 
 use crate::tasks::Tasks;
 
-/// Work under way: a [`Stream`] of progress, newest first to be seen and older ones skipped, and a [`Future`] of the
-/// result.
+/// Work under way: a [`Stream`] of progress, of which a slow reader sees only the newest, and a [`Future`] of the result.
+/// The stream ends when the work does.
 ///
 /// # Cancel safety
 ///
@@ -78,6 +78,8 @@ pub(crate) fn snapshots_of<P: Clone + Send + Sync + 'static>(
         let snapshot = receiver.borrow_and_update().clone();
         Some((snapshot, receiver))
     })
+    // A reader that looks again after the end, as one in a `select!` may, is no reason to panic.
+    .fuse()
 }
 
 impl<P, T> Stream for Job<P, T> {

@@ -76,12 +76,14 @@ async fn a_node_that_was_stopped_is_stopped_for_every_handle() {
     let place = Place::start(None).await;
     fs::write(place.path("data.bin"), bytes(1000, 5)).unwrap();
     let kept = place.node.clone();
-    let events = kept.events();
+    let mut events = kept.events();
     let cid = kept.publish(place.path("data.bin")).await.unwrap().cid();
     kept.clone().stop().await.unwrap();
 
     let ends = |ends| tokio::time::timeout(Duration::from_secs(10), ends);
-    let seen = tokio::time::timeout(Duration::from_secs(10), events.collect::<Vec<_>>()).await.unwrap();
+    let seen =
+        tokio::time::timeout(Duration::from_secs(10), events.by_ref().collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(events.next().await, None, "the end stays the end");
     assert!(seen.contains(&Event::Published(cid)), "what happened is told before the end: {seen:?}");
     assert_eq!(ends(kept.events().count()).await, Ok(0));
     assert!(matches!(kept.shares().await, Err(StoreError::Stopped)));
@@ -90,6 +92,11 @@ async fn a_node_that_was_stopped_is_stopped_for_every_handle() {
     assert!(matches!(kept.get(cid).to(place.path("copy")).await, Err(GetError::Stopped)));
     let nobodys = Cid::directory(Digest::of(b"nobody has it"));
     assert!(matches!(kept.get(nobodys).contents().await, Err(GetError::Stopped)));
+
+    let mut get = kept.get(cid).to(place.path("copy")).start();
+    assert_eq!(get.by_ref().count().await, 0);
+    assert_eq!(get.next().await, None);
+    assert!(get.await.is_err());
 
     let again = start_in(&place.path("home"), None).await;
     assert_eq!(again.shares().await.unwrap().len(), 1, "the handle that is kept holds nothing back");
