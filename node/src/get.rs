@@ -133,7 +133,7 @@ impl GetRequest {
     }
 
     /// Where to put it: a folder that exists, or a path that ends with `/`, holds it under its name; any other path
-    /// is its name. The current folder by default.
+    /// is its name. The current folder, as it is when the get starts, by default.
     pub fn to(mut self, path: impl Into<PathBuf>) -> Self {
         self.job.to = path.into();
         self
@@ -177,7 +177,8 @@ impl GetRequest {
 
     /// Starts the search at once.
     pub fn start(self) -> Get {
-        let Self { node, job } = self;
+        let Self { node, mut job } = self;
+        job.to = target::absolute(&job.to);
         let working = node.inner.working();
         let inner = node.inner.clone();
         let work = move |progress| async move {

@@ -80,6 +80,9 @@ impl Home {
     ///
     /// [`HomeError::InUse`] names the process that holds the lock.
     pub fn open(home: impl Into<PathBuf>) -> Result<Self, HomeError> {
+        let home = home.into();
+        // The program may change its directory while the node runs, and the node writes here until its end.
+        let home = std::path::absolute(&home).map_err(|source| HomeError::Io { path: home, source })?;
         let paths = Paths::of(home);
         let fail = |source| HomeError::Io { path: paths.home.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&paths.home).map_err(fail)?;

@@ -42,9 +42,15 @@ impl Replace {
     }
 }
 
+/// What `to` is now, should the program change its directory while the get runs.
+pub(crate) fn absolute(to: &Path) -> PathBuf {
+    let to = if to.as_os_str().is_empty() { Path::new("./") } else { to };
+    std::path::absolute(to).unwrap_or_else(|_| to.to_owned())
+}
+
 /// The path that content of that name gets when the caller said `to`: a folder holds it, anything else is its name.
 pub(crate) fn resolve(to: &Path, name: &str) -> PathBuf {
-    let says_folder = to.as_os_str().as_bytes().ends_with(b"/") || to.as_os_str().is_empty();
+    let says_folder = to.as_os_str().as_bytes().ends_with(b"/");
     if says_folder || to.is_dir() { to.join(name) } else { to.to_owned() }
 }
 

@@ -1,11 +1,14 @@
 //! What one node publishes, another gets by its CID alone.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use shoal_content::Digest;
 use shoal_node::{Cid, ErrorKind, Replace, ShareState};
 
-use crate::world::{Place, bytes};
+use crate::world::{Place, bytes, start_in};
 
 #[tokio::test]
 async fn a_file_goes_from_one_node_to_another() {
@@ -144,4 +147,26 @@ async fn content_keeps_its_name() {
     let ticket = giver.node.ticket(&shared.cid(), true).await.unwrap();
     assert_eq!(ticket.name.as_deref(), Some("report.txt"));
     assert_eq!(ticket.size, Some(7));
+}
+
+/// The same place, from where this program is.
+fn relative(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    up.join(path.strip_prefix("/").unwrap())
+}
+
+#[tokio::test]
+async fn a_node_keeps_to_the_places_that_it_was_told_wherever_its_program_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start_in(&relative(&folder.path().join("home")), None).await;
+    assert!(node.paths().home.is_absolute() && node.paths().peers.is_absolute(), "{:?}", node.paths());
+    fs::write(folder.path().join("file"), "content").unwrap();
+    let shared = node.publish(relative(&folder.path().join("file"))).await.unwrap();
+    assert!(shared.path().is_absolute());
+    for to in ["copy", "into/"] {
+        let fetched = node.get(shared.cid()).to(relative(folder.path()).join(to)).await.unwrap();
+        assert!(fetched.path.is_absolute() && fetched.path.is_file(), "{fetched:?}");
+    }
+    node.stop().await.unwrap();
 }
