@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use shoal_content::safe_file_name;
 use shoal_store::{Cancel, PublishObserver, PublishOptions, Skipped};
 use tokio::sync::watch;
 
@@ -58,7 +59,8 @@ impl PublishRequest {
         Self { node, path: path.to_owned(), name: None }
     }
 
-    /// Offers the content under this name instead of the last part of its path.
+    /// Offers the content under this name instead of the last part of its path. It must be a
+    /// [safe file name](shoal_content::safe_file_name): those who fetch it take no other.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -120,6 +122,9 @@ async fn publish(
     name: Option<String>,
     progress: watch::Sender<PublishProgress>,
 ) -> Result<Shared, PublishError> {
+    if let Some(name) = name.as_ref().filter(|name| safe_file_name(name).is_none()) {
+        return Err(PublishError::Name { name: name.clone() });
+    }
     let cancel = Cancel::new();
     let _cancel = CancelOnDrop(cancel.clone());
     let (store, home) = (inner.store.clone(), inner.paths.home.clone());
@@ -151,6 +156,12 @@ pub enum PublishError {
     /// The files or the store did not allow it.
     #[error(transparent)]
     Store(#[from] shoal_store::PublishError),
+    /// Nobody who fetches it would take the name.
+    #[error("{name:?} is not a name that every system can hold")]
+    Name {
+        /// The name that it should be offered under.
+        name: String,
+    },
     /// The node stopped first.
     #[error("the node stopped before the publish was done")]
     Stopped,
@@ -161,6 +172,7 @@ impl PublishError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => crate::error::of_publish(error),
+            Self::Name { .. } => ErrorKind::Usage,
             Self::Stopped => ErrorKind::Interrupted,
         }
     }
@@ -169,7 +181,7 @@ impl PublishError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => crate::error::hint_of_publish(error),
-            Self::Stopped => None,
+            Self::Name { .. } | Self::Stopped => None,
         }
     }
 }

@@ -149,6 +149,20 @@ async fn content_keeps_its_name() {
     assert_eq!(ticket.size, Some(7));
 }
 
+#[tokio::test]
+async fn a_name_that_nobody_would_take_is_refused() {
+    let place = Place::start(None).await;
+    fs::write(place.path("file"), "content").unwrap();
+    for name in ["", "..", "../../etc/passwd", "a/b", ".bashrc"] {
+        let error = place.node.publish(place.path("file")).name(name).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{name:?}: {error}");
+    }
+    assert!(place.node.shares().await.unwrap().is_empty());
+    let shared = place.node.publish(place.path("file")).name("fine").await.unwrap();
+    assert_eq!(shared.name(), "fine");
+    place.node.stop().await.unwrap();
+}
+
 /// The same place, from where this program is.
 fn relative(path: &Path) -> PathBuf {
     let here = std::env::current_dir().unwrap();
