@@ -19,7 +19,7 @@ use futures::{FutureExt, Stream, future::BoxFuture};
 use shoal_node::ErrorKind;
 use tokio::{
     sync::mpsc,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 use crate::{
@@ -33,6 +33,10 @@ const WAITING_LINES: usize = 16;
 /// An answer that has nothing to say for so long says that the node is alive. A reader could not tell a slow job from a
 /// node that is stopped without it.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// A client that has not sent the body of its request by then is cut off, for the same reason as one that does not send
+/// the head. A request is a few paths: it arrives in a moment.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const LINES_AND_BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -104,9 +108,14 @@ impl<R: Request, S: Send + Sync> FromRequest<S> for Asked<R> {
     type Rejection = Response;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Response> {
-        match Json::<R>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(refuse(rejection.status(), malformed(&rejection))),
+        match timeout(BODY_TIMEOUT, Json::<R>::from_request(request, state)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(refuse(rejection.status(), malformed(&rejection))),
+            Err(_) => {
+                let failure =
+                    Failure::new(ErrorKind::TimedOut, "the request did not arrive as a whole in time");
+                Err(refuse(StatusCode::REQUEST_TIMEOUT, failure))
+            }
         }
     }
 }

@@ -7,7 +7,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{answer::Asked, json};
+use crate::{
+    answer::{Asked, BODY_TIMEOUT},
+    json,
+};
 
 fn router() -> Router {
     let echo = post(async |Asked(request): Asked<json::Find>| request.link);
@@ -76,6 +79,18 @@ async fn bodies_that_are_no_requests_are_refused_with_a_reason() {
     check(&exchange(&post(json, r#"{"link":"it","depth":1}"#)).await, "422", "unknown field `depth`");
     let long = format!(r#"{{"link":"{}"}}"#, "x".repeat(MAX_BODY));
     check(&exchange(&post(json, &long)).await, "413", "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let head = "POST /v1/find HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    for body in ["Content-Length: 20\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+        let start = Instant::now();
+        let answer = exchange(format!("{head}{body}").as_bytes()).await;
+        check(&answer, "408", r#""kind":"timed-out""#);
+        let waited = start.elapsed();
+        assert!(waited >= BODY_TIMEOUT && waited < BODY_TIMEOUT * 2, "{body:?}: {waited:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
