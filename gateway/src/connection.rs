@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
     response::Response,
 };
@@ -77,7 +77,7 @@ where
 
 /// Refuses what a web page could have made a browser send.
 async fn no_browsers(request: Request, next: Next) -> Response {
-    if from_web_page(request.headers()) {
+    if from_web_page(request.uri(), request.headers()) {
         return refuse(
             StatusCode::FORBIDDEN,
             Failure::new(ErrorKind::Refused, "this API does not answer web pages")
@@ -87,8 +87,11 @@ async fn no_browsers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn from_web_page(headers: &HeaderMap) -> bool {
-    headers.get(header::HOST).is_none_or(|host| host != HOST)
+fn from_web_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    hosts.next().is_none_or(|host| host != HOST)
+        || hosts.next().is_some()
+        || uri.authority().is_some_and(|host| host != HOST)
         || headers.contains_key(header::ORIGIN)
         || headers.contains_key(header::REFERER)
 }

@@ -51,6 +51,7 @@ async fn web_pages_are_not_answered() {
         "Host: localhost.evil.example",
         "Host: 127.0.0.1",
         "X-Host: localhost",
+        "Host: localhost\r\nHost: evil.example",
         "Host: localhost\r\nOrigin: http://evil.example",
         "Host: localhost\r\nOrigin: null",
         "Host: localhost\r\nReferer: http://localhost/",
@@ -61,6 +62,8 @@ async fn web_pages_are_not_answered() {
             check(&answer, "403", r#""event":"done","ok":false,"exit":6,"error":{"kind":"refused""#);
         }
     }
+    let answer = exchange(b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    check(&answer, "403", "refused");
 }
 
 #[tokio::test]
