@@ -5,6 +5,7 @@ use std::{
     os::fd::AsFd as _,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -56,6 +57,20 @@ impl Cable {
     }
 }
 
+/// The names of those that this process made and has not removed.
+static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Removes every namespace that this process made and that is still there: for an end in which nothing is dropped.
+pub(crate) fn remove_all() {
+    let made = std::mem::take(&mut *MADE.lock().unwrap_or_else(PoisonError::into_inner));
+    made.iter().for_each(|name| remove(name));
+}
+
+/// The interfaces go with it. There is nobody to tell that the kernel refuses.
+fn remove(name: &str) {
+    drop(run(&["netns", "delete", name]));
+}
+
 impl Namespace {
     /// Makes it.
     ///
@@ -67,8 +82,11 @@ impl Namespace {
             bail!(refusal);
         }
         debug_assert!(name.len() <= MAX_INTERFACE_NAME);
-        ip(&["netns", "add", &name])?;
-        Ok(Self(name))
+        // One that is being made when the program is interrupted is among them.
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+        let namespace = Self(name);
+        ip(&["netns", "add", namespace.name()])?;
+        Ok(namespace)
     }
 
     /// Its name.
@@ -109,8 +127,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The interfaces go with it. There is nobody to tell that the kernel refuses.
-        drop(run(&["netns", "delete", &self.0]));
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).retain(|made| *made != self.0);
+        remove(&self.0);
     }
 }
 

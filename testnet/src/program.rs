@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     io::{self, Write},
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -11,15 +12,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
+use tempfile::TempDir;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
 use crate::{
-    bench,
+    bench, netns,
     process::Launcher,
     scenarios::{self, crowd, demo, flood, heal, hosts, kill, mdns_flood, startup, up},
     shoal::{AS_SHOAL, Shoal},
@@ -58,7 +60,7 @@ enum Command {
         #[arg(long, value_parser = parse_size, default_value = "256MiB")]
         size: u64,
         /// How many files the tree has
-        #[arg(long, default_value_t = demo::Options::default().files)]
+        #[arg(long, default_value_t = demo::Options::default().files, value_parser = at_least_one)]
         files: usize,
     },
     /// Start a network of daemons on loopback and keep it until Ctrl-C, to try things in
@@ -153,6 +155,12 @@ enum Command {
     Sim(sim::Args),
 }
 
+fn at_least_one(text: &str) -> Result<usize> {
+    let number = text.parse()?;
+    ensure!(number > 0, "it takes one at least");
+    Ok(number)
+}
+
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let mut args = env::args_os();
@@ -175,7 +183,17 @@ fn run(args: Args) -> ExitCode {
     }
     let launcher = Launcher::default();
     let ours = launcher.clone();
-    match until_signal(&launcher, move || scenario(&args.command, &ours)) {
+    let ended = place(&args.command).and_then(|dir| {
+        let path = dir.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default();
+        let ended = until_signal(&launcher, move || scenario(&args.command, &path, &ours));
+        if matches!(ended, Ok(None)) {
+            // The scenario may still be at work, and then nothing of it is dropped.
+            netns::remove_all();
+            dir.iter().for_each(remove);
+        }
+        ended
+    });
+    match ended {
         Ok(None) => ExitCode::from(INTERRUPTED),
         Ok(Some(Ok(()))) => ExitCode::SUCCESS,
         Ok(Some(Err(error))) | Err(error) => {
@@ -186,21 +204,28 @@ fn run(args: Args) -> ExitCode {
     }
 }
 
-fn scenario(command: &Command, launcher: &Launcher) -> Result<()> {
-    match command {
-        Command::Floor { side } => return bench::run_floor(side),
-        Command::Wire(args) => return bench::run_wire(args),
-        _ => {}
-    }
+/// The folder that a scenario works in, if it needs one.
+fn place(command: &Command) -> Result<Option<TempDir>> {
     let mut builder = tempfile::Builder::new();
     let named = builder.prefix("shoal-");
-    let dir = match command {
-        Command::Bench(options) if let Some(dir) = options.dir() => named.tempdir_in(dir)?,
-        _ => named.tempdir()?,
-    };
+    Ok(match command {
+        Command::Floor { .. } | Command::Wire(_) => None,
+        Command::Bench(options) if let Some(dir) = options.dir() => Some(named.tempdir_in(dir)?),
+        _ => Some(named.tempdir()?),
+    })
+}
+
+/// Removes the folder of a scenario that may still be writing into it.
+fn remove(dir: &TempDir) {
+    let is_gone = || fs::remove_dir_all(dir).is_ok() || !dir.path().exists();
+    // What stays is left to whoever clears the folder for temporary files.
+    let _ = (0..REMOVALS).any(|_| is_gone());
+}
+
+fn scenario(command: &Command, dir: &Path, launcher: &Launcher) -> Result<()> {
     let network = format!("testnet-{}", std::process::id());
     let shoal = Shoal::new(&env::current_exe()?, launcher.clone(), network);
-    let (dir, out) = (dir.path(), &mut io::stdout());
+    let out = &mut io::stdout();
     scenarios::with_logs(
         dir,
         match command {
@@ -299,6 +324,9 @@ fn kill_both(shoal: &Shoal, dir: &Path, options: &kill::Options, out: &mut dyn W
 
 /// How long a scenario that was interrupted may take to clean up: to end its processes and remove what they wrote.
 const CLEANING_UP: Duration = Duration::from_secs(5);
+
+/// How often the folder of such a one is tried to be removed: what appears in it meanwhile keeps it from that.
+const REMOVALS: u32 = 10;
 
 /// Runs `work` on a thread of its own; `None` when a signal came first, and then everything that it started is gone.
 fn until_signal<T: Send + 'static>(

@@ -56,6 +56,23 @@ fn ctrl_c_ends_the_demo_and_all_that_it_started() {
 }
 
 #[test]
+fn ctrl_c_leaves_no_folder_of_a_scenario_that_has_no_process_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sim = Command::new(PROGRAM)
+        .args(["sim", "lookup", "--nodes", "20", "--rest", "600", "--whose", "shoal"])
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(sim.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("seed"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "it has a folder while it runs");
+    kill_process(Pid::from_child(&sim), Signal::INT).unwrap();
+    assert_eq!(sim.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something is left in the temporary folder");
+}
+
+#[test]
 fn a_network_stays_until_ctrl_c_and_its_homes_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let homes = dir.path().join("homes");
