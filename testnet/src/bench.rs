@@ -41,7 +41,7 @@ use self::{
     list::{ALL, Bench, Name},
     record::Record,
 };
-use crate::{netns, process::Launcher, shoal::Shoal, stats, table::parse_size};
+use crate::{netns, outcome, process::Launcher, shoal::Shoal, stats, table::parse_size};
 
 /// Which benchmark, how large, and where its results go.
 #[derive(Debug, Clone, clap::Args)]
@@ -143,6 +143,10 @@ pub(crate) fn run(
         Name::All => !bench.name.needs_root() || netns::refusal().is_none(),
         one => one == bench.name,
     };
+    options.json.iter().chain(&options.svg).try_for_each(|file| outcome::will_take(file))?;
+    if let Some(file) = &options.json {
+        record::check(file)?;
+    }
     for bench in ALL.iter().filter(asked) {
         let dir = dir.join(bench.word);
         fs::create_dir(&dir)?;

@@ -15,6 +15,7 @@ mod cluster;
 mod faults;
 mod intruder;
 mod netns;
+mod outcome;
 mod program;
 mod snapshot;
 

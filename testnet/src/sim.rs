@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::process::Launcher;
+use crate::{outcome, process::Launcher};
 
 use self::{
     report::Report,
@@ -239,6 +239,7 @@ pub fn run(args: &Args, launcher: &Launcher, out: &mut (dyn Write + Send)) -> Re
             seed.0, args.rtt, args.handshake
         )?;
     }
+    args.json.iter().chain(&args.svg).try_for_each(|file| outcome::will_take(file))?;
     let settings = json!({ "seed": seed.0, "rtt_ms": args.rtt, "handshake": args.handshake });
     let before = match &args.json {
         Some(path) if args.append && path.exists() => Some(before(path, &settings)?),

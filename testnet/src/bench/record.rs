@@ -73,6 +73,15 @@ pub(crate) fn read(file: &Path, name: &str) -> Result<Option<Record>> {
         .transpose()
 }
 
+/// Whether the file can take more records.
+///
+/// # Errors
+///
+/// It is something else.
+pub(crate) fn check(file: &Path) -> Result<()> {
+    entries(file).map(drop)
+}
+
 /// Keeps the record in the file, in the place of what was there under that name.
 ///
 /// # Errors

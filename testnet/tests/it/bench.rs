@@ -51,3 +51,29 @@ fn publishes_and_small_files_are_counted() {
         assert_eq!(blocks(dir.path(), name, quantity), 2, "{name}: {quantity}");
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (nowhere, notes) = (dir.path().join("none/out"), dir.path().join("notes"));
+    fs::write(&notes, "no results").unwrap();
+    let runs = [
+        (["bench", "transfer"], "--json", &nowhere),
+        (["bench", "transfer"], "--svg", &nowhere),
+        (["bench", "transfer"], "--json", &notes),
+        (["sim", "growth"], "--json", &nowhere),
+        (["sim", "growth"], "--svg", &nowhere),
+    ];
+    for (command, option, file) in runs {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_shoal-testnet"));
+        let output = program.args(command).arg(option).arg(file).output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {complaint}");
+        assert!(complaint.contains(file.to_str().unwrap()), "{command:?}: {complaint}");
+        assert!(
+            !String::from_utf8_lossy(&output.stdout).contains("block"),
+            "{command:?} measured before it failed"
+        );
+    }
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "no results");
+}
