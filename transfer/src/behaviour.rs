@@ -6,6 +6,7 @@
 //! Ends: with the Swarm; every open has a deadline of its own and is answered by then.
 
 mod admission;
+mod beside;
 mod handler;
 mod opener;
 mod stream;
@@ -15,12 +16,16 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
-use futures::StreamExt;
 use futures::channel::mpsc;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use futures_timer::Delay;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure};
@@ -33,10 +38,12 @@ use shoal_content::NetworkName;
 
 use self::admission::Admission;
 pub(crate) use self::admission::Gate;
+use self::beside::{Beside, Path};
 pub(crate) use self::handler::refuse;
 use self::handler::{Handler, OpenHere};
 use self::opener::Order;
 pub use self::opener::{OpenError, Opener};
+pub(crate) use self::stream::Outdone;
 pub use self::stream::RangeStream;
 use self::stream::{Freed, Slots};
 use crate::{Limits, wire};
@@ -63,6 +70,8 @@ pub struct Behaviour {
     /// Invariant: a peer is here only while it is connected, dialled by us, or waited for.
     peers: HashMap<PeerId, Peer>,
     events: VecDeque<ToSwarm<Infallible, OpenHere>>,
+    /// Ends of waiting for better connections.
+    patience: FuturesUnordered<BoxFuture<'static, PeerId>>,
 }
 
 /// A substream that a peer opened and that was admitted.
@@ -95,11 +104,16 @@ struct Peer {
     connections: Vec<Connection>,
     waiting: VecDeque<Waiting>,
     dial: Dial,
+    beside: Beside,
+    /// Where it may be dialled beside a connection over QUIC.
+    tcp: Vec<Multiaddr>,
 }
 
 struct Connection {
     id: ConnectionId,
-    relayed: bool,
+    path: Path,
+    /// Where the other end is.
+    machine: Option<IpAddr>,
     slots: Slots,
 }
 
@@ -135,6 +149,7 @@ impl Behaviour {
             freed: Freed::default(),
             peers: HashMap::new(),
             events: VecDeque::new(),
+            patience: FuturesUnordered::new(),
         };
         (behaviour, opener, Incoming(inbound))
     }
@@ -152,7 +167,9 @@ impl Behaviour {
             }
         }
         let id = order.peer;
-        self.peers.entry(id).or_default().waiting.push_back(Waiting { order, dialled: false });
+        let peer = self.peers.entry(id).or_default();
+        peer.learn(&order.addresses);
+        peer.waiting.push_back(Waiting { order, dialled: false });
         self.advance(id);
     }
 
@@ -169,13 +186,29 @@ impl Behaviour {
         self.peers.retain(|_, peer| peer.is_needed());
     }
 
+    /// Notes where a peer says that it lives.
+    pub fn lives_at(&mut self, id: &PeerId, addresses: &[Multiaddr]) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.learn(addresses);
+            self.advance(*id);
+        }
+    }
+
     /// Sends the waiting opens of a peer to its best connection, or dials it.
     fn advance(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
         peer.waiting.retain(|waiting| !waiting.order.reply.is_canceled());
-        while !peer.waiting.is_empty() {
+        loop {
+            // After the first stream, so that it does not wait, and before those that do.
+            if let Some(opts) = peer.dial_beside(id, Instant::now()) {
+                self.events.push_back(ToSwarm::Dial { opts });
+                self.patience.push(Delay::new(beside::PATIENCE).map(move |()| id).boxed());
+            }
+            if peer.waiting.is_empty() {
+                break;
+            }
             let Some(connection) = peer.best_connection(self.limits.streams_per_connection) else {
                 break;
             };
@@ -199,16 +232,22 @@ impl Behaviour {
         let peer = self.peers.entry(event.peer_id).or_default();
         peer.connections.push(Connection {
             id: event.connection_id,
-            relayed: event.endpoint.is_relayed(),
+            path: Path::of(event.endpoint),
+            machine: beside::machine(event.endpoint.get_remote_address()),
             slots: Slots::new(self.freed.clone()),
         });
+        if matches!(peer.dial, Dial::Ours(ours) if ours == event.connection_id) {
+            peer.connected_by_us(Instant::now());
+        }
         peer.dial = Dial::None;
+        peer.rank();
         self.advance(event.peer_id);
     }
 
     fn on_closed(&mut self, event: ConnectionClosed<'_>) {
         if let Some(peer) = self.peers.get_mut(&event.peer_id) {
             peer.connections.retain(|connection| connection.id != event.connection_id);
+            peer.rank();
         }
         self.advance(event.peer_id);
     }
@@ -218,6 +257,7 @@ impl Behaviour {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
+        peer.not_beside(event.connection_id, Instant::now());
         match peer.dial {
             Dial::Ours(ours) if ours == event.connection_id => {
                 if matches!(event.error, DialError::DialPeerConditionFalse(_)) {
@@ -236,7 +276,7 @@ impl Behaviour {
                 }
             }
             Dial::Theirs => peer.dial = Dial::None,
-            Dial::Ours(_) | Dial::None => return,
+            Dial::Ours(_) | Dial::None => {}
         }
         self.advance(id);
     }
@@ -256,14 +296,14 @@ impl Behaviour {
 }
 
 impl Peer {
-    /// The connection with the fewest streams, or none if all are full. Relayed ones are taken only where there is
-    /// no direct one: a relay ends what is longer than a few messages.
+    /// The connection with the fewest streams among those of the best kind, or none if all of these are full, or if a
+    /// better one may be there in a moment. Relayed ones are taken only where there is no direct one: a relay ends what is
+    /// longer than a few messages.
     fn best_connection(&self, limit: usize) -> Option<&Connection> {
-        let is_direct = self.connections.iter().any(|connection| !connection.relayed);
-        self.connections
-            .iter()
-            .filter(|connection| connection.relayed != is_direct && connection.slots.used() < limit)
-            .min_by_key(|connection| connection.slots.used())
+        let best = self.best_path()?;
+        let connections = self.connections.iter().filter(|connection| connection.path == best);
+        let connection = connections.min_by_key(|connection| connection.slots.used())?;
+        (connection.slots.used() < limit && !self.is_worth_waiting(connection)).then_some(connection)
     }
 
     fn is_needed(&self) -> bool {
@@ -356,6 +396,13 @@ impl NetworkBehaviour for Behaviour {
                 for id in waiting {
                     self.advance(id);
                 }
+                continue;
+            }
+            if let Poll::Ready(Some(id)) = self.patience.poll_next_unpin(cx) {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.beside.is_late();
+                }
+                self.advance(id);
                 continue;
             }
             match self.orders.poll_next_unpin(cx) {

@@ -23,7 +23,19 @@ pub struct RangeStream {
     writes: Option<Meter>,
     /// Bytes that were read.
     brought: Arc<AtomicU64>,
+    outdone: Outdone,
     _held: Held,
+}
+
+/// Whether there is a better connection to the peer by now than that of a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outdone(Arc<AtomicBool>);
+
+impl Outdone {
+    /// Whether the next request is better made on another connection.
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
@@ -43,11 +55,12 @@ impl RangeStream {
     /// Wraps any byte stream, so that a source need not be a libp2p peer.
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         let brought = Arc::default();
-        RangeStream { io: Box::pin(io), reads: None, writes: None, brought, _held: Held::Nothing }
+        let outdone = Outdone::default();
+        RangeStream { io: Box::pin(io), reads: None, writes: None, brought, outdone, _held: Held::Nothing }
     }
 
     pub(super) fn with_slot(io: impl AsyncRead + AsyncWrite + Send + 'static, slot: Slot) -> Self {
-        RangeStream { _held: Held::Slot(slot), ..Self::new(io) }
+        RangeStream { outdone: slot.0.outdone.clone(), _held: Held::Slot(slot), ..Self::new(io) }
     }
 
     pub(super) fn with_place(self, place: Permit) -> Self {
@@ -69,6 +82,11 @@ impl RangeStream {
     /// Bytes that were read from it since it was opened: the more, the more its peer may have under way on it.
     pub(crate) fn brought(&self) -> &Arc<AtomicU64> {
         &self.brought
+    }
+
+    /// Whether the next request is better made on another stream.
+    pub(crate) fn outdone(&self) -> &Outdone {
+        &self.outdone
     }
 
     /// Whether it waits for its turn under a limit of ours, so that nobody else is to blame for its silence.
@@ -125,11 +143,22 @@ impl AsyncWrite for RangeStream {
 pub(super) struct Slots {
     used: Arc<AtomicUsize>,
     freed: Freed,
+    outdone: Outdone,
 }
 
 impl Slots {
     pub(super) fn new(freed: Freed) -> Self {
-        Slots { used: Arc::default(), freed }
+        Slots { used: Arc::default(), freed, outdone: Outdone::default() }
+    }
+
+    /// Lets all streams know whether there is a better connection.
+    pub(super) fn outdo(&self, is_outdone: bool) {
+        self.outdone.0.store(is_outdone, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_outdone(&self) -> bool {
+        self.outdone.is()
     }
 
     pub(super) fn used(&self) -> usize {

@@ -5,14 +5,15 @@ use libp2p::swarm::NetworkBehaviour;
 
 use super::*;
 
-fn connection(id: usize, relayed: bool) -> Connection {
+fn connection(id: usize, path: Path) -> Connection {
     let id = ConnectionId::new_unchecked(id);
-    Connection { id, relayed, slots: Slots::new(Freed::default()) }
+    Connection { id, path, machine: Some([45, 0, 0, 1].into()), slots: Slots::new(Freed::default()) }
 }
 
 #[test]
 fn direct_connections_come_first_and_full_ones_not_at_all() {
-    let connections = vec![connection(0, true), connection(1, false), connection(2, false)];
+    let connections =
+        vec![connection(0, Path::Relayed), connection(1, Path::Best), connection(2, Path::Best)];
     let mut peer = Peer { connections, ..Peer::default() };
     let best = |peer: &Peer| peer.best_connection(2).map(|best| best.id);
     let id = |id| Some(ConnectionId::new_unchecked(id));
@@ -27,7 +28,7 @@ fn direct_connections_come_first_and_full_ones_not_at_all() {
     assert_eq!(best(&peer), None, "a relay is no way around a limit");
     drop(first);
     assert_eq!(best(&peer), id(1));
-    peer.connections.retain(|connection| connection.relayed);
+    peer.connections.retain(|connection| connection.path == Path::Relayed);
     assert_eq!(best(&peer), id(0), "a relay is better than nothing");
 }
 
@@ -65,4 +66,53 @@ fn nothing_is_kept_of_connections_that_were_denied_or_closed() {
         }));
         assert!(behaviour.peers.is_empty());
     }
+}
+
+#[test]
+fn long_answers_move_to_tcp_and_the_first_byte_does_not_wait() {
+    let (id, now) = (PeerId::random(), Instant::now());
+    let mut peer = Peer { connections: vec![connection(0, Path::Quic)], ..Peer::default() };
+    let addresses = [
+        "/ip4/45.0.0.1/udp/4001/quic-v1",
+        "/ip4/45.0.0.2/tcp/4001",
+        "/ip4/127.0.0.1/tcp/4001",
+        "/ip4/45.0.0.1/tcp/4001",
+    ];
+    peer.learn(&addresses.map(|address| address.parse().unwrap()));
+    let best = |peer: &Peer| peer.best_connection(9).map(|best| best.id);
+    let number = |id| Some(ConnectionId::new_unchecked(id));
+    assert_eq!(best(&peer), number(0));
+    assert!(peer.dial_beside(id, now).is_none(), "nothing is asked of it");
+
+    let first = peer.connections[0].slots.take();
+    assert!(peer.dial_beside(id, now).is_some());
+    assert_eq!(peer.tcp, [addresses[3].parse().unwrap()], "where it is known to be");
+    assert!(peer.dial_beside(id, now).is_none(), "one at a time");
+    assert_eq!(best(&peer), None, "the second one waits");
+
+    peer.connections.push(connection(1, Path::Best));
+    peer.rank();
+    assert_eq!(best(&peer), number(1));
+    assert!(peer.connections[0].slots.is_outdone() && !peer.connections[1].slots.is_outdone());
+    peer.connections.pop();
+    peer.rank();
+    assert_eq!(best(&peer), number(0));
+    assert!(!peer.connections[0].slots.is_outdone(), "it is the best one again");
+    drop(first);
+}
+
+#[test]
+fn without_tcp_all_goes_over_quic() {
+    let (id, now) = (PeerId::random(), Instant::now());
+    let mut peer = Peer { connections: vec![connection(0, Path::Quic)], ..Peer::default() };
+    peer.learn(&["/ip4/45.0.0.1/tcp/4001".parse().unwrap()]);
+    let _first = peer.connections[0].slots.take();
+    let dial = peer.dial_beside(id, now).unwrap().connection_id();
+    assert!(peer.best_connection(9).is_none());
+    peer.beside.is_late();
+    assert!(peer.best_connection(9).is_some(), "nobody waits for ever");
+    peer.not_beside(dial, now);
+    assert!(peer.best_connection(9).is_some());
+    assert!(peer.dial_beside(id, now).is_none(), "it is not tried again at once");
+    assert!(peer.dial_beside(id, now + std::time::Duration::from_secs(60)).is_some());
 }

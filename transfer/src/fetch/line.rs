@@ -14,6 +14,7 @@ use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
 
 use super::reins::Pulse;
 use crate::RangeStream;
+use crate::behaviour::Outdone;
 
 /// A stream on which a request is being answered.
 pub(super) struct Line {
@@ -26,6 +27,7 @@ pub(super) struct Line {
 pub(super) struct Place {
     queue: oneshot::Sender<Next>,
     brought: Arc<AtomicU64>,
+    outdone: Outdone,
 }
 
 /// Who waits for a stream.
@@ -53,7 +55,8 @@ impl Line {
     /// A stream that is being used from now on, and the place behind its user.
     pub(super) fn new(stream: RangeStream) -> (Self, Place) {
         let (leave, queue) = oneshot::channel();
-        let place = Place { queue: leave, brought: stream.brought().clone() };
+        let outdone = stream.outdone().clone();
+        let place = Place { queue: leave, brought: stream.brought().clone(), outdone };
         (Line { stream, queue, next: None }, place)
     }
 
@@ -139,9 +142,9 @@ impl Place {
         self.brought.load(Ordering::Relaxed)
     }
 
-    /// Whether whoever is before it still uses the stream or waits for it.
+    /// Whether whoever is before it still uses the stream or waits for it, and no other connection is better by now.
     pub(super) fn is_there(&self) -> bool {
-        !self.queue.is_canceled()
+        !self.queue.is_canceled() && !self.outdone.is()
     }
 
     /// Takes the place for a request; this is the one behind it from now on.

@@ -159,7 +159,7 @@ impl Lines {
         let now = Instant::now();
         let mut idle = self.idle();
         idle.forget_old(now);
-        let has_room = idle.count < MAX_IDLE;
+        let has_room = idle.count < MAX_IDLE && !stream.outdone().is();
         let of_peer = idle.streams.entry(peer).or_default();
         if has_room && of_peer.len() < MAX_IDLE_PER_PEER {
             of_peer.push((now, stream));
@@ -203,9 +203,12 @@ impl Idle {
         streams.map(|(_, stream)| brought(stream)).max().unwrap_or(0)
     }
 
+    /// Lets those go that are old, or on a connection that is not the best one any more.
     fn forget_old(&mut self, now: Instant) {
         self.streams.retain(|_, streams| {
-            streams.retain(|(since, _)| now.saturating_duration_since(*since) < KEEP_IDLE);
+            streams.retain(|(since, stream)| {
+                now.saturating_duration_since(*since) < KEEP_IDLE && !stream.outdone().is()
+            });
             !streams.is_empty()
         });
         self.count = self.streams.values().map(Vec::len).sum();

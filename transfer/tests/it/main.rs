@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "contents of tests fit in memory")]
 
+mod beside;
 mod bundle;
 mod content;
 mod fake;

@@ -66,7 +66,9 @@ impl Driver {
         let Some(over) = self.peers.address_of(&peer, connection) else {
             return;
         };
-        self.swarm.behaviour_mut().dht.identified(peer, info, &over);
+        let behaviour = self.swarm.behaviour_mut();
+        behaviour.dht.identified(peer, info, &over);
+        behaviour.ranges.lives_at(&peer, &info.listen_addrs);
         if self.reseed.found(&peer) {
             // It may come from a part of the network that we had lost.
             self.swarm.behaviour_mut().dht.bootstrap();
