@@ -5,12 +5,14 @@ mod wiring;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_timer::Delay;
-use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, identify};
 use shoal_content::ProviderKey;
 
@@ -78,6 +80,9 @@ pub struct Behaviour {
     table_changed: bool,
     timer: Delay,
     waker: Option<Waker>,
+    /// The last dial that we asked for.
+    last_dial: Option<ConnectionId>,
+    dials_now: Arc<AtomicBool>,
 }
 
 #[derive(NetworkBehaviour)]
@@ -116,8 +121,16 @@ impl Behaviour {
             table_changed: false,
             timer: Delay::new(TICK),
             waker: None,
+            last_dial: None,
+            dials_now: Arc::default(),
         };
         (behaviour, error)
+    }
+
+    /// Tells whether the dial that the swarm asks its transport for just now is one of ours: a question follows, and no
+    /// long answer.
+    pub fn dials_now(&self) -> Arc<AtomicBool> {
+        self.dials_now.clone()
     }
 
     /// Takes what identify learned about a peer over the connection to `connected_over`.

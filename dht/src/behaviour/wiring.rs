@@ -1,5 +1,6 @@
 //! The façade as a swarm sees it: events of the overlays go into the books, and what the books say comes out.
 
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -120,6 +121,8 @@ impl NetworkBehaviour for Behaviour {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        // All dials come by here right before the transport is asked for them, and ours right after they left `poll`.
+        self.dials_now.store(self.last_dial == Some(connection), Ordering::Relaxed);
         self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
     }
 
@@ -160,7 +163,12 @@ impl NetworkBehaviour for Behaviour {
                     self.on_inner(event);
                     continue;
                 }
-                Poll::Ready(other) => return Poll::Ready(other.map_out(|_| unreachable!("taken above"))),
+                Poll::Ready(other) => {
+                    if let ToSwarm::Dial { opts } = &other {
+                        self.last_dial = Some(opts.connection_id());
+                    }
+                    return Poll::Ready(other.map_out(|_| unreachable!("taken above")));
+                }
                 Poll::Pending => {}
             }
             let now = Instant::now();

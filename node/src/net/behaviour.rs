@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use libp2p::{
     PeerId, Swarm, SwarmBuilder, Transport as _, allow_block_list, connection_limits,
     core::{muxing::StreamMuxerBox, transport::Boxed},
-    identify,
+    dns, identify,
     identity::Keypair,
     memory_connection_limits, noise, ping, quic,
     swarm::NetworkBehaviour,
@@ -17,7 +17,7 @@ use super::{
     eager::Eager,
     gate,
     guard::{Guard, Rules},
-    head_start::{Ahead, HeadStart},
+    head_start::HeadStart,
     port::AnyPort,
     socket,
 };
@@ -37,9 +37,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that does not answer a ping for this long is gone.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// How long QUIC lets TCP go first. With TLS that needs two round trips, and QUIC one: up to a round trip of this length
-/// TCP is the first to be ready. Where TCP is dropped without a word, a dial takes so much longer.
-const QUIC_WAITS: Duration = Duration::from_millis(500);
+/// How long QUIC lets a connection be silent before it says something: longer than pings let it be, so that nothing is
+/// sent for this alone.
+const QUIC_ALIVE: Duration = Duration::from_secs(15);
+/// Milliseconds without a packet after which QUIC gives a connection up: longer than a ping takes to find out.
+const QUIC_IDLE: u32 = 30_000;
 /// Dials of our own that may wait for their turn, in their future and at little cost. Many lookups in a network that is
 /// not connected yet want more at once than are made at once, and one that is refused is a node that is not asked.
 const WAITING_DIALS: u32 = 448;
@@ -116,20 +118,22 @@ pub(crate) fn build(config: &Builder, key: &Keypair) -> Result<Parts, StartError
 
 /// A Swarm over TCP and QUIC.
 fn internet(key: &Keypair, behaviour: Behaviour, rules: &Rules) -> Result<Swarm<Behaviour>, AnyError> {
-    let ahead = Ahead::default();
+    let is_question = behaviour.dht.dials_now();
     Ok(SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
-        .with_other_transport(|key| {
-            Ok(HeadStart::first(Guard::new(tcp(key)?, rules.clone()), ahead.clone()))
-        })?
-        .with_other_transport(|key| {
-            HeadStart::later(Guard::new(quic(key), rules.clone()), ahead.clone(), QUIC_WAITS)
-        })?
-        .with_dns()?
+        .with_other_transport(|key| Ok(HeadStart::new(tcp_and_quic(key, rules)?, is_question)))?
         .with_behaviour(|_| behaviour)?
         .with_swarm_config(settings)
         .with_connection_timeout(HANDSHAKE)
         .build())
+}
+
+/// Both, and names resolved to their addresses.
+fn tcp_and_quic(key: &Keypair, rules: &Rules) -> Result<Boxed<(PeerId, StreamMuxerBox)>, AnyError> {
+    let guarded = |transport| Guard::new(transport, rules.clone());
+    let both = guarded(tcp(key)?).or_transport(guarded(quic(key)));
+    let resolved = dns::tokio::Transport::system(both)?;
+    Ok(resolved.map(|connection, _| connection.into_inner()).boxed())
 }
 
 /// A Swarm that reaches nobody outside of this process.
@@ -158,7 +162,10 @@ fn tcp(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, AnyError> {
 }
 
 fn quic(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
-    quic::tokio::Transport::new(quic::Config::new(key))
+    let mut config = quic::Config::new(key);
+    config.keep_alive_interval = QUIC_ALIVE;
+    config.max_idle_timeout = QUIC_IDLE;
+    quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed()
 }
@@ -196,20 +203,4 @@ fn connection_limits(limits: &Limits) -> connection_limits::ConnectionLimits {
 }
 
 #[cfg(test)]
-mod tests {
-    use libp2p::swarm::dial_opts::DialOpts;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn more_dials_than_are_made_at_once_are_not_refused() {
-        let limits = Limits::default();
-        let config = Builder::default().mdns(false).limits(limits.clone());
-        let mut swarm = build(&config, &Keypair::generate_ed25519()).unwrap().swarm;
-        let place = |at: u32| format!("/ip4/127.1.{}.{}/tcp/1", at / 256, at % 256).parse().unwrap();
-        for at in 0..5 * limits.pending {
-            let dial = DialOpts::peer_id(PeerId::random()).addresses(vec![place(at)]);
-            assert!(swarm.dial(dial.build()).is_ok(), "the dial number {at}");
-        }
-    }
-}
+mod tests;

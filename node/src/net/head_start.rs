@@ -1,17 +1,23 @@
-//! Decides when the slower transport may dial: not while the faster one is about to succeed.
+//! Decides which transport of a dial begins, and how long the other one waits for it.
 //!
 //! A peer's addresses are dialled all at once and the first finished handshake wins. QUIC needs fewer round trips than
 //! TCP with TLS, so it would win nearly always, while TCP moves bulk bytes faster and with less work
-//! (`docs/benchmarks.md`). QUIC is there for where TCP does not get through: it waits while a dial over TCP to the same
-//! peer is under way, and never longer than a moment.
+//! (`docs/benchmarks.md`). So TCP begins, and QUIC waits while a dial over TCP to the same peer is under way, never longer
+//! than a moment. Where the overlay dials somebody far away it is the other way round: a short question follows, and the
+//! round trip is what its asker waits for. Within a local network there is none to save.
+
+mod experience;
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
@@ -20,17 +26,41 @@ use libp2p::{
     core::transport::{DialOpts, ListenerId, TransportError, TransportEvent},
     multiaddr::Protocol,
 };
+use shoal_dht::AddressClass;
 use tokio::sync::Notify;
 
-/// Which peers the transports that go first are dialling. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ahead(Arc<Shared>);
+use self::experience::Experience;
 
-#[derive(Debug, Default)]
-struct Shared {
-    /// Dials under way; they are bounded as all dials are.
-    dials: Mutex<HashMap<Target, usize>>,
-    ended: Notify,
+/// How long QUIC lets TCP go first. With TLS that needs two round trips, and QUIC one: up to a round trip of this length
+/// TCP is the first to be ready. Where TCP is dropped without a word, a dial takes so much longer.
+const QUIC_WAITS: Duration = Duration::from_millis(500);
+/// How long TCP lets QUIC go first. Where UDP is dropped without a word, a question takes so much longer; on a way that is
+/// longer than this, both are under way and QUIC still wins.
+const TCP_WAITS: Duration = Duration::from_millis(250);
+
+/// What an address is dialled over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Tcp,
+    Quic,
+}
+
+impl Way {
+    fn of(address: &Multiaddr) -> Option<Self> {
+        address.iter().find_map(|part| match part {
+            Protocol::Tcp(_) => Some(Self::Tcp),
+            Protocol::QuicV1 => Some(Self::Quic),
+            _ => None,
+        })
+    }
+
+    /// How long it lets the other one go first.
+    fn waits(self) -> Duration {
+        match self {
+            Self::Tcp => TCP_WAITS,
+            Self::Quic => QUIC_WAITS,
+        }
+    }
 }
 
 /// Whom a dial is to reach, as far as its address tells.
@@ -56,66 +86,94 @@ impl Target {
     }
 }
 
-impl Ahead {
-    fn begin(&self, target: Target) -> Begun {
-        *self.dials().entry(target).or_default() += 1;
-        Begun { ahead: self.clone(), target }
+/// The dials that others wait for, and what became of those before.
+#[derive(Debug, Default)]
+struct Race {
+    /// Those under way; they are bounded as all dials are.
+    dials: Mutex<HashMap<(Target, Way), usize>>,
+    ended: Notify,
+    experience: Mutex<Experience>,
+}
+
+impl Race {
+    fn begin(self: Arc<Self>, target: Target, way: Way) -> Begun {
+        *self.dials().entry((target, way)).or_default() += 1;
+        Begun { race: self, target, way }
     }
 
-    /// Waits until nobody dials `target`.
-    async fn is_over(&self, target: Target) {
+    /// Waits until nobody dials `target` this way; false when nobody did.
+    async fn is_over(&self, target: Target, way: Way) -> bool {
+        let mut is_under_way = false;
         loop {
-            let ended = self.0.ended.notified();
-            if !self.dials().contains_key(&target) {
-                return;
+            let ended = self.ended.notified();
+            if !self.dials().contains_key(&(target, way)) {
+                return is_under_way;
             }
+            is_under_way = true;
             ended.await;
         }
     }
 
-    fn dials(&self) -> MutexGuard<'_, HashMap<Target, usize>> {
-        self.0.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    fn dials(&self) -> MutexGuard<'_, HashMap<(Target, Way), usize>> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn experience(&self) -> MutexGuard<'_, Experience> {
+        self.experience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A dial under way. However it ends, those who wait for it hear of it.
 struct Begun {
-    ahead: Ahead,
+    race: Arc<Race>,
     target: Target,
+    way: Way,
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let mut dials = self.ahead.dials();
-        if let Some(count) = dials.get_mut(&self.target) {
+        let mut dials = self.race.dials();
+        if let Some(count) = dials.get_mut(&(self.target, self.way)) {
             *count -= 1;
             if *count == 0 {
-                dials.remove(&self.target);
+                dials.remove(&(self.target, self.way));
             }
         }
         drop(dials);
-        self.ahead.0.ended.notify_waiters();
+        self.race.ended.notify_waiters();
     }
 }
 
-/// A transport in a race, and its place.
-#[derive(Debug)]
+/// A transport that dials over TCP and QUIC, one after the other.
+///
+/// Nothing may stand between it and the Swarm that puts off a dial: the Swarm asks for all dials to a peer before it lets
+/// any of them begin, so those who wait know for whom.
 pub(crate) struct HeadStart<T> {
     inner: T,
-    ahead: Ahead,
-    /// How long it waits for those ahead at most; none if it goes first.
-    waits: Option<Duration>,
+    race: Arc<Race>,
+    /// Whether what is dialled now is for a question of the overlay.
+    is_question: Arc<AtomicBool>,
+    is_far: fn(&Multiaddr) -> bool,
 }
 
 impl<T> HeadStart<T> {
-    /// One that others wait for.
-    pub(crate) fn first(inner: T, ahead: Ahead) -> Self {
-        Self { inner, ahead, waits: None }
+    /// One that is told by `is_question` whether what is dialled now is for a question of the overlay.
+    pub(crate) fn new(inner: T, is_question: Arc<AtomicBool>) -> Self {
+        Self::with_far(inner, is_question, |address| AddressClass::of(address) == AddressClass::Global)
     }
 
-    /// One that lets those `ahead` go first, for as long as `waits`.
-    pub(crate) fn later(inner: T, ahead: Ahead, waits: Duration) -> Self {
-        Self { inner, ahead, waits: Some(waits) }
+    pub(super) fn with_far(inner: T, is_question: Arc<AtomicBool>, is_far: fn(&Multiaddr) -> bool) -> Self {
+        Self { inner, race: Arc::default(), is_question, is_far }
+    }
+
+    /// Which way goes first where there are both.
+    fn first_to(&self, address: &Multiaddr) -> Way {
+        let is_question = self.is_question.load(Ordering::Relaxed);
+        if is_question && (self.is_far)(address) && self.race.experience().favours_quic(Instant::now()) {
+            Way::Quic
+        } else {
+            Way::Tcp
+        }
     }
 }
 
@@ -144,24 +202,30 @@ where
         address: Multiaddr,
         options: DialOpts,
     ) -> Result<Self::Dial, TransportError<T::Error>> {
-        let target = Target::of(&address);
+        let (target, first) = (Target::of(&address), self.first_to(&address));
+        let way = Way::of(&address);
         let dial = self.inner.dial(address, options)?;
-        let ahead = self.ahead.clone();
-        Ok(match self.waits {
-            None => {
-                // The Swarm asks for all dials to a peer before it lets any of them begin, so this one is known by then.
-                let begun = ahead.begin(target);
-                Box::pin(async move {
-                    let _begun = begun;
-                    dial.await
-                })
-            }
-            Some(waits) => Box::pin(async move {
+        let Some(way) = way else { return Ok(Box::pin(dial)) };
+        let race = self.race.clone();
+        let begun = (way == first).then(|| race.clone().begin(target, way));
+        Ok(Box::pin(async move {
+            let mut came_second = false;
+            if begun.is_none() {
                 // Too long is long enough.
-                let _ = tokio::time::timeout(waits, ahead.is_over(target)).await;
-                dial.await
-            }),
-        })
+                let over = tokio::time::timeout(way.waits(), race.is_over(target, first)).await;
+                came_second = over.unwrap_or(true);
+            }
+            let done = dial.await;
+            if done.is_ok() {
+                match way {
+                    Way::Quic => race.experience().quic_answered(),
+                    Way::Tcp if came_second => race.experience().tcp_instead(Instant::now()),
+                    Way::Tcp => {}
+                }
+            }
+            drop(begun);
+            done
+        }))
     }
 
     fn poll(
