@@ -1,7 +1,7 @@
 //! Decides which nodes of the table we stay connected to: a few, spread over all positions.
 //!
-//! A lookup that had to dial for its first question would wait for three round trips before it knows more than we do. One
-//! of these nodes answers after one, and is at least as near to any key as its place is wide.
+//! A lookup that had to dial for its first question would wait for two round trips or three before it knows more than we do.
+//! One of these nodes answers after one, and is at least as near to any key as its place is wide.
 //!
 //! Owns: who holds which place.  Hears: connections that came and went, whom the table offers, the time.
 //! Tells: which places are vacant.

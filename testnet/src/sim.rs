@@ -44,8 +44,9 @@ pub struct Args {
     /// Milliseconds of a round trip between any two nodes
     #[arg(long, global = true, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=1000))]
     rtt: u32,
-    /// Round trips before a new connection carries bytes: 2 for TCP and TLS 1.3, 1 for QUIC
-    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=3))]
+    /// Round trips before a new connection carries bytes: 1 for QUIC, over which nodes ask those far away, and 2 for TCP
+    /// and TLS 1.3
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=3))]
     handshake: u32,
     /// Write the results to this file as JSON
     #[arg(long, global = true)]

@@ -26,7 +26,7 @@ const BACKLOG: usize = 1024;
 pub(crate) struct Way {
     /// From any host to any other one.
     pub(crate) one_way: Duration,
-    /// Round trips before a new connection carries its first byte: TCP and TLS 1.3 need two.
+    /// Round trips before a new connection carries its first byte: QUIC needs one, TCP and TLS 1.3 need two.
     pub(crate) handshake: u32,
 }
 
