@@ -87,10 +87,15 @@ impl Broken {
 struct Doubts(HashMap<Digest, Instant>);
 
 impl Doubts {
-    /// Whether to read this content again now.
+    /// Whether to read this content again now. A complaint that comes too soon does not put off the next one that counts:
+    /// whoever complains for nothing all the time would keep others from being heard.
     fn admit(&mut self, digest: Digest, now: Instant) -> bool {
         self.0.retain(|_, checked| now.saturating_duration_since(*checked) < DOUBT_AGAIN);
-        self.0.len() < REMEMBERED_CONTENTS && self.0.insert(digest, now).is_none()
+        let is_due = self.0.len() < REMEMBERED_CONTENTS && !self.0.contains_key(&digest);
+        if is_due {
+            self.0.insert(digest, now);
+        }
+        is_due
     }
 }
 
@@ -227,6 +232,15 @@ mod tests {
     use std::{io, path::PathBuf};
 
     use super::*;
+
+    #[test]
+    fn complaints_that_come_too_soon_do_not_put_off_the_next_check() {
+        let (digest, start) = (Digest::of(b"x"), Instant::now());
+        let mut doubts = Doubts::default();
+        assert!(doubts.admit(digest, start));
+        assert!(!doubts.admit(digest, start + DOUBT_AGAIN * 3 / 4));
+        assert!(doubts.admit(digest, start + DOUBT_AGAIN));
+    }
 
     #[tokio::test]
     async fn broken_content_is_told_once_for_each_state_and_a_passing_failure_never() {
