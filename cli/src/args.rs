@@ -12,7 +12,9 @@ use shoal_node::{Announce, Builder, ErrorKind, Multiaddr, NetworkName, Node, Rat
 use crate::{commands::Command, failure::Failure};
 
 pub(crate) use layers::{Rejected, command, failure_of, parse};
-pub(crate) use values::{Globs, Speed, duration, globs, link_text, own_address, peer_address, share_name};
+pub(crate) use values::{
+    Globs, Speed, cid_of_file, duration, globs, link_text, own_address, peer_address, share_name,
+};
 
 /// What to do about a node that runs otherwise than it should.
 const STOP_IT: &str = "stop it with `shoal stop`, or use another --home";

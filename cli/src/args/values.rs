@@ -1,8 +1,14 @@
 //! Values of options as people write them.
 
-use std::{convert::Infallible, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
-use shoal_node::{Link, Multiaddr, ParseLinkError, Rate};
+use shoal_node::{Cid, Kind, Link, Multiaddr, ParseCidError, ParseLinkError, Rate};
 
 /// The longest time that an option takes: a year, far from where adding it to a clock overflows.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -84,8 +90,34 @@ impl FromStr for Speed {
 }
 
 /// Lets through what names content, as it was written.
-pub(crate) fn link_text(text: &str) -> Result<String, ParseLinkError> {
-    text.parse::<Link>().map(|_| text.to_owned())
+pub(crate) fn link_text(text: &str) -> Result<String, String> {
+    let wrong = |error: ParseLinkError| meant(text).unwrap_or_else(|| error.to_string());
+    text.parse::<Link>().map(|_| text.to_owned()).map_err(wrong)
+}
+
+/// What somebody means who writes this where a CID or a ticket belongs.
+fn meant(text: &str) -> Option<String> {
+    let is_directory = |cid: &str| cid.parse::<Cid>().is_ok_and(|cid| cid.kind() == Kind::Directory);
+    match text.split_once('/') {
+        Some((cid, path)) if is_directory(cid) && !path.is_empty() => {
+            Some(format!("`shoal get {cid} --include '{path}'` fetches one file of a directory"))
+        }
+        _ if Path::new(text).exists() => Some(
+            "this is a file or folder here and no CID; `shoal publish` shares it and prints its CID".into(),
+        ),
+        _ => None,
+    }
+}
+
+/// Reads the CID that stands behind a path.
+pub(crate) fn cid_of_file(text: &str) -> Result<Cid, String> {
+    text.parse().map_err(|error: ParseCidError| {
+        if Path::new(text).exists() {
+            "this is a file or folder here; its place is before the CID".into()
+        } else {
+            error.to_string()
+        }
+    })
 }
 
 /// Globs that were separated by commas.
@@ -123,7 +155,21 @@ pub(crate) fn share_name(text: &str) -> Result<String, String> {
 /// Reads a multiaddr of this node.
 pub(crate) fn own_address(text: &str) -> Result<Multiaddr, String> {
     text.parse().map_err(|_| {
-        "expected a multiaddr like /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1".into()
+        let port =
+            text.trim_start_matches(':').parse::<u16>().map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
+        match port.or_else(|_| text.parse::<SocketAddr>()) {
+            Ok(address) => {
+                let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+                format!(
+                    "expected a multiaddr, which here is /{family}/{}/tcp/{}",
+                    address.ip(),
+                    address.port()
+                )
+            }
+            Err(_) => {
+                "expected a multiaddr like /ip4/0.0.0.0/tcp/4001 or /ip4/0.0.0.0/udp/4001/quic-v1".into()
+            }
+        }
     })
 }
 

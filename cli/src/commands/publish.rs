@@ -7,6 +7,7 @@ use std::{
 
 use futures::StreamExt;
 use shoal_gateway::json::{self, Announced, Event, Published};
+use shoal_node::Link;
 
 use crate::{
     Context, WithoutReader,
@@ -62,6 +63,7 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
     if args.name.is_some() && args.paths.len() > 1 {
         return Err(usage("--name names one PATH, and there are several").hint("publish them one by one"));
     }
+    refuse_links(&args.paths)?;
     if args.only_hash {
         return only_hash(cx, args).await;
     }
@@ -74,6 +76,17 @@ pub(crate) async fn run(cx: &Context, args: &Args) -> Result<(), Failure> {
         }
     })
     .await
+}
+
+/// Says what to do with the name of content that somebody else publishes.
+fn refuse_links(paths: &[PathBuf]) -> Result<(), Failure> {
+    let is_link = |text: &str| text.parse::<Link>().is_ok();
+    let gone = paths.iter().filter(|path| path.symlink_metadata().is_err());
+    match gone.filter_map(|path| path.to_str()).find(|text| is_link(text)) {
+        Some(link) => Err(usage(format!("{link} names content and is no path here"))
+            .hint(format!("`shoal get {link}` fetches it; what is fetched is shared from then on"))),
+        None => Ok(()),
+    }
 }
 
 async fn publish(cx: &Context, args: &Args, paths: &[String], session: &Session) -> Result<(), Failure> {

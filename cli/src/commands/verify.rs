@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use shoal_gateway::json::{Event, Verified};
 use shoal_node::Cid;
 
-use crate::{Context, failure::Failure, places::absolute};
+use crate::{Context, args::cid_of_file, failure::Failure, places::absolute};
 
 /// Check that a file or directory has the name that it should have
 ///
@@ -16,6 +16,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     path: PathBuf,
     /// A CID in any of its forms, or the digest that b3sum prints
+    #[arg(value_parser = cid_of_file)]
     cid: Cid,
 }
 

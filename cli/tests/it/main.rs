@@ -11,3 +11,4 @@ mod named_peers;
 mod output;
 mod same_target;
 mod sandbox;
+mod slips;
