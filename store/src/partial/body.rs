@@ -170,13 +170,14 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes all that was written durable, and tells what the file looks like now; like nothing that it can be where
-    /// somebody else writes to it too, so that it is read again before that is believed.
+    /// Makes all that was written durable, and tells what the file looked like after our last write; like nothing that it
+    /// can be where somebody else wrote to it, before or since, so that it is read again before that is believed.
     pub(crate) fn sync(&self) -> io::Result<Stamp> {
         self.data.sync_data()?;
         self.pairs.sync_data()?;
-        let stamp = Stamp::of(&self.data.metadata()?);
-        Ok(if lock(&self.writer).touched { Stamp { inode: 0, ..stamp } } else { stamp })
+        let mut writer = lock(&self.writer);
+        writer.look(&self.data)?;
+        Ok(if writer.touched { Stamp { inode: 0, ..writer.stamp } } else { writer.stamp })
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

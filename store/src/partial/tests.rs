@@ -248,18 +248,23 @@ fn what_another_program_wrote_to_a_part_is_received_again() {
 
 #[test]
 fn a_part_that_another_program_wrote_to_is_read_again_when_it_is_opened_again() {
-    let home = Home::new();
-    let store = home.open();
-    let sender = Sender::new(pattern(LONG, 1));
-    let part = home.path(".file.shoal-part");
-    let partial = store.partial(&sender.digest, &part).unwrap();
-    sender.send(&partial, &GroupRanges::all(10)).unwrap();
-    overwrite(&part, b"not what was sent", 20_000);
-    sender.send(&partial, &GroupRanges::from(10..11)).unwrap();
-    partial.sync().unwrap();
-    drop(partial);
-    let partial = store.partial(&sender.digest, &part).unwrap();
-    assert_eq!(partial.have(), GroupRanges::from_iter([0..1, 2..11]));
+    // What they write after our last write shows as well as what they write between two.
+    for rest in [GroupRanges::empty(), GroupRanges::from(10..11)] {
+        let home = Home::new();
+        let store = home.open();
+        let sender = Sender::new(pattern(LONG, 1));
+        let part = home.path(".file.shoal-part");
+        let partial = store.partial(&sender.digest, &part).unwrap();
+        sender.send(&partial, &GroupRanges::all(10)).unwrap();
+        overwrite(&part, b"not what was sent", 20_000);
+        if !rest.is_empty() {
+            sender.send(&partial, &rest).unwrap();
+        }
+        partial.sync().unwrap();
+        drop(partial);
+        let partial = store.partial(&sender.digest, &part).unwrap();
+        assert_eq!(partial.have(), GroupRanges::from_iter([0..1, 2..10 + rest.len()]));
+    }
 }
 
 #[test]
