@@ -114,6 +114,7 @@ struct Connection {
     path: Path,
     /// Where the other end is.
     machine: Option<IpAddr>,
+    since: Instant,
     slots: Slots,
 }
 
@@ -234,10 +235,11 @@ impl Behaviour {
             id: event.connection_id,
             path: Path::of(event.endpoint),
             machine: beside::machine(event.endpoint.get_remote_address()),
+            since: Instant::now(),
             slots: Slots::new(self.freed.clone()),
         });
         if matches!(peer.dial, Dial::Ours(ours) if ours == event.connection_id) {
-            peer.connected_by_us(Instant::now());
+            peer.connected_by_us();
         }
         peer.dial = Dial::None;
         peer.rank();
@@ -246,7 +248,11 @@ impl Behaviour {
 
     fn on_closed(&mut self, event: ConnectionClosed<'_>) {
         if let Some(peer) = self.peers.get_mut(&event.peer_id) {
-            peer.connections.retain(|connection| connection.id != event.connection_id);
+            let is_it = |connection: &Connection| connection.id == event.connection_id;
+            if let Some(at) = peer.connections.iter().position(is_it) {
+                let lost = peer.connections.remove(at);
+                peer.lost(&lost, Instant::now());
+            }
             peer.rank();
         }
         self.advance(event.peer_id);

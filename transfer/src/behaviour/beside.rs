@@ -19,8 +19,16 @@ use super::{Connection, Peer};
 /// trips; where it is dropped without a word, a transfer begins so much later.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a peer that did not answer over TCP is not dialled so again. Without it each stream to it would dial.
+/// How long a peer that did not answer over TCP is not dialled so again, the first time. Without it each stream to it would
+/// dial.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// How often that time doubles at most: to an hour.
+const MAX_DOUBLINGS: u32 = 6;
+
+/// A connection that ends sooner was not wanted: a peer that has too many can say so only after the handshake. One that is
+/// idle lives longer.
+const EARLY: Duration = Duration::from_secs(5);
 
 /// Addresses that are dialled beside a connection: one machine, of which a port or two may be told.
 const MAX_ADDRESSES: usize = 4;
@@ -46,32 +54,44 @@ impl Path {
     }
 }
 
-/// A dial over TCP to a peer that is connected over QUIC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Beside {
-    #[default]
-    None,
-    /// Streams wait for it.
-    Awaited(ConnectionId),
-    /// It has taken too long for that.
-    Late(ConnectionId),
-    Failed(Instant),
+/// A dial over TCP to a peer that is connected over QUIC, and what became of those before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside {
+    under_way: Option<ConnectionId>,
+    /// Whether streams wait for it: not where it failed before, nor where it takes too long.
+    is_awaited: bool,
+    /// Dials in a row that led to nothing.
+    failures: u32,
+    /// When the next one may be made.
+    not_before: Option<Instant>,
 }
 
 impl Beside {
-    /// Notes that nobody waits for it any longer.
-    pub(super) fn is_late(&mut self) {
-        if let Self::Awaited(id) = *self {
-            *self = Self::Late(id);
-        }
+    fn may_try(&self, now: Instant) -> bool {
+        self.under_way.is_none() && self.not_before.is_none_or(|at| at <= now)
     }
 
-    fn may_try(self, now: Instant) -> bool {
-        match self {
-            Self::None => true,
-            Self::Awaited(_) | Self::Late(_) => false,
-            Self::Failed(at) => now.saturating_duration_since(at) >= AGAIN,
-        }
+    fn begin(&mut self, dial: ConnectionId) {
+        self.under_way = Some(dial);
+        self.is_awaited = self.failures == 0;
+    }
+
+    /// Notes that nobody waits for it any longer.
+    pub(super) fn is_late(&mut self) {
+        self.is_awaited = false;
+    }
+
+    /// Notes that the peer is connected over TCP.
+    fn connected(&mut self) {
+        self.under_way = None;
+        self.is_awaited = false;
+    }
+
+    fn fail(&mut self, now: Instant) {
+        self.under_way = None;
+        self.is_awaited = false;
+        self.not_before = Some(now + AGAIN * 2_u32.pow(self.failures.min(MAX_DOUBLINGS)));
+        self.failures = self.failures.saturating_add(1);
     }
 }
 
@@ -80,10 +100,22 @@ impl Peer {
         self.connections.iter().map(|connection| connection.path).max()
     }
 
-    /// Notes the end of a dial that was made for a stream. It tried TCP first, so where it led to QUIC there is no other way.
-    pub(super) fn connected_by_us(&mut self, now: Instant) {
+    /// Notes the end of a dial that was made for a stream. It tried TCP first: where it led to QUIC, nothing waits for TCP.
+    pub(super) fn connected_by_us(&mut self) {
         if self.connections.last().is_some_and(|last| last.path == Path::Quic) {
-            self.beside = Beside::Failed(now);
+            self.beside.failures = self.beside.failures.max(1);
+        }
+    }
+
+    /// Notes the end of a connection that is not in the list any more.
+    pub(super) fn lost(&mut self, lost: &Connection, now: Instant) {
+        if lost.path != Path::Best || self.best_path() == Some(Path::Best) {
+            return;
+        }
+        if now.saturating_duration_since(lost.since) < EARLY {
+            self.beside.fail(now);
+        } else {
+            self.beside = Beside::default();
         }
     }
 
@@ -94,20 +126,20 @@ impl Peer {
             connection.slots.outdo(connection.path < best);
         }
         if best == Path::Best {
-            self.beside = Beside::None;
+            self.beside.connected();
         }
     }
 
     /// Whether a stream had better wait than be opened on this connection, which is the best one.
     pub(super) fn is_worth_waiting(&self, connection: &Connection) -> bool {
-        matches!(self.beside, Beside::Awaited(_)) && connection.slots.used() > 0
+        self.beside.is_awaited && connection.slots.used() > 0
     }
 
     /// Notes those addresses over TCP that lead to a machine where the peer is known to be. Others may lead anywhere.
     pub(super) fn learn(&mut self, addresses: &[Multiaddr]) {
-        for address in addresses.iter().filter(|address| is_tcp(address)) {
-            if self.tcp.len() < MAX_ADDRESSES && self.is_at(address) && !self.tcp.contains(address) {
-                self.tcp.push(address.clone());
+        for address in addresses.iter().filter_map(over_tcp) {
+            if self.tcp.len() < MAX_ADDRESSES && self.is_at(&address) && !self.tcp.contains(&address) {
+                self.tcp.push(address);
             }
         }
     }
@@ -128,21 +160,23 @@ impl Peer {
             return None;
         }
         let opts = DialOpts::peer_id(id).condition(PeerCondition::Always).addresses(addresses).build();
-        self.beside = Beside::Awaited(opts.connection_id());
+        self.beside.begin(opts.connection_id());
         Some(opts)
     }
 
     /// Notes that a dial failed, which may be that one.
     pub(super) fn not_beside(&mut self, connection: ConnectionId, now: Instant) {
-        if matches!(self.beside, Beside::Awaited(id) | Beside::Late(id) if id == connection) {
-            self.beside = Beside::Failed(now);
+        if self.beside.under_way == Some(connection) {
+            self.beside.fail(now);
         }
     }
 }
 
-fn is_tcp(address: &Multiaddr) -> bool {
-    let mut parts = address.iter().skip(1);
-    matches!(parts.next(), Some(Protocol::Tcp(_))) && matches!(parts.next(), None | Some(Protocol::P2p(_)))
+/// An address over TCP, without the peer's id.
+fn over_tcp(address: &Multiaddr) -> Option<Multiaddr> {
+    let mut parts = address.iter();
+    let (machine, Some(port @ Protocol::Tcp(_))) = (parts.next()?, parts.next()) else { return None };
+    matches!(parts.next(), None | Some(Protocol::P2p(_))).then(|| Multiaddr::empty().with(machine).with(port))
 }
 
 /// The machine that an address names.

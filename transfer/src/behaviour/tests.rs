@@ -1,5 +1,7 @@
 //! Which connection is taken, and what is kept of those that are gone.
 
+use std::time::Duration;
+
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::NetworkBehaviour;
 
@@ -7,7 +9,8 @@ use super::*;
 
 fn connection(id: usize, path: Path) -> Connection {
     let id = ConnectionId::new_unchecked(id);
-    Connection { id, path, machine: Some([45, 0, 0, 1].into()), slots: Slots::new(Freed::default()) }
+    let (machine, slots) = (Some([45, 0, 0, 1].into()), Slots::new(Freed::default()));
+    Connection { id, path, machine, since: Instant::now(), slots }
 }
 
 #[test]
@@ -105,7 +108,9 @@ fn long_answers_move_to_tcp_and_the_first_byte_does_not_wait() {
 fn without_tcp_all_goes_over_quic() {
     let (id, now) = (PeerId::random(), Instant::now());
     let mut peer = Peer { connections: vec![connection(0, Path::Quic)], ..Peer::default() };
-    peer.learn(&["/ip4/45.0.0.1/tcp/4001".parse().unwrap()]);
+    let address: Multiaddr = "/ip4/45.0.0.1/tcp/4001".parse().unwrap();
+    peer.learn(&[address.clone(), address.clone().with_p2p(id).unwrap()]);
+    assert_eq!(peer.tcp, [address], "it is one address, with the peer's name or without");
     let _first = peer.connections[0].slots.take();
     let dial = peer.dial_beside(id, now).unwrap().connection_id();
     assert!(peer.best_connection(9).is_none());
@@ -114,5 +119,29 @@ fn without_tcp_all_goes_over_quic() {
     peer.not_beside(dial, now);
     assert!(peer.best_connection(9).is_some());
     assert!(peer.dial_beside(id, now).is_none(), "it is not tried again at once");
-    assert!(peer.dial_beside(id, now + std::time::Duration::from_secs(60)).is_some());
+    let later = now + Duration::from_secs(60);
+    let dial = peer.dial_beside(id, later).unwrap().connection_id();
+    assert!(peer.best_connection(9).is_some(), "nobody waits for what failed before");
+    peer.not_beside(dial, later);
+    assert!(peer.dial_beside(id, later + Duration::from_secs(60)).is_none(), "longer each time");
+    assert!(peer.dial_beside(id, later + Duration::from_secs(120)).is_some());
+}
+
+#[test]
+fn a_peer_that_ends_the_connection_beside_at_once_is_left_alone() {
+    let id = PeerId::random();
+    let mut peer = Peer { connections: vec![connection(0, Path::Quic)], ..Peer::default() };
+    peer.learn(&["/ip4/45.0.0.1/tcp/4001".parse().unwrap()]);
+    let _first = peer.connections[0].slots.take();
+    assert!(peer.dial_beside(id, Instant::now()).is_some());
+    for lasts in [Duration::from_secs(1), Duration::from_secs(30)] {
+        peer.connections.push(connection(1, Path::Best));
+        peer.rank();
+        let lost = peer.connections.pop().unwrap();
+        let now = lost.since + lasts;
+        peer.lost(&lost, now);
+        peer.rank();
+        assert!(peer.best_connection(9).is_some(), "there is QUIC");
+        assert_eq!(peer.dial_beside(id, now).is_some(), lasts > Duration::from_secs(5));
+    }
 }
