@@ -101,15 +101,13 @@ impl Race {
         Begun { race: self, target, way }
     }
 
-    /// Waits until nobody dials `target` this way; false when nobody did.
-    async fn is_over(&self, target: Target, way: Way) -> bool {
-        let mut is_under_way = false;
+    /// Waits until nobody dials `target` this way.
+    async fn is_over(&self, target: Target, way: Way) {
         loop {
             let ended = self.ended.notified();
             if !self.dials().contains_key(&(target, way)) {
-                return is_under_way;
+                return;
             }
-            is_under_way = true;
             ended.await;
         }
     }
@@ -209,17 +207,16 @@ where
         let race = self.race.clone();
         let begun = (way == first).then(|| race.clone().begin(target, way));
         Ok(Box::pin(async move {
-            let mut came_second = false;
+            let mut was_silent = false;
             if begun.is_none() {
                 // Too long is long enough.
-                let over = tokio::time::timeout(way.waits(), race.is_over(target, first)).await;
-                came_second = over.unwrap_or(true);
+                was_silent = tokio::time::timeout(way.waits(), race.is_over(target, first)).await.is_err();
             }
             let done = dial.await;
             if done.is_ok() {
                 match way {
                     Way::Quic => race.experience().quic_answered(),
-                    Way::Tcp if came_second => race.experience().tcp_instead(Instant::now()),
+                    Way::Tcp if was_silent => race.experience().tcp_instead(target, Instant::now()),
                     Way::Tcp => {}
                 }
             }

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-/// Peers in a row that were reached over TCP while QUIC got no answer. One alone may be behind a wall of its own.
-const TOLERATED: u32 = 3;
+use super::Target;
+
+/// Peers in a row that were reached over TCP while QUIC got no answer. Some are behind a wall of their own: of every five
+/// one, this many in a row come once in thousands of dials.
+pub(super) const TOLERATED: usize = 5;
 /// How long TCP goes first then. Without an end, a machine that has left such a network would never find out.
 const MISTRUST: Duration = Duration::from_secs(10 * 60);
 
 /// What became of dials over QUIC.
 #[derive(Debug, Default)]
 pub(super) struct Experience {
-    missed: u32,
+    /// Whom it did not reach since it last reached anybody.
+    missed: Vec<Target>,
     mistrusted: Option<Instant>,
 }
 
@@ -25,10 +29,12 @@ impl Experience {
         *self = Self::default();
     }
 
-    /// Notes that somebody was reached over TCP, although QUIC had gone first.
-    pub(super) fn tcp_instead(&mut self, now: Instant) {
-        self.missed = self.missed.saturating_add(1);
-        if self.missed >= TOLERATED {
+    /// Notes that somebody was reached over TCP, while QUIC had gone first and was silent.
+    pub(super) fn tcp_instead(&mut self, target: Target, now: Instant) {
+        if self.missed.len() < TOLERATED && !self.missed.contains(&target) {
+            self.missed.push(target);
+        }
+        if self.missed.len() >= TOLERATED {
             self.mistrusted = Some(now);
         }
     }
@@ -36,31 +42,36 @@ impl Experience {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::PeerId;
+
     use super::*;
 
     #[test]
     fn quic_that_never_answers_is_not_waited_for_until_a_while_has_passed() {
         let (mut experience, now) = (Experience::default(), Instant::now());
-        for _ in 1..TOLERATED {
-            experience.tcp_instead(now);
-            assert!(experience.favours_quic(now));
+        let peers: Vec<_> = (0..TOLERATED).map(|_| Target::Peer(PeerId::random())).collect();
+        for peer in &peers[1..] {
+            experience.tcp_instead(*peer, now);
+            experience.tcp_instead(*peer, now);
+            assert!(experience.favours_quic(now), "one peer counts once");
         }
-        experience.tcp_instead(now);
+        experience.tcp_instead(peers[0], now);
         assert!(!experience.favours_quic(now));
         assert!(!experience.favours_quic(now + MISTRUST - Duration::from_secs(1)));
         assert!(experience.favours_quic(now + MISTRUST));
         // One more of them is enough by then.
-        experience.tcp_instead(now + MISTRUST);
+        experience.tcp_instead(peers[0], now + MISTRUST);
         assert!(!experience.favours_quic(now + MISTRUST));
     }
 
     #[test]
     fn one_answer_makes_up_for_all_that_was_missed() {
         let (mut experience, now) = (Experience::default(), Instant::now());
-        (0..TOLERATED).for_each(|_| experience.tcp_instead(now));
+        (0..TOLERATED).for_each(|_| experience.tcp_instead(Target::Peer(PeerId::random()), now));
+        assert!(!experience.favours_quic(now));
         experience.quic_answered();
         assert!(experience.favours_quic(now));
-        experience.tcp_instead(now);
+        experience.tcp_instead(Target::Unknown, now);
         assert!(experience.favours_quic(now));
     }
 }

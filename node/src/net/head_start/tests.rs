@@ -6,7 +6,7 @@ use futures::{FutureExt as _, channel::oneshot};
 use libp2p::core::{Endpoint, transport::PortUse};
 use tokio::time::Instant as Time;
 
-use super::*;
+use super::{experience::TOLERATED, *};
 
 const OPTIONS: DialOpts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
 
@@ -124,7 +124,7 @@ async fn where_no_peer_is_named_its_machine_counts() {
 async fn where_quic_is_never_answered_tcp_goes_first_for_a_while() {
     let mut both = HeadStart::new(Fake::default(), Arc::new(AtomicBool::new(true)));
     let mut waits = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..TOLERATED + 2 {
         let peer = PeerId::random();
         let (_never, ended) = oneshot::channel();
         both.inner.0.insert(at(QUIC, peer), ended);
@@ -137,7 +137,8 @@ async fn where_quic_is_never_answered_tcp_goes_first_for_a_while() {
         };
         waits.push(began - started);
     }
-    assert_eq!(waits, [TCP_WAITS, TCP_WAITS, TCP_WAITS, Duration::ZERO, Duration::ZERO]);
+    assert!(waits[..TOLERATED].iter().all(|waited| *waited == TCP_WAITS), "{waits:?}");
+    assert_eq!(waits[TOLERATED..], [Duration::ZERO; 2]);
 }
 
 #[tokio::test]
