@@ -31,10 +31,21 @@ pub struct Awaited {
 
 /// Waits until nobody else fills the part of this target. Tells whether somebody did.
 pub(super) async fn wait(task: &Task, target: &Path) -> Result<bool, GetError> {
+    wait_for(task, target, &target::part_of(target, &task.cid)).await
+}
+
+/// Waits until nobody else fills `part`, the part of this target or of one of its files, which was in use a moment ago.
+pub(super) async fn wait_for_used(task: &Task, target: &Path, part: &Path) -> Result<(), GetError> {
+    // Whoever has it may be gone by now, or not be found under this path.
+    tokio::time::sleep(LOOK_EVERY).await;
+    wait_for(task, target, part).await.map(drop)
+}
+
+async fn wait_for(task: &Task, target: &Path, part: &Path) -> Result<bool, GetError> {
     let start = Instant::now();
     let (mut waited, mut said) = (false, None);
     loop {
-        let Some(filler) = filler(task, target).await? else {
+        let Some(filler) = filler(task, part).await? else {
             if said.is_some() {
                 task.reporter.stage(Stage::Finding);
             }
@@ -55,10 +66,13 @@ pub(super) async fn wait(task: &Task, target: &Path) -> Result<bool, GetError> {
 
 /// Whether another process fills the part of this target.
 pub(super) async fn another_process(task: &Task, target: &Path) -> Result<bool, GetError> {
-    Ok(matches!(filler(task, target).await?, Some(Filler::Other { .. })))
+    Ok(matches!(filler(task, &target::part_of(target, &task.cid)).await?, Some(Filler::Other { .. })))
 }
 
-async fn filler(task: &Task, target: &Path) -> Result<Option<Filler>, GetError> {
-    let (store, part) = (task.inner.store.clone(), target::part_of(target, &task.cid));
+async fn filler(task: &Task, part: &Path) -> Result<Option<Filler>, GetError> {
+    let (store, part) = (task.inner.store.clone(), part.to_owned());
     task.blocking(move || store.filler(&part)).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,10 @@ pub(super) async fn place(task: &Task, order: &Order) -> Result<Placed, GetError
             Kind::Directory => directory::place(task, order, target.clone()).await,
         };
         let placed = match placed {
-            Err(GetError::Busy { .. }) => continue,
+            Err(GetError::Busy { path }) => {
+                others::wait_for_used(task, &target, &path).await?;
+                continue;
+            }
             Err(GetError::Foreign { .. }) if others::another_process(task, &target).await? => continue,
             placed => placed?,
         };
