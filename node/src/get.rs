@@ -42,7 +42,7 @@ pub use self::{
     target::Replace,
 };
 use self::{place::place, progress::Reporter, task::Task};
-use crate::{config::DEFAULT_TIMEOUT, events::Event, hint::Hint, inner::Inner, job::Job, node::Node};
+use crate::{events::Event, hint::Hint, inner::Inner, job::Job, node::Node};
 
 /// A get under way: snapshots of its progress, then what was fetched.
 pub type Get = Job<GetProgress, Result<Fetched, GetError>>;
@@ -94,7 +94,8 @@ struct Order {
     include: Option<GlobSet>,
     replace: Replace,
     seed: bool,
-    timeout: Duration,
+    /// As far as it was said.
+    timeout: Option<Duration>,
     hints: Vec<Hint>,
     down: Option<Rate>,
 }
@@ -125,7 +126,7 @@ impl GetRequest {
             include: None,
             replace: Replace::Never,
             seed: true,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: None,
             hints,
             down: None,
         };
@@ -157,9 +158,10 @@ impl GetRequest {
         self
     }
 
-    /// How long to wait without any verified progress. [`DEFAULT_TIMEOUT`] by default.
+    /// How long to wait without any verified progress. [`DEFAULT_TIMEOUT`](crate::DEFAULT_TIMEOUT) by default, which is not for the wait for another
+    /// get to the same target: that one ends only if a time is given here, after no less than that without any bytes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.job.timeout = timeout;
+        self.job.timeout = Some(timeout);
         self
     }
 

@@ -66,7 +66,7 @@ pub use db::StoreError;
 pub use directory::{Member, PartialDirectory, SmallFile, Standing};
 pub use finish::{FinishError, FinishOptions, Replace};
 pub use observe::{Cancel, PublishObserver};
-pub use partial::{Filler, Partial, PartialError, Verified, WriteError};
+pub use partial::{Filled, Filler, Partial, PartialError, Verified, WriteError};
 pub use publish::{PublishError, PublishOptions, Published, hash_only};
 pub use share::{Announceable, Label, Selector, Share, ShareState};
 pub use store::{OpenError, Store};

@@ -30,7 +30,7 @@ mod tests;
 pub(crate) use body::Body;
 use body::Disk;
 pub use error::{PartialError, WriteError};
-pub use filling::Filler;
+pub use filling::{Filled, Filler};
 pub(crate) use part::{Folder, PartFile, PartTrouble};
 
 /// Longest blob that is kept in memory until it is whole: what a kill can cost, and what each of some dozens

@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use shoal_content::{Cid, ManifestError, RelPath};
 use shoal_store::{FinishError, PartialError, WriteError};
 
-use super::progress::Dropped;
+use super::{others::Awaited, progress::Dropped};
 use crate::{error::ErrorKind, hint::Unreached, human::human_size};
 
 /// Why content could not be fetched.
@@ -139,6 +139,14 @@ pub enum GetError {
         /// What went wrong with each source.
         dropped: Vec<Dropped>,
     },
+    /// Somebody else is saving to the same target, and received nothing for as long as the caller was ready to wait.
+    #[error("{other}, and has received nothing for {} s", waited.as_secs())]
+    Stalled {
+        /// Who.
+        other: Awaited,
+        /// How long that was.
+        waited: Duration,
+    },
     /// The node stopped first.
     #[error("the node stopped before the get was done")]
     Stopped,
@@ -175,7 +183,7 @@ impl GetError {
             | Self::PartGone { .. }
             | Self::Store(_) => ErrorKind::Disk,
             Self::Busy { .. } => ErrorKind::InUse,
-            Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::TimedOut { .. } | Self::Stalled { .. } => ErrorKind::TimedOut,
             Self::Stopped => ErrorKind::Interrupted,
         }
     }
@@ -213,6 +221,9 @@ impl GetError {
                 Some("free some space and run it again: what has arrived is kept".into())
             }
             Self::Busy { .. } => Some("wait for the other get to end".into()),
+            Self::Stalled { .. } => {
+                Some("end that, or use -o with another path, or wait longer with --timeout".into())
+            }
             Self::TimedOut { .. } => Some("run it again: what has arrived is kept".into()),
             _ => None,
         }

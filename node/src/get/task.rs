@@ -20,7 +20,9 @@ use super::{
     progress::Reporter,
     target,
 };
-use crate::{hint::Hint, inner::Inner, job::CancelOnDrop, rates::PacedOpener, seek::Finding};
+use crate::{
+    config::DEFAULT_TIMEOUT, hint::Hint, inner::Inner, job::CancelOnDrop, rates::PacedOpener, seek::Finding,
+};
 
 /// What every step of one get needs.
 pub(super) struct Task {
@@ -35,6 +37,8 @@ pub(super) struct Task {
     /// The streams to holders, shared by all its files.
     pub(super) lines: Arc<Lines>,
     pub(super) timeout: Duration,
+    /// How long to wait for somebody else who saves to the same target and receives nothing; for ever unless it was said.
+    pub(super) patience: Option<Duration>,
     pub(super) hints: Vec<Hint>,
 }
 
@@ -54,7 +58,8 @@ impl Task {
                 down: inner.pacers.down.clone(),
                 own: Limiter::new(order.down),
             })),
-            timeout: order.timeout,
+            timeout: order.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            patience: order.timeout,
             hints: order.hints.clone(),
         }
     }

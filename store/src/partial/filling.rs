@@ -4,12 +4,13 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Weak,
+    sync::{Arc, Weak},
 };
 
 use shoal_content::Cid;
 
-use crate::{Store, files::Handle, finish::Name, lock::lock};
+use super::{Partial, Shared};
+use crate::{Store, files::Handle, finish::Name, lock::lock, stamp::Stamp};
 
 /// Where Linux lists who has locked what.
 const LOCKS: &str = "/proc/locks";
@@ -24,6 +25,15 @@ pub enum Filler {
         /// Its number, where the system tells.
         pid: Option<u32>,
     },
+}
+
+/// How far a part has come. It is another one after anything was received to it, by whomever, as far as that shows on disk;
+/// what this store holds in memory shows too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filled {
+    received: u64,
+    sizes: u64,
+    times: i64,
 }
 
 impl Store {
@@ -42,6 +52,35 @@ impl Store {
             return Some(Filler::ThisStore(cid));
         }
         Some(Filler::Other { pid: holder_of(&found) })
+    }
+
+    /// How far the part file or folder `part` has come. Looks at every file of a folder.
+    pub fn filled(&self, part: &Path) -> Filled {
+        let files = &self.inner.files;
+        let mut filled = Filled::default();
+        let Ok(Name { path, .. }) = Name::new(files, part) else { return filled };
+        // One of these may have become the last clone, which must not go under the lock.
+        let alive: Vec<Arc<Shared>> = lock(&self.inner.live).values().filter_map(Weak::upgrade).collect();
+        for shared in alive {
+            if shared.path().starts_with(&path) {
+                filled.received = filled.received.wrapping_add(Partial { shared }.received());
+            }
+        }
+        // What cannot be looked at, or goes meanwhile, shows nothing.
+        let top = files.stat(&path).map(|metadata| (path, metadata));
+        let mut left: Vec<_> = top.into_iter().collect();
+        while let Some((path, metadata)) = left.pop() {
+            let stamp = Stamp::of(&metadata);
+            filled.sizes = filled.sizes.wrapping_add(stamp.size);
+            filled.times = filled.times.wrapping_add(stamp.ctime_ns);
+            if metadata.is_dir() {
+                let entries = files.list(&path).unwrap_or_default();
+                left.extend(
+                    entries.into_iter().filter_map(|(name, known)| Some((path.join(name), known.ok()?))),
+                );
+            }
+        }
+        filled
     }
 
     fn own(&self, path: &PathBuf) -> Option<Cid> {

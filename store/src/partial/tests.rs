@@ -214,6 +214,48 @@ fn who_fills_a_part_is_known_to_other_stores_for_as_long_as_it_does() {
     assert_eq!(other.filler(&part), None);
 }
 
+#[test]
+fn how_far_a_part_has_come_changes_with_all_that_is_received_to_it() {
+    let (home, others) = (Home::new(), Home::new());
+    let (store, other) = (home.open(), others.open());
+    let (small, long) = (Sender::new(pattern(100_000, 1)), Sender::new(pattern(LONG, 2)));
+    let entry = |name: &str, sender: &Sender| Entry {
+        path: RelPath::parse(name).unwrap(),
+        size: sender.data.len() as u64,
+        digest: sender.digest,
+        executable: false,
+    };
+    let manifest = Manifest::new(vec![entry("a/long", &long), entry("b/small", &small)]).unwrap();
+    let part = home.path(".dir.shoal-part");
+    let look = || [store.filled(&part), other.filled(&part)];
+    let nothing = look();
+    let directory = store.partial_directory(manifest, &part).unwrap();
+    let mut before = look();
+    assert_ne!(nothing, before);
+    let member = |index| match directory.member(index).unwrap() {
+        Member::Wanted(partial) => partial,
+        Member::Done { .. } => panic!("it is not there"),
+    };
+    let (long_part, small_part) = (member(0), member(1));
+    before = look();
+    assert_eq!(look(), before, "nothing came");
+    small_part.claim_size(100_000).unwrap();
+    small.send(&small_part, &GroupRanges::all(1)).unwrap();
+    assert_ne!(look()[0], before[0], "it is in memory");
+    before = look();
+    small.send_all(&small_part).unwrap();
+    directory.place(1, &small_part).unwrap();
+    let now = look();
+    assert!(now[0] != before[0] && now[1] != before[1], "a file was placed");
+    for groups in [GroupRanges::all(1), GroupRanges::from(200..201), GroupRanges::from(3..4)] {
+        before = look();
+        long.send(&long_part, &groups).unwrap();
+        let now = look();
+        assert_ne!(now[0], before[0]);
+        assert!(groups == GroupRanges::from(3..4) || now[1] != before[1], "the file grew");
+    }
+}
+
 /// Writes to a file as another program would, until its time of change shows that.
 fn overwrite(path: &Path, bytes: &[u8], offset: u64) {
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
