@@ -131,6 +131,9 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
             _ => parent.open_dir(&name).map_err(|_| foreign())?,
         };
+        if !folder.hold() {
+            return Err(PartialError::InUse { path: part.to_owned() });
+        }
         let id = FileId::of(&folder.metadata().map_err(io)?);
         let row = DownloadRow { cid, id };
         let was_empty = folder.names().map_err(io)?.is_empty();
@@ -150,7 +153,6 @@ impl Store {
                 })?;
             }
         }
-        folder.hold();
         lock(&placed).any_noted = any_noted;
         let store = self.clone();
         Ok(PartialDirectory { store, cid, manifest, path, parent, name, folder, was_empty, placed })

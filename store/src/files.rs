@@ -14,6 +14,8 @@ use std::{
         unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     },
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -28,6 +30,13 @@ mod tests;
 
 /// Most slices given to one vectored write: the least that POSIX systems must take is 16, Linux takes 1024.
 const MAX_SLICES: usize = 256;
+
+/// A lock that is in the way for longer is no look of somebody who asks whether there is one: such a look takes it too, for
+/// a moment.
+const LOOKED_AT: Duration = Duration::from_millis(100);
+
+/// Time between two tries to take a lock.
+const HOLD_AGAIN: Duration = Duration::from_millis(1);
 
 /// Mode of files that only their owner is to read: what is shared is the owner's business.
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
@@ -257,10 +266,10 @@ impl Dir {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Shows other processes that the folder is being filled, for as long as it is open. Where the file system has no
-    /// locks nobody is shown anything, and nothing else is lost.
-    pub(crate) fn hold(&self) {
-        drop(self.file.try_lock());
+    /// Shows other processes that the folder is being filled, for as long as it is open. Gives false where one of them fills
+    /// it. Where the file system has no locks nobody is shown anything, and nothing else is lost.
+    pub(crate) fn hold(&self) -> bool {
+        hold(&self.file)
     }
 
     /// Describes the folder itself.
@@ -374,8 +383,8 @@ impl Handle {
     }
 
     /// Shows other processes that the file is being filled, as [`Dir::hold`] does.
-    pub(crate) fn hold(&self) {
-        drop(self.file.try_lock());
+    pub(crate) fn hold(&self) -> bool {
+        hold(&self.file)
     }
 
     /// Whether somebody else shows that it is being filled.
@@ -388,6 +397,17 @@ impl Handle {
         self.files.step().map_err(fs::TryLockError::Error)?;
         self.file.try_lock()
     }
+}
+
+fn hold(file: &File) -> bool {
+    let start = Instant::now();
+    while matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+        if start.elapsed() >= LOOKED_AT {
+            return false;
+        }
+        thread::sleep(HOLD_AGAIN);
+    }
+    true
 }
 
 impl AsFd for Handle {

@@ -244,6 +244,7 @@ pub(super) fn of_partial(error: PartialError) -> GetError {
 pub(super) fn of_write(error: WriteError) -> GetError {
     match error {
         WriteError::Foreign { path } => GetError::Foreign { path },
+        WriteError::InUse { path } => GetError::Busy { path },
         WriteError::Io { path, source } => GetError::Disk { path, source },
         WriteError::NoSpace { path, need, available } => GetError::NoSpace { path, need, available },
         WriteError::Cancelled => GetError::Stopped,

@@ -61,7 +61,7 @@ fn several_threads_may_need_the_same_folder_at_once() {
     const THREADS: usize = 4;
     let (_temp, dir) = dir();
     let start = std::sync::Barrier::new(THREADS);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for number in 0..100 {

@@ -202,14 +202,21 @@ impl Shared {
         }
     }
 
-    /// Makes the part file. Taking over somebody's empty file loses nothing, and a crash right here leaves one.
+    /// Makes the part file. Taking over somebody's empty file loses nothing, and a crash right here leaves one; but not one
+    /// that they are about to fill.
     fn create(&self, place: &PartFile, size: u64) -> Result<Disk, WriteError> {
         let io = |source| self.io(source);
-        let data = place.make(|found| Ok(found.metadata()?.len() == 0)).map_err(|trouble| match trouble {
+        let in_use = || WriteError::InUse { path: place.path.clone() };
+        // Under the lock, so that it stays empty.
+        let is_empty = |found: &Handle| Ok(found.hold() && found.metadata()?.len() == 0);
+        let data = place.make(is_empty).map_err(|trouble| match trouble {
+            PartTrouble::Foreign if place.is_held() => in_use(),
             PartTrouble::Foreign | PartTrouble::Touched => WriteError::Foreign { path: place.path.clone() },
             PartTrouble::Io(source) => io(source),
         })?;
-        data.hold();
+        if !data.hold() {
+            return Err(in_use());
+        }
         let partials = &self.store.inner.partials;
         let stem = record::stem(&place.path);
         let pairs = partials.create_private(&record::pairs_name(&stem)).map_err(io)?;

@@ -66,6 +66,12 @@ pub enum WriteError {
         /// The part file.
         path: PathBuf,
     },
+    /// Another process is receiving to it.
+    #[error("{} is already being received", .path.display())]
+    InUse {
+        /// The part file.
+        path: PathBuf,
+    },
     /// The disk has no room for the rest of the blob, whose size is proven.
     #[error("no space for {}: it needs {need} bytes more, and the disk has {available}", .path.display())]
     NoSpace {

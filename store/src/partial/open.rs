@@ -116,7 +116,9 @@ impl Shared {
                 return Ok(None);
             }
         };
-        data.hold();
+        if !data.hold() {
+            return Err(PartialError::InUse { path: path.clone() });
+        }
         let sequence = AtomicU64::new(known.sequence.saturating_add(1));
         let writer = Writer::new(Stamp::of(&metadata));
         let disk = Disk { data, pairs, id: known.id, stem, sequence, writer };

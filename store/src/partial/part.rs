@@ -57,6 +57,11 @@ impl PartFile {
         if found.metadata()?.is_file() && is_ours(&found)? { Ok(found) } else { Err(PartTrouble::Foreign) }
     }
 
+    /// Whether somebody else is filling the file of that name.
+    pub(crate) fn is_held(&self) -> bool {
+        self.dir.open(&self.name).is_ok_and(|file| file.is_held())
+    }
+
     /// Whether the file of that name is still the one with this identity.
     pub(crate) fn is(&self, id: FileId) -> io::Result<bool> {
         match self.dir.open(&self.name).and_then(|file| file.metadata()) {

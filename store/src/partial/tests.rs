@@ -1,6 +1,11 @@
 //! Tests of receiving blobs.
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use shoal_content::{Cid, Entry, GroupRanges, Manifest, RelPath, SIZES};
 
@@ -212,6 +217,71 @@ fn who_fills_a_part_is_known_to_other_stores_for_as_long_as_it_does() {
     sender.send_all(&partial).unwrap();
     partial.finish(&home.path("file"), &share()).unwrap();
     assert_eq!(other.filler(&part), None);
+}
+
+#[test]
+fn what_another_process_is_about_to_fill_is_not_taken_from_it() {
+    let home = Home::new();
+    let store = home.open();
+    let sender = Sender::new(pattern(LONG, 1));
+    // Made a moment ago, and still empty.
+    let part = home.write("part", b"");
+    let theirs = fs::File::open(&part).unwrap();
+    theirs.try_lock().unwrap();
+    let partial = store.partial(&sender.digest, &part).unwrap();
+    let refused = partial.claim_size(LONG);
+    assert!(matches!(refused, Err(WriteError::InUse { .. })), "{refused:?}");
+    drop(theirs);
+    sender.send(&partial, &GroupRanges::all(3)).unwrap();
+    drop(partial);
+
+    let theirs = fs::File::open(&part).unwrap();
+    theirs.try_lock().unwrap();
+    let refused = store.partial(&sender.digest, &part).map(drop);
+    assert!(matches!(refused, Err(PartialError::InUse { .. })), "{refused:?}");
+    drop(theirs);
+    assert_eq!(store.partial(&sender.digest, &part).unwrap().have().len(), 3);
+
+    let entry =
+        Entry { path: RelPath::parse("a").unwrap(), size: 1, digest: sender.digest, executable: false };
+    let manifest = Manifest::new(vec![entry]).unwrap();
+    let folder = home.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let theirs = fs::File::open(&folder).unwrap();
+    theirs.try_lock().unwrap();
+    let refused = store.partial_directory(manifest.clone(), &folder).map(drop);
+    assert!(matches!(refused, Err(PartialError::InUse { .. })), "{refused:?}");
+    drop(theirs);
+    store.partial_directory(manifest, &folder).unwrap();
+}
+
+#[test]
+fn whoever_looks_who_fills_a_part_does_not_take_its_lock_away() {
+    let (home, others) = (Home::new(), Home::new());
+    let (store, other) = (home.open(), others.open());
+    let sender = Sender::new(pattern(LONG, 1));
+    let part = home.path("part");
+    let thirds = Home::new();
+    let third = thirds.open();
+    let (over, mut unheld) = (AtomicBool::new(false), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                other.filler(&part);
+            }
+        });
+        for _ in 0..200 {
+            // A test that fails in here must still end.
+            let Ok(partial) = store.partial(&sender.digest, &part) else {
+                unheld += 1;
+                continue;
+            };
+            unheld += usize::from(sender.send(&partial, &GroupRanges::all(1)).is_err());
+            unheld += usize::from(third.filler(&part).is_none());
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(unheld, 0);
 }
 
 #[test]
