@@ -28,6 +28,15 @@ const FADES: Duration = Duration::from_secs(5);
 /// Peers with an estimate of their own. Beyond, the estimate over everybody serves.
 const MAX_PEERS: usize = 512;
 
+/// How long a peer is given to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// Most have answered by then.
+    pub(crate) slow: Duration,
+    /// Nobody waits any longer.
+    pub(crate) late: Duration,
+}
+
 /// Whether there was a connection already when a peer was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -81,16 +90,22 @@ impl Pace {
     }
 
     /// How long to wait for this peer.
-    pub(crate) fn patience(&self, peer: &PeerId, start: Start, now: Instant) -> Duration {
+    pub(crate) fn patience(&self, peer: &PeerId, start: Start, now: Instant) -> Patience {
         let whole = match start {
             Start::Warm => &self.warm,
             Start::Cold => &self.cold,
         };
-        let wait = |estimate: &Estimate| estimate.faded(start, now).wait();
+        let wait = |estimate: &Estimate| {
+            let estimate = estimate.faded(start, now);
+            Patience { slow: estimate.usual(), late: estimate.wait() }
+        };
         // A peer that has shown to be slow gets its time; one that was fast once, no less than everybody.
         let own = self.peers.get(peer).filter(|_| start == Start::Warm).map(wait);
-        let all = whole.as_ref().map_or(start.first_wait(), wait);
-        own.map_or(all, |own| own.max(all)).clamp(SHORTEST, LONGEST)
+        let first = Patience { slow: start.first_wait() / 2, late: start.first_wait() };
+        let all = whole.as_ref().map_or(first, wait);
+        let own = own.unwrap_or(all);
+        let late = own.late.max(all.late).clamp(SHORTEST, LONGEST);
+        Patience { slow: own.slow.max(all.slow).min(late), late }
     }
 }
 
@@ -129,6 +144,11 @@ impl Estimate {
     fn wait(&self) -> Duration {
         self.smoothed + self.variation * 4
     }
+
+    /// By when most have answered. Where all answers took the same time, a little more than that.
+    fn usual(&self) -> Duration {
+        self.smoothed + (self.variation * 2).max(self.smoothed / 4)
+    }
 }
 
 #[cfg(test)]
@@ -141,19 +161,19 @@ mod tests {
     fn the_wait_follows_what_is_measured_within_its_bounds() {
         let (mut pace, peer, other) = (Pace::default(), PeerId::random(), PeerId::random());
         let now = Instant::now();
-        assert_eq!(pace.patience(&peer, Start::Warm, now), FIRST_WARM);
+        assert_eq!(pace.patience(&peer, Start::Warm, now).late, FIRST_WARM);
         for _ in 0..50 {
             pace.answered(&peer, Start::Warm, 5 * MS, now);
         }
-        assert_eq!(pace.patience(&other, Start::Warm, now), SHORTEST);
-        assert_eq!(pace.patience(&other, Start::Cold, now), FIRST_COLD, "dialling is another matter");
+        assert_eq!(pace.patience(&other, Start::Warm, now).late, SHORTEST);
+        assert_eq!(pace.patience(&other, Start::Cold, now).late, FIRST_COLD, "dialling is another matter");
         for _ in 0..50 {
             pace.answered(&other, Start::Warm, 900 * MS, now);
         }
-        let wait = pace.patience(&other, Start::Warm, now);
+        let wait = pace.patience(&other, Start::Warm, now).late;
         assert!((900 * MS..1500 * MS).contains(&wait), "{wait:?}");
         pace.answered(&other, Start::Warm, Duration::from_secs(60), now);
-        assert_eq!(pace.patience(&other, Start::Warm, now), LONGEST);
+        assert_eq!(pace.patience(&other, Start::Warm, now).late, LONGEST);
     }
 
     #[test]
@@ -163,8 +183,8 @@ mod tests {
         for _ in 0..100 {
             pace.answered(&PeerId::random(), Start::Warm, 10 * MS, now);
         }
-        assert!(pace.patience(&slow, Start::Warm, now) >= 800 * MS);
-        assert_eq!(pace.patience(&PeerId::random(), Start::Warm, now), SHORTEST);
+        assert!(pace.patience(&slow, Start::Warm, now).late >= 800 * MS);
+        assert_eq!(pace.patience(&PeerId::random(), Start::Warm, now).late, SHORTEST);
     }
 
     #[test]
@@ -174,8 +194,8 @@ mod tests {
             for answer in 0..50 {
                 pace.answered(&peer, start, Duration::from_secs(4) * (answer % 3), busy);
             }
-            assert_eq!(pace.patience(&peer, start, busy), LONGEST);
-            let after = |pause| pace.patience(&peer, start, busy + pause);
+            assert_eq!(pace.patience(&peer, start, busy).late, LONGEST);
+            let after = |pause| pace.patience(&peer, start, busy + pause).late;
             assert!(after(FADES) < LONGEST * 2 / 3, "{:?}", after(FADES));
             let rested = after(12 * FADES);
             assert!((first..first + 50 * MS).contains(&rested), "{rested:?}");
@@ -185,7 +205,7 @@ mod tests {
         for _ in 0..5 {
             pace.answered(&peer, Start::Cold, 600 * MS, now);
         }
-        let wait = pace.patience(&peer, Start::Cold, now);
+        let wait = pace.patience(&peer, Start::Cold, now).late;
         assert!((600 * MS..FIRST_COLD).contains(&wait), "{wait:?}");
     }
 
@@ -196,11 +216,21 @@ mod tests {
             pace.answered(&peer, Start::Warm, Duration::from_secs(3), start);
         }
         let now = start + 60 * FADES;
-        assert!(pace.patience(&peer, Start::Warm, now) < Duration::from_secs(3));
+        assert!(pace.patience(&peer, Start::Warm, now).late < Duration::from_secs(3));
         for _ in 0..2 {
             pace.answered(&peer, Start::Warm, Duration::from_secs(3), now);
         }
-        assert!(pace.patience(&peer, Start::Warm, now) > Duration::from_secs(3));
+        assert!(pace.patience(&peer, Start::Warm, now).late > Duration::from_secs(3));
+    }
+
+    #[test]
+    fn who_takes_as_long_as_all_is_not_slow() {
+        let (mut pace, peer, now) = (Pace::default(), PeerId::random(), Instant::now());
+        for took in [400 * MS, 400 * MS, 440 * MS, 380 * MS].into_iter().cycle().take(100) {
+            pace.answered(&peer, Start::Warm, took, now);
+            let patience = pace.patience(&peer, Start::Warm, now);
+            assert!((440 * MS..=patience.late).contains(&patience.slow), "{patience:?}");
+        }
     }
 
     #[test]

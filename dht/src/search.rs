@@ -5,11 +5,12 @@
 //! are looked for too: they live in the subtrees beside the crowd, and walks to places there find them,
 //! because the crowd is not nearest to those.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libp2p::PeerId;
 use shoal_content::ProviderKey;
 
+use crate::pace::Patience;
 use crate::position::{K, Node, Position};
 use crate::walk::{Effort, Walk};
 
@@ -76,7 +77,7 @@ impl Search {
     pub(crate) fn next(
         &mut self,
         now: Instant,
-        patience: impl Fn(&PeerId) -> Option<Duration>,
+        patience: impl Fn(&PeerId) -> Option<Patience>,
     ) -> Option<(WalkIndex, Position, Node)> {
         let mut walks = self.walks.iter_mut().enumerate();
         walks.find_map(|(index, walk)| walk.next(now, &patience).map(|node| (index, walk.target(), node)))

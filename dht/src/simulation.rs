@@ -7,6 +7,7 @@ use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use shoal_content::ProviderKey;
 
+use crate::pace::Patience;
 use crate::position::{Node, Position};
 use crate::search::Search;
 use crate::walk::Walk;
@@ -18,7 +19,8 @@ const BUCKET: usize = 20;
 pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// How long those who ask wait for an answer.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+pub(crate) const PATIENCE: Patience =
+    Patience { slow: Duration::from_millis(150), late: Duration::from_millis(300) };
 
 /// What a node does when it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@
 //! [`MAX_CANDIDATES`]; and one whose referrals lead nowhere is not followed further.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libp2p::PeerId;
 
+use crate::pace::Patience;
 use crate::position::{Distance, Node, Position};
 
 /// Questions open at once while the answers still lead closer: more would mostly ask nodes that the next
@@ -21,10 +22,6 @@ const FEW: usize = 4;
 
 /// Questions open at once when they do not any more: whoever is nearest has to be asked anyway.
 const MANY: usize = 12;
-
-/// Whoever has not answered after this part of the time that it is given is slow. Without it, the end of a walk would wait
-/// for one dead node after the other: each is noticed only when its predecessor is given up.
-const SLOW: u32 = 2;
 
 /// Questions of one walk. Even with every other node dead, an honest network needs far fewer.
 const MAX_MESSAGES: u32 = 160;
@@ -147,12 +144,12 @@ impl Walk {
         self.seed(node, false);
     }
 
-    /// The next node to ask, if one may be asked now; `patience` tells how long to wait for it, or that it cannot be asked
+    /// The next node to ask, if one may be asked now; `patience` tells how long it is given, or that it cannot be asked
     /// yet.
     pub(crate) fn next(
         &mut self,
         now: Instant,
-        patience: impl Fn(&PeerId) -> Option<Duration>,
+        patience: impl Fn(&PeerId) -> Option<Patience>,
     ) -> Option<Node> {
         if self.effort.messages >= MAX_MESSAGES {
             return None;
@@ -164,7 +161,7 @@ impl Walk {
         };
         let candidate = self.candidates.get_mut(&distance)?;
         let patience = patience(&candidate.node.peer)?;
-        candidate.state = State::Asked { slow: Some(now + patience / SLOW), due: now + patience };
+        candidate.state = State::Asked { slow: Some(now + patience.slow), due: now + patience.late };
         self.effort.messages += 1;
         Some(candidate.node.clone())
     }
@@ -358,7 +355,8 @@ impl Walk {
         if open >= self.breadth() + slow || all >= MANY {
             return None;
         }
-        // Most of those that are slow will be late: whoever takes their places is asked meanwhile.
+        // Many of those that are slow will be late: whoever takes their places is asked meanwhile. Otherwise the end of a
+        // walk would wait for one dead node after the other, for each is asked only when its predecessor is given up.
         let mut waiting = self
             .nearest(self.wants + slow)
             .filter(|(_, candidate)| candidate.state == State::Waiting)

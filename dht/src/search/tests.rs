@@ -1,5 +1,7 @@
 //! Keys that strangers crowd around, and those that they do not.
 
+use std::time::Duration;
+
 use super::*;
 use crate::simulation::{Manner, Simulation, key, peer};
 
@@ -72,7 +74,7 @@ fn a_small_network_is_never_crowded() {
 fn whoever_was_slow_to_answer_is_told_all_the_same() {
     let (network, target, now) = (Simulation::new(200), Position::of_key(&key(0)), Instant::now());
     let nearest = network.nearest(target);
-    let patience = Duration::from_millis(300);
+    let patience = Patience { slow: Duration::from_millis(150), late: Duration::from_millis(300) };
     let mut search = Search::new(target, None, 6);
     for peer in &nearest[..40] {
         search.seed(&Node { peer: *peer, addresses: Vec::new() }, false);
@@ -85,7 +87,7 @@ fn whoever_was_slow_to_answer_is_told_all_the_same() {
                 search.answered(walk, &node.peer, Vec::new(), false, |_| false);
             }
         }
-        later += patience;
+        later += patience.late;
         search.tick(later);
     }
     let holders: Vec<_> = search.holders(5).into_iter().map(|node| node.peer).collect();

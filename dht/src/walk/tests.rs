@@ -1,6 +1,8 @@
 //! Walks through networks on paper: that they find the nearest, how far they go, what they cost, and who can hold
 //! them up.
 
+use std::time::Duration;
+
 use shoal_content::ProviderKey;
 
 use super::*;
@@ -8,10 +10,12 @@ use crate::search::{HOLDERS, Search};
 use crate::simulation::{ROUND_TRIP, Simulation, key, node, peer};
 
 const WAIT: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_millis(500);
+const PATIENCE: Patience = Patience { slow: SLOW, late: WAIT };
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what a walk wants to know")]
-fn patience(_: &PeerId) -> Option<Duration> {
-    Some(WAIT)
+fn patience(_: &PeerId) -> Option<Patience> {
+    Some(PATIENCE)
 }
 
 /// All that may be asked now.
@@ -20,7 +24,7 @@ fn ask(walk: &mut Walk, now: Instant) -> Vec<PeerId> {
 }
 
 /// Lets a walk ask on until it has asked this one.
-fn ask_one(walk: &mut Walk, peer: &PeerId, now: Instant, patience: impl Fn(&PeerId) -> Option<Duration>) {
+fn ask_one(walk: &mut Walk, peer: &PeerId, now: Instant, patience: impl Fn(&PeerId) -> Option<Patience>) {
     while let Some(node) = walk.next(now, &patience) {
         if node.peer == *peer {
             return;
@@ -44,7 +48,7 @@ fn scene(nodes: u64, wants: usize) -> (Walk, Vec<PeerId>, Instant) {
 fn whoever_cannot_be_asked_yet_is_waited_for_and_not_taken_for_dead() {
     let (mut walk, peers, now) = scene(30, 20);
     let near = &peers[..FEW];
-    let warm = |peer: &PeerId| (!near.contains(peer)).then_some(WAIT);
+    let warm = |peer: &PeerId| (!near.contains(peer)).then_some(PATIENCE);
     let asked: Vec<_> = std::iter::from_fn(|| walk.next(now, warm)).map(|node| node.peer).collect();
     assert_eq!(
         asked,
@@ -94,7 +98,7 @@ fn a_guide_that_cannot_be_asked_any_more_keeps_nobody_else_waiting() {
     let (mut walk, peers, now) = scene(40, 20);
     let (lost, connected) = (peers[39], peers[3]);
     walk.guide(node(lost));
-    let warm = |peer: &PeerId| (*peer == connected).then_some(WAIT);
+    let warm = |peer: &PeerId| (*peer == connected).then_some(PATIENCE);
     assert_eq!(walk.next(now, warm).map(|node| node.peer), Some(connected));
     assert!(walk.next(now, warm).is_none());
     assert_eq!(ask(&mut walk, now), peers[..3], "it has no privilege left");
@@ -136,7 +140,7 @@ fn who_is_late_is_not_waited_for_and_counts_all_the_same() {
         walk.answered(peer, vec![], |_| false);
     }
     assert!(!walk.is_over());
-    walk.tick(now + WAIT / SLOW);
+    walk.tick(now + SLOW);
     assert_eq!(walk.next_due(), Some(now + WAIT));
     assert_eq!(walk.tick(now + WAIT), [peers[0]]);
     assert!(!walk.is_over(), "the next in line takes its place");
@@ -154,8 +158,8 @@ fn those_who_come_next_are_asked_while_somebody_is_slow_and_not_waited_for() {
         walk.answered(peer, vec![], |_| false);
     }
     assert_eq!(ask(&mut walk, now), [], "nobody is slow yet");
-    let slow = walk.next_due().unwrap();
-    assert!(slow < now + WAIT);
+    let slow = now + SLOW;
+    assert_eq!(walk.next_due(), Some(slow));
     assert!(walk.tick(slow).is_empty(), "who is slow is not late");
     assert_eq!(ask(&mut walk, slow), peers[4..], "one for each who is slow");
     walk.answered(&peers[4], vec![], |_| false);
