@@ -112,8 +112,8 @@ fn a_network_stays_until_ctrl_c_and_its_homes_after_it() {
 
 #[test]
 fn a_getter_that_is_killed_goes_on_where_it_was() {
-    // A kill loses what was under way, a few megabytes whatever the size: of a smaller file that is more than is allowed.
-    let options = kill::Options { size: 384 << 20, kills: 4, seed: rand::random() };
+    // A kill loses what was under way, ten megabytes whatever the size: of a smaller file that is more than is allowed.
+    let options = kill::Options { size: 640 << 20, kills: 4, seed: rand::random() };
     check_kills(kill::getter, &options);
 }
 
